@@ -1,0 +1,5 @@
+//! upwire: a native Engine.IO engine.
+
+pub mod protocol;
+#[cfg(feature = "runtime")]
+pub mod runtime;

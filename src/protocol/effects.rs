@@ -1,0 +1,69 @@
+//! What a session asks of the world. The driver implements [`Effects`]; tests record it.
+
+use super::close::{CloseDetail, CloseReason};
+use super::packet::Message;
+use super::websocket::Connection;
+
+/// Which of a session's two possible WebSockets is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The transport of the session.
+    Main,
+    /// The WebSocket that is being probed for an upgrade.
+    Probe,
+}
+
+/// Names one polling request; made by the caller, never interpreted here.
+pub type Token = u32;
+
+/// Something the app may hear of, besides messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A pong came: engine.io's `heartbeat`.
+    Heartbeat,
+    /// A ping was queued.
+    PingSent,
+    /// The probe was answered.
+    Upgrading,
+    /// The WebSocket has become the transport.
+    Upgraded,
+    /// The probed WebSocket is gone; the session stays on polling.
+    UpgradeFailed,
+    /// So many messages that asked for a receipt have been handed to the operating system (or to
+    /// a polling response).
+    Sent(u32),
+    /// A message found the queue full and was dropped; the value is what waited, in bytes.
+    Dropped(u64),
+    /// The session is over. Always the last event, exactly once.
+    Closed(CloseReason, Option<Box<CloseDetail>>),
+}
+
+/// How a polling POST is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PostAnswer {
+    /// 200 `ok`.
+    Ok,
+    /// The request is ended without a useful answer: the session is gone.
+    Ended,
+}
+
+/// The consequences of one input, in order.
+pub trait Effects {
+    /// A message for the app.
+    fn message(&mut self, message: Message<'_>);
+    /// An event for the app.
+    fn event(&mut self, event: Event);
+    /// The payload a parked GET is answered with.
+    fn answer_get(&mut self, token: Token, payload: Vec<u8>);
+    /// The second of two overlapping GETs: 400.
+    fn refuse_get(&mut self, token: Token);
+    /// The answer to a POST whose body was handed in.
+    fn answer_post(&mut self, token: Token, answer: PostAnswer);
+    /// The probed WebSocket is now the main one.
+    fn promote(&mut self);
+    /// The session lets go of a WebSocket; what it still has to write, and the closing handshake,
+    /// go on without the session.
+    fn release(&mut self, role: Role, connection: Connection);
+    /// There may be bytes to write on this WebSocket.
+    fn wants_write(&mut self, role: Role);
+}

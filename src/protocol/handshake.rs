@@ -1,0 +1,326 @@
+//! Which requests the engine takes: the ladder of checks that engine.io's `verify` makes, with the
+//! same codes, and the open packet that answers a handshake.
+
+use serde_json::json;
+
+use super::limits::Limits;
+
+/// engine.io's error codes and messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ErrorCode {
+    UnknownTransport = 0,
+    UnknownSid = 1,
+    BadHandshakeMethod = 2,
+    BadRequest = 3,
+    Forbidden = 4,
+    UnsupportedProtocolVersion = 5,
+}
+
+impl ErrorCode {
+    /// The text that goes with the code.
+    pub fn message(self) -> &'static str {
+        match self {
+            ErrorCode::UnknownTransport => "Transport unknown",
+            ErrorCode::UnknownSid => "Session ID unknown",
+            ErrorCode::BadHandshakeMethod => "Bad handshake method",
+            ErrorCode::BadRequest => "Bad request",
+            ErrorCode::Forbidden => "Forbidden",
+            ErrorCode::UnsupportedProtocolVersion => "Unsupported protocol version",
+        }
+    }
+}
+
+/// The transports of this engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransportName {
+    Polling,
+    WebSocket,
+}
+
+impl TransportName {
+    /// Reads the name as it stands in a query.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "polling" => Some(Self::Polling),
+            "websocket" => Some(Self::WebSocket),
+            _ => None,
+        }
+    }
+}
+
+/// What of a request decides.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    pub method: &'a str,
+    /// Whether the request asks for a protocol switch.
+    pub upgrade: bool,
+    pub transport: Option<&'a str>,
+    pub eio: Option<&'a str>,
+    pub sid: Option<&'a str>,
+    pub origin: Option<&'a str>,
+}
+
+/// What the engine allows.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    pub polling: bool,
+    pub websocket: bool,
+}
+
+/// What is known of the session that a request names.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<S> {
+    pub session: S,
+    /// The transport in use.
+    pub transport: TransportName,
+    /// A WebSocket is being probed or already took over.
+    pub upgrading: bool,
+}
+
+/// What a good request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted<S> {
+    /// The first request of a session.
+    Handshake(TransportName),
+    /// A GET of a polling session.
+    Get(S),
+    /// A POST of a polling session.
+    Post(S),
+    /// A WebSocket for a polling session.
+    Upgrade(S),
+}
+
+/// Why a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    UnknownTransport,
+    InvalidOrigin,
+    UnknownSid,
+    TransportMismatch {
+        previous: TransportName,
+    },
+    ProtocolMismatch,
+    BadHandshakeMethod,
+    TransportHandshakeError,
+    UnsupportedProtocolVersion,
+    /// 405: the session is there, but not for this method.
+    MethodNotAllowed,
+}
+
+impl Refusal {
+    /// engine.io's code.
+    pub fn code(self) -> ErrorCode {
+        match self {
+            Refusal::UnknownTransport => ErrorCode::UnknownTransport,
+            Refusal::UnknownSid => ErrorCode::UnknownSid,
+            Refusal::BadHandshakeMethod | Refusal::MethodNotAllowed => {
+                ErrorCode::BadHandshakeMethod
+            }
+            Refusal::UnsupportedProtocolVersion => ErrorCode::UnsupportedProtocolVersion,
+            Refusal::InvalidOrigin
+            | Refusal::TransportMismatch { .. }
+            | Refusal::ProtocolMismatch
+            | Refusal::TransportHandshakeError => ErrorCode::BadRequest,
+        }
+    }
+
+    /// `context.name` of the `connection_error` event.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Refusal::InvalidOrigin => Some("INVALID_ORIGIN"),
+            Refusal::TransportMismatch { .. } => Some("TRANSPORT_MISMATCH"),
+            Refusal::ProtocolMismatch => Some("PROTOCOL_MISMATCH"),
+            Refusal::TransportHandshakeError => Some("TRANSPORT_HANDSHAKE_ERROR"),
+            Refusal::UnknownTransport
+            | Refusal::UnknownSid
+            | Refusal::BadHandshakeMethod
+            | Refusal::UnsupportedProtocolVersion
+            | Refusal::MethodNotAllowed => None,
+        }
+    }
+}
+
+/// Checks a request. Nothing is decided before the engine's own rules have been applied in
+/// engine.io's order: transport, origin, then session or handshake.
+pub fn verify<S>(
+    request: &Request<'_>,
+    rules: Rules,
+    lookup: impl FnOnce(&str) -> Option<Known<S>>,
+) -> Result<Accepted<S>, Refusal> {
+    let transport = request.transport.and_then(TransportName::parse);
+    let transport = match transport {
+        Some(TransportName::Polling) if rules.polling => TransportName::Polling,
+        Some(TransportName::WebSocket) if rules.websocket => TransportName::WebSocket,
+        _ => return Err(Refusal::UnknownTransport),
+    };
+    if request.origin.is_some_and(|origin| origin.bytes().any(is_forbidden_in_header)) {
+        return Err(Refusal::InvalidOrigin);
+    }
+    match request.sid.filter(|sid| !sid.is_empty()) {
+        Some(sid) => verify_session(request, transport, lookup(sid).ok_or(Refusal::UnknownSid)?),
+        None => verify_handshake(request, transport),
+    }
+}
+
+fn verify_session<S>(
+    request: &Request<'_>,
+    transport: TransportName,
+    known: Known<S>,
+) -> Result<Accepted<S>, Refusal> {
+    let mismatch = Refusal::TransportMismatch { previous: known.transport };
+    if request.upgrade {
+        if transport == TransportName::Polling {
+            return Err(Refusal::TransportHandshakeError);
+        }
+        // The first WebSocket to be verified wins; what runs on one stays there.
+        if known.transport == TransportName::WebSocket || known.upgrading {
+            return Err(mismatch);
+        }
+    } else if transport != known.transport {
+        return Err(mismatch);
+    }
+    if request.eio != Some("4") {
+        return Err(Refusal::ProtocolMismatch);
+    }
+    match (request.upgrade, request.method) {
+        (true, "GET") => Ok(Accepted::Upgrade(known.session)),
+        (true, _) => Err(Refusal::BadHandshakeMethod),
+        (false, _) if transport == TransportName::WebSocket => {
+            Err(Refusal::TransportHandshakeError)
+        }
+        (false, "GET") => Ok(Accepted::Get(known.session)),
+        (false, "POST") => Ok(Accepted::Post(known.session)),
+        (false, _) => Err(Refusal::MethodNotAllowed),
+    }
+}
+
+fn verify_handshake<S>(
+    request: &Request<'_>,
+    transport: TransportName,
+) -> Result<Accepted<S>, Refusal> {
+    if request.method != "GET" {
+        return Err(Refusal::BadHandshakeMethod);
+    }
+    if request.upgrade != (transport == TransportName::WebSocket) {
+        return Err(Refusal::TransportHandshakeError);
+    }
+    if request.eio != Some("4") {
+        return Err(Refusal::UnsupportedProtocolVersion);
+    }
+    Ok(Accepted::Handshake(transport))
+}
+
+/// What may not stand in a header value (RFC 9110 section 5.5).
+fn is_forbidden_in_header(byte: u8) -> bool {
+    (byte < 0x20 && byte != b'\t') || byte == 0x7f
+}
+
+/// The body of the open packet.
+pub fn open_packet(sid: &str, upgrades: &[&str], limits: &Limits) -> String {
+    json!({
+        "sid": sid,
+        "upgrades": upgrades,
+        "pingInterval": millis(limits.ping_interval),
+        "pingTimeout": millis(limits.ping_timeout),
+        "maxPayload": limits.max_message,
+    })
+    .to_string()
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: Rules = Rules { polling: true, websocket: true };
+
+    fn poll() -> Request<'static> {
+        Request {
+            method: "GET",
+            upgrade: false,
+            transport: Some("polling"),
+            eio: Some("4"),
+            sid: None,
+            origin: None,
+        }
+    }
+
+    fn websocket() -> Request<'static> {
+        Request { upgrade: true, transport: Some("websocket"), ..poll() }
+    }
+
+    fn check(request: Request<'_>) -> Result<Accepted<u32>, Refusal> {
+        verify(&request, RULES, |sid| {
+            let known = |session, transport, upgrading| Known { session, transport, upgrading };
+            match sid {
+                "p" => Some(known(1, TransportName::Polling, false)),
+                "u" => Some(known(2, TransportName::Polling, true)),
+                "w" => Some(known(3, TransportName::WebSocket, false)),
+                _ => None,
+            }
+        })
+    }
+
+    #[test]
+    fn accepts_each_kind_of_request() {
+        let with = |sid| Request { sid: Some(sid), ..poll() };
+        assert_eq!(check(poll()), Ok(Accepted::Handshake(TransportName::Polling)));
+        assert_eq!(check(websocket()), Ok(Accepted::Handshake(TransportName::WebSocket)));
+        assert_eq!(check(with("p")), Ok(Accepted::Get(1)));
+        assert_eq!(check(Request { method: "POST", ..with("p") }), Ok(Accepted::Post(1)));
+        assert_eq!(check(Request { sid: Some("p"), ..websocket() }), Ok(Accepted::Upgrade(1)));
+        assert_eq!(check(with("")), Ok(Accepted::Handshake(TransportName::Polling)));
+    }
+
+    #[test]
+    fn refuses_in_the_order_of_engine_io() {
+        use Refusal as R;
+        let polling = R::TransportMismatch { previous: TransportName::Polling };
+        let socket = R::TransportMismatch { previous: TransportName::WebSocket };
+        let cases = [
+            (Request { transport: None, ..poll() }, R::UnknownTransport),
+            (Request { transport: Some("__proto__"), ..poll() }, R::UnknownTransport),
+            (Request { origin: Some("a\u{7f}"), ..poll() }, R::InvalidOrigin),
+            (Request { sid: Some("x"), ..poll() }, R::UnknownSid),
+            (Request { sid: Some("P"), ..poll() }, R::UnknownSid),
+            (Request { sid: Some("w"), ..poll() }, socket),
+            (Request { sid: Some("u"), ..websocket() }, polling),
+            (Request { sid: Some("w"), ..websocket() }, socket),
+            (Request { sid: Some("p"), eio: Some("3"), ..poll() }, R::ProtocolMismatch),
+            (Request { sid: Some("p"), method: "PUT", ..poll() }, R::MethodNotAllowed),
+            (Request { sid: Some("p"), method: "POST", ..websocket() }, R::BadHandshakeMethod),
+            (Request { method: "POST", ..poll() }, R::BadHandshakeMethod),
+            (Request { upgrade: true, ..poll() }, R::TransportHandshakeError),
+            (Request { upgrade: false, ..websocket() }, R::TransportHandshakeError),
+            (Request { eio: None, ..poll() }, R::UnsupportedProtocolVersion),
+            (Request { eio: Some("5"), ..websocket() }, R::UnsupportedProtocolVersion),
+        ];
+        for (request, refusal) in cases {
+            assert_eq!(check(request), Err(refusal), "{request:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_transports_that_are_off() {
+        let rules = Rules { websocket: false, ..RULES };
+        let lookup = |_: &str| None::<Known<u32>>;
+        assert_eq!(verify(&websocket(), rules, lookup), Err(Refusal::UnknownTransport));
+    }
+
+    #[test]
+    fn writes_the_open_packet_of_engine_io() {
+        let packet: serde_json::Value =
+            serde_json::from_str(&open_packet("abc", &["websocket"], &Limits::default())).unwrap();
+        assert_eq!(
+            packet,
+            json!({
+                "sid": "abc", "upgrades": ["websocket"], "pingInterval": 25000,
+                "pingTimeout": 20000, "maxPayload": 1_000_000
+            })
+        );
+    }
+}

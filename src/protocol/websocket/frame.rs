@@ -1,0 +1,132 @@
+//! Frame headers (RFC 6455 section 5.2) and masking.
+
+use std::io::Cursor;
+
+use tungstenite::protocol::frame::FrameHeader;
+pub use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+use super::Violation;
+
+/// The longest header: two bytes, 64-bit length, mask.
+pub const MAX_HEADER: usize = 14;
+/// The longest payload of a control frame.
+pub const MAX_CONTROL: u64 = 125;
+
+/// A client's frame header, checked for all that can be known from it alone.
+#[derive(Debug, Clone, Copy)]
+pub struct Header {
+    pub opcode: OpCode,
+    pub is_final: bool,
+    pub mask: [u8; 4],
+    /// Bytes of payload.
+    pub payload: u64,
+    /// Bytes of the header itself.
+    pub size: usize,
+}
+
+/// Reads a header; `None` when more bytes are needed.
+pub fn parse(bytes: &[u8]) -> Result<Option<Header>, Violation> {
+    let mut cursor = Cursor::new(bytes);
+    let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Violation::Opcode)?;
+    let Some((header, payload)) = parsed else { return Ok(None) };
+    if header.rsv1 || header.rsv2 || header.rsv3 {
+        return Err(Violation::ReservedBits);
+    }
+    let mask = header.mask.ok_or(Violation::Unmasked)?;
+    if matches!(header.opcode, OpCode::Control(_)) {
+        if !header.is_final {
+            return Err(Violation::FragmentedControl);
+        }
+        if payload > MAX_CONTROL {
+            return Err(Violation::LongControl);
+        }
+    }
+    let size = usize::try_from(cursor.position()).unwrap_or(MAX_HEADER);
+    if payload > i64::MAX.unsigned_abs() || size != minimal_size(payload) {
+        return Err(Violation::LengthNotMinimal);
+    }
+    Ok(Some(Header { opcode: header.opcode, is_final: header.is_final, mask, payload, size }))
+}
+
+/// Bytes of the shortest masked header for a payload.
+fn minimal_size(payload: u64) -> usize {
+    match payload {
+        0..=125 => 6,
+        126..=65_535 => 8,
+        _ => MAX_HEADER,
+    }
+}
+
+/// Appends the header of an unmasked, final frame.
+pub fn write_header(opcode: OpCode, payload: usize, out: &mut Vec<u8>) {
+    let header = FrameHeader { opcode, ..FrameHeader::default() };
+    // Writing to a Vec cannot fail.
+    let _ = header.format(payload as u64, out);
+}
+
+/// Removes the mask in place, eight bytes a step, and returns the mask turned to where the next
+/// byte of the same payload starts.
+pub fn unmask(bytes: &mut [u8], mask: [u8; 4]) -> [u8; 4] {
+    let [a, b, c, d] = mask;
+    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let mut steps = bytes.chunks_exact_mut(8);
+    for step in &mut steps {
+        if let Ok(word) = <[u8; 8]>::try_from(&*step) {
+            step.copy_from_slice(&(u64::from_ne_bytes(word) ^ wide).to_ne_bytes());
+        }
+    }
+    let tail = steps.into_remainder();
+    let turned = tail.len() % 4;
+    for (byte, key) in tail.iter_mut().zip([a, b, c, d, a, b, c, d]) {
+        *byte ^= key;
+    }
+    let mut next = mask;
+    next.rotate_left(turned);
+    next
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn checks_what_a_header_can_tell() {
+        let refused = |bytes: &[u8]| parse(bytes).unwrap_err();
+        assert_eq!(refused(&[0x81, 0x00]), Violation::Unmasked);
+        assert_eq!(refused(&[0xc1, 0x80, 0, 0, 0, 0]), Violation::ReservedBits);
+        assert_eq!(refused(&[0x83, 0x80, 0, 0, 0, 0]), Violation::Opcode);
+        assert_eq!(refused(&[0x09, 0x80, 0, 0, 0, 0]), Violation::FragmentedControl);
+        assert_eq!(refused(&[0x89, 0xfe, 0, 126, 0, 0, 0, 0]), Violation::LongControl);
+        assert_eq!(refused(&[0x81, 0xfe, 0, 125, 0, 0, 0, 0]), Violation::LengthNotMinimal);
+        let mut long = vec![0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0];
+        long.extend([0; 4]);
+        assert_eq!(refused(&long), Violation::LengthNotMinimal);
+        assert!(parse(&[0x81]).unwrap().is_none());
+        assert!(parse(&[0x81, 0xfe, 0]).unwrap().is_none());
+        assert_eq!(parse(&[0x81, 0x85, 1, 2, 3, 4]).unwrap().unwrap().payload, 5);
+    }
+
+    proptest! {
+        #[test]
+        fn unmasking_in_pieces_is_unmasking_whole(
+            bytes: Vec<u8>, mask: [u8; 4], at: prop::sample::Index
+        ) {
+            let mut whole = bytes.clone();
+            unmask(&mut whole, mask);
+            let mut pieces = bytes.clone();
+            let (left, right) = pieces.split_at_mut(if bytes.is_empty() { 0 } else { at.index(bytes.len()) });
+            let next = unmask(left, mask);
+            unmask(right, next);
+            prop_assert_eq!(&whole, &pieces);
+            let plain: Vec<u8> =
+                bytes.iter().enumerate().map(|(i, byte)| byte ^ mask[i % 4]).collect();
+            prop_assert_eq!(whole, plain);
+        }
+
+        #[test]
+        fn never_panics(bytes: Vec<u8>) {
+            let _ = parse(&bytes);
+        }
+    }
+}

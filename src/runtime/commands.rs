@@ -1,0 +1,126 @@
+//! What JavaScript asks of an I/O thread: batches of commands in call order, one a tick.
+
+use std::net::TcpStream;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::gauge::GaugeRef;
+use crate::protocol::effects::Token;
+use crate::protocol::limits::Limits;
+use crate::protocol::outbox::Broadcast;
+use crate::protocol::session::{Loss, PollingFault};
+
+/// Names a session: stale commands carry an older generation and are dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionId {
+    pub slot: u32,
+    pub generation: u32,
+}
+
+/// How a WebSocket's bytes travel.
+#[derive(Debug)]
+pub enum NewLink {
+    /// A descriptor taken from Node.
+    Tcp(TcpStream),
+    /// A JavaScript stream, by its number.
+    Stream(u32),
+}
+
+/// A WebSocket whose opening handshake was accepted.
+#[derive(Debug)]
+pub struct NewWebSocket {
+    pub link: NewLink,
+    /// The 101 answer.
+    pub answer: Vec<u8>,
+    /// What the peer sent behind its request.
+    pub early: Vec<u8>,
+}
+
+/// A session to open.
+#[derive(Debug)]
+pub struct Open {
+    pub limits: Arc<Limits>,
+    pub max_receive_queue: u64,
+    pub gauge: GaugeRef,
+    /// Body of the open packet.
+    pub packet: String,
+    /// `None` for polling.
+    pub websocket: Option<NewWebSocket>,
+}
+
+/// Text or binary, as bytes of the batch or its own.
+#[derive(Debug)]
+pub enum Body {
+    Text(Range<usize>),
+    Binary(Range<usize>),
+    OwnText(Vec<u8>),
+    OwnBinary(Vec<u8>),
+}
+
+/// What to do with a session.
+#[derive(Debug)]
+pub enum Action {
+    Open(Box<Open>),
+    Probe(Box<NewWebSocket>),
+    Send {
+        body: Body,
+        receipt: bool,
+    },
+    SendShared {
+        broadcast: Arc<Broadcast>,
+        receipt: bool,
+    },
+    Get(Token),
+    GetLost(Token),
+    GetSent,
+    PostBegun,
+    Post {
+        token: Token,
+        body: Vec<u8>,
+    },
+    Fault(PollingFault),
+    Close {
+        discard: bool,
+    },
+    Shutdown,
+    Observe(bool),
+    /// JavaScript has caught up with a paused session.
+    Resume,
+    #[cfg(feature = "test-panic")]
+    Panic,
+}
+
+/// One thing to do.
+#[derive(Debug)]
+pub enum Command {
+    Session(SessionId, Action),
+    /// A JavaScript stream brought bytes.
+    StreamReceived {
+        stream: u32,
+        bytes: Vec<u8>,
+    },
+    /// A JavaScript stream has written so many bytes.
+    StreamSent {
+        stream: u32,
+        bytes: usize,
+    },
+    /// A JavaScript stream is gone.
+    StreamLost {
+        stream: u32,
+        loss: Loss,
+    },
+}
+
+/// Commands in call order, with the bytes of the small messages.
+#[derive(Debug, Default)]
+pub struct CommandBatch {
+    pub commands: Vec<Command>,
+    pub bytes: Vec<u8>,
+}
+
+impl CommandBatch {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+}

@@ -1,0 +1,37 @@
+//! What is done with descriptors by their number: taking a connection from Node, and letting tokio
+//! watch the poller. The only `unsafe` of this ring.
+
+use std::io;
+use std::net::TcpStream;
+
+/// Takes a connection over: a second descriptor for a socket that Node owns (close-on-exec), after
+/// which Node closes its own and forgets the connection. The socket stays non-blocking, as Node
+/// made it.
+#[cfg(unix)]
+pub fn duplicate(descriptor: i32) -> io::Result<TcpStream> {
+    use std::os::fd::BorrowedFd;
+
+    if descriptor < 0 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: the descriptor is not -1, and Node keeps it open during this call: we are called
+    // from the JavaScript thread, which alone could close it, with the handle it just looked at.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    Ok(TcpStream::from(borrowed.try_clone_to_owned()?))
+}
+
+/// There is no descriptor to take here; the caller feeds the session through the stream.
+#[cfg(not(unix))]
+pub fn duplicate(_descriptor: i32) -> io::Result<TcpStream> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Registers the sockets' poller with the current tokio runtime.
+#[cfg(unix)]
+pub fn watch(poll: mio::Poll) -> io::Result<tokio::io::unix::AsyncFd<mio::Poll>> {
+    use tokio::io::{Interest, unix::AsyncFd};
+
+    // SAFETY: a mio::Poll owns its descriptor, keeps it open until it is dropped, and always gives
+    // the same number; the AsyncFd owns the Poll.
+    Ok(unsafe { AsyncFd::register_with_interest(poll, Interest::READABLE) }?)
+}

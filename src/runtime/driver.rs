@@ -1,0 +1,154 @@
+//! One I/O thread: waits for sockets, commands and deadlines, and turns the shard.
+//!
+//! A tokio `current_thread` runtime with a single task. The shard's sockets sit in a poller of
+//! their own (mio), which tokio watches as one descriptor; so a turn costs the same whether one
+//! connection has something to say or a thousand have. The only place that reads the clock.
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use super::commands::CommandBatch;
+use super::shard::Shard;
+
+/// What JavaScript and an I/O thread share.
+pub struct Mailbox {
+    batches: Mutex<Vec<CommandBatch>>,
+    notify: Notify,
+    stopped: AtomicBool,
+}
+
+impl Mailbox {
+    /// An empty mailbox.
+    pub fn new() -> Self {
+        Self { batches: Mutex::default(), notify: Notify::new(), stopped: AtomicBool::new(false) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<CommandBatch>> {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands a batch over and wakes the thread if it sleeps.
+    pub fn submit(&self, batch: CommandBatch) {
+        self.lock().push(batch);
+        self.notify.notify_one();
+    }
+
+    /// Makes the thread end after its next turn.
+    pub fn stop(&self) {
+        self.stopped.store(true, SeqCst);
+        self.notify.notify_one();
+    }
+
+    fn take(&self) -> Vec<CommandBatch> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(SeqCst)
+    }
+}
+
+/// The time.
+#[allow(clippy::disallowed_methods)]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Where sockets are waited for.
+#[cfg(unix)]
+pub struct Poller {
+    poll: tokio::io::unix::AsyncFd<mio::Poll>,
+    events: mio::Events,
+}
+
+#[cfg(unix)]
+impl Poller {
+    /// Registers `poll` with the current tokio runtime.
+    pub fn new(poll: mio::Poll) -> std::io::Result<Self> {
+        let poll = super::descriptor::watch(poll)?;
+        Ok(Self { poll, events: mio::Events::with_capacity(1024) })
+    }
+
+    /// Resolves when a socket has something to say.
+    async fn wait(&mut self) {
+        // An error means that the runtime is going away; the stop flag tells the rest.
+        let _ = self.poll.readable_mut().await;
+    }
+
+    /// Tells the shard what the sockets have to say.
+    fn collect(&mut self, shard: &mut Shard) {
+        let Self { poll, events } = self;
+        // Does nothing unless tokio has seen the poller ready.
+        let _ = poll.try_io_mut(tokio::io::Interest::READABLE, |poll| {
+            poll.poll(events, Some(std::time::Duration::ZERO))?;
+            for event in events.iter() {
+                let readable = event.is_readable() || event.is_read_closed() || event.is_error();
+                shard.event(event.token().0, readable, event.is_writable());
+            }
+            // Only a list that is not full has all; then tokio may wait for the next edge.
+            let is_full = events.iter().count() >= events.capacity();
+            if is_full { Ok(()) } else { Err(std::io::ErrorKind::WouldBlock.into()) }
+        });
+    }
+}
+
+/// Turns the shard until the mailbox says stop. The shard's lock is never held while waiting.
+#[cfg(unix)]
+pub async fn drive(shard: Arc<Mutex<Shard>>, mailbox: Arc<Mailbox>, mut poller: Poller) {
+    let sleep = tokio::time::sleep_until(now().into());
+    tokio::pin!(sleep);
+    loop {
+        let (has_work, deadline) = {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            poller.collect(&mut shard);
+            shard.turn(now(), mailbox.take());
+            (shard.has_work(), shard.deadline())
+        };
+        if mailbox.is_stopped() {
+            return;
+        }
+        if has_work {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        if let Some(deadline) = deadline
+            && sleep.deadline() != deadline.into()
+        {
+            sleep.as_mut().reset(deadline.into());
+        }
+        tokio::select! {
+            biased;
+            () = mailbox.notify.notified() => {}
+            () = poller.wait() => {}
+            () = &mut sleep, if deadline.is_some() => {}
+        }
+    }
+}
+
+/// Without a poller there are only commands and deadlines.
+#[cfg(not(unix))]
+pub async fn drive(shard: Arc<Mutex<Shard>>, mailbox: Arc<Mailbox>) {
+    loop {
+        let (has_work, deadline) = {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.turn(now(), mailbox.take());
+            (shard.has_work(), shard.deadline())
+        };
+        if mailbox.is_stopped() {
+            return;
+        }
+        if has_work {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        let sleep = tokio::time::sleep_until(deadline.unwrap_or_else(now).into());
+        tokio::select! {
+            biased;
+            () = mailbox.notify.notified() => {}
+            () = sleep, if deadline.is_some() => {}
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Events on their way to JavaScript: batches, one wake-up for as many as are there.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What kind of thing a record is. The numbers are the contract with `lib/dispatch.js`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Kind {
+    Text = 0,
+    Binary = 1,
+    Close = 2,
+    Upgrading = 3,
+    Upgraded = 4,
+    UpgradeFailed = 5,
+    Heartbeat = 6,
+    PingSent = 7,
+    Sent = 8,
+    AnswerGet = 9,
+    RefuseGet = 10,
+    AnswerPost = 11,
+    Limit = 12,
+    StreamWrite = 13,
+    StreamEnd = 14,
+    StreamReset = 15,
+    StreamResume = 16,
+    StreamPause = 17,
+}
+
+/// The bytes of a record.
+#[derive(Debug)]
+pub enum Payload {
+    None,
+    /// Text that is all ASCII.
+    Ascii(Range<usize>),
+    Utf8(Range<usize>),
+    Bytes(Range<usize>),
+    OwnUtf8(Vec<u8>),
+    OwnBytes(Vec<u8>),
+}
+
+/// One event.
+#[derive(Debug)]
+pub struct Record {
+    pub slot: u32,
+    pub generation: u32,
+    pub kind: Kind,
+    /// A token, a count or a reason.
+    pub extra: i32,
+    pub payload: Payload,
+}
+
+/// Events in order, with the bytes of the small ones.
+#[derive(Debug, Default)]
+pub struct EventBatch {
+    pub records: VecDeque<Record>,
+    pub bytes: Vec<u8>,
+}
+
+/// Payloads from here on travel in their own memory.
+const OWN_FROM: usize = 8 * 1024;
+
+impl EventBatch {
+    /// Adds a record without bytes.
+    pub fn push(&mut self, slot: u32, generation: u32, kind: Kind, extra: i32, payload: Payload) {
+        self.records.push_back(Record { slot, generation, kind, extra, payload });
+    }
+
+    /// Stores text, in the batch or as given away.
+    pub fn text(&mut self, text: std::borrow::Cow<'_, [u8]>) -> Payload {
+        if text.len() >= OWN_FROM {
+            return Payload::OwnUtf8(text.into_owned());
+        }
+        let range = self.copy(&text);
+        if text.is_ascii() { Payload::Ascii(range) } else { Payload::Utf8(range) }
+    }
+
+    /// Stores bytes, in the batch or as given away.
+    pub fn binary(&mut self, bytes: std::borrow::Cow<'_, [u8]>) -> Payload {
+        if bytes.len() >= OWN_FROM {
+            return Payload::OwnBytes(bytes.into_owned());
+        }
+        Payload::Bytes(self.copy(&bytes))
+    }
+
+    fn copy(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        start..self.bytes.len()
+    }
+}
+
+/// Locks what no panic can leave half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The way from all I/O threads to one JavaScript thread.
+pub struct Inbox {
+    queue: Mutex<VecDeque<EventBatch>>,
+    /// JavaScript sleeps and wants to be woken.
+    armed: AtomicBool,
+    wake: Box<dyn Fn() + Send + Sync>,
+    /// JavaScript has taken a turn since this was last looked at.
+    has_turned: AtomicBool,
+    pulse: Mutex<Pulse>,
+}
+
+/// Whether JavaScript still takes turns.
+#[derive(Default)]
+struct Pulse {
+    seen_at: Option<Instant>,
+    /// Since when a turn has been waited for.
+    asked_at: Option<Instant>,
+}
+
+impl Inbox {
+    /// `wake` makes JavaScript call [`Self::take`] soon.
+    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
+        Self {
+            queue: Mutex::default(),
+            armed: AtomicBool::new(true),
+            wake: Box::new(wake),
+            has_turned: AtomicBool::new(true),
+            pulse: Mutex::default(),
+        }
+    }
+
+    /// Hands a batch over.
+    pub fn publish(&self, batch: EventBatch) {
+        lock(&self.queue).push_back(batch);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if self.armed.swap(false, SeqCst) {
+            (self.wake)();
+        }
+    }
+
+    /// The next batch.
+    pub fn take(&self) -> Option<EventBatch> {
+        self.has_turned.store(true, SeqCst);
+        lock(&self.queue).pop_front()
+    }
+
+    /// JavaScript goes to sleep. Returns `false` when something came in between: go on.
+    pub fn arm(&self) -> bool {
+        self.armed.store(true, SeqCst);
+        lock(&self.queue).is_empty() || !self.armed.swap(false, SeqCst)
+    }
+
+    /// Whether JavaScript has taken no turn for `limit`. Asks it for one when it has been quiet.
+    pub fn stalls(&self, now: Instant, limit: Duration) -> bool {
+        let mut pulse = lock(&self.pulse);
+        if self.has_turned.swap(false, SeqCst) {
+            *pulse = Pulse { seen_at: Some(now), asked_at: None };
+        }
+        let quiet = pulse.seen_at.is_none_or(|seen| now.duration_since(seen) >= limit / 4);
+        if pulse.asked_at.is_none() && quiet {
+            pulse.asked_at = Some(now);
+            self.wake();
+        }
+        pulse.asked_at.is_some_and(|asked| now.duration_since(asked) >= limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::tests::start;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    #[test]
+    fn wakes_once_until_armed_again() {
+        let wakes = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&wakes);
+        let inbox = Inbox::new(move || {
+            counter.fetch_add(1, SeqCst);
+        });
+        inbox.publish(EventBatch::default());
+        inbox.publish(EventBatch::default());
+        assert_eq!(wakes.load(SeqCst), 1);
+        assert!(inbox.take().is_some());
+        assert!(!inbox.arm(), "one is left");
+        assert!(inbox.take().is_some());
+        assert!(inbox.arm());
+        inbox.publish(EventBatch::default());
+        assert_eq!(wakes.load(SeqCst), 2);
+    }
+
+    #[test]
+    fn tells_a_stalled_loop() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let (now, limit) = (start(), SECOND * 30);
+        let inbox = Inbox::new(|| {});
+        assert!(!inbox.stalls(now, limit));
+        assert!(!inbox.stalls(now + SECOND * 20, limit));
+        assert!(!inbox.stalls(now + SECOND * 49, limit));
+        assert!(inbox.stalls(now + SECOND * 50, limit));
+        inbox.take();
+        assert!(!inbox.stalls(now + SECOND * 51, limit));
+    }
+}

@@ -1,0 +1,156 @@
+//! Bytes in: from sockets that the poller named, within a budget a connection and turn, and only
+//! while JavaScript keeps up.
+
+use std::io;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use super::{Entry, READ_BUDGET, Shard};
+use crate::protocol::effects::Role;
+use crate::protocol::session::{Input, Loss};
+use crate::runtime::inbox::{Kind, Payload};
+use crate::runtime::link::{Io, Owner};
+
+impl Shard {
+    /// Puts a link on the list of those to read.
+    pub(super) fn want_read(&mut self, key: usize) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        if !link.is_ready {
+            link.is_ready = true;
+            self.ready.push(key);
+        }
+    }
+
+    pub(super) fn read_ready(&mut self, now: Instant) {
+        for key in std::mem::take(&mut self.ready) {
+            if let Some(link) = self.links.get_mut(key) {
+                link.is_ready = false;
+                self.read_link(now, key);
+            }
+        }
+    }
+
+    /// One read of one connection; what is left is read in the next turn.
+    fn read_link(&mut self, now: Instant, key: usize) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        if !link.readable {
+            return;
+        }
+        if let Owner::Session { index, .. } = link.owner
+            && self
+                .entries
+                .get(index)
+                .is_some_and(|entry| entry.as_ref().is_some_and(|entry| entry.gauge.is_paused()))
+        {
+            return;
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        match link.io.read(&mut buffer) {
+            Ok(0) => self.lose_link(now, key, Loss::Ended),
+            Ok(count) => {
+                // A short read has emptied the socket; the poller tells when more comes.
+                link.readable = count == READ_BUDGET;
+                if link.readable {
+                    self.want_read(key);
+                }
+                self.received(now, key, &mut buffer[..count]);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => link.readable = false,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.want_read(key),
+            Err(error) => self.lose_link(now, key, Loss::Read(error.raw_os_error())),
+        }
+        self.buffer = buffer;
+    }
+
+    /// Hands bytes to whom the link works for.
+    pub(super) fn received(&mut self, now: Instant, key: usize, bytes: &mut [u8]) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        match &mut link.owner {
+            Owner::Released(connection, limits) => {
+                connection.drop_received(bytes, limits);
+                self.want_write(key);
+            }
+            Owner::Session { index, role } => {
+                let (index, role) = (*index, *role);
+                self.input(now, index, Input::Received { role, bytes });
+                self.check_receive_queue(now, index);
+            }
+        }
+    }
+
+    /// The connection is gone: so is the link, whoever it worked for.
+    pub(super) fn lose_link(&mut self, now: Instant, key: usize, loss: Loss) {
+        let Some(link) = self.drop_link(key) else { return };
+        if let Owner::Session { index, role } = link.owner {
+            if let Some(entry) = self.entry_mut(index) {
+                match role {
+                    Role::Main => entry.main = None,
+                    Role::Probe => entry.probe = None,
+                }
+            }
+            self.input(now, index, Input::Lost { role, loss });
+        }
+    }
+
+    /// Stops reading from a connection whose messages JavaScript does not take, or from the one
+    /// with the most of them when all together are too many.
+    fn check_receive_queue(&mut self, now: Instant, index: usize) {
+        let Some(entry) = self.entry_mut(index) else { return };
+        if entry.gauge.undelivered() > entry.max_receive_queue {
+            let limit = entry.max_receive_queue;
+            return self.pause(now, index, "maxReceiveQueue", limit);
+        }
+        let limit = self.shared.limits.max_total_receive_queue;
+        if self.shared.totals.undelivered.load(Relaxed) > limit {
+            let running = |(index, entry): (usize, &Option<Box<Entry>>)| {
+                let gauge = &entry.as_ref()?.gauge;
+                (!gauge.is_paused()).then(|| (gauge.undelivered(), index))
+            };
+            if let Some((_, largest)) = self.entries.iter().enumerate().filter_map(running).max() {
+                self.pause(now, largest, "maxTotalReceiveQueue", limit.unsigned_abs());
+            }
+        }
+    }
+
+    fn pause(&mut self, now: Instant, index: usize, name: &str, limit: u64) {
+        let Some(entry) = self.entry_mut(index) else { return };
+        if entry.gauge.is_paused() {
+            return;
+        }
+        entry.gauge.set_paused(true);
+        let (id, value) = (entry.id, entry.gauge.undelivered());
+        let text = serde_json::json!({
+            "name": name, "action": "paused", "limit": limit, "value": value,
+        });
+        let payload = self.batch.text(text.to_string().into_bytes().into());
+        self.batch.push(id.slot, id.generation, Kind::Limit, 0, payload);
+        self.input(now, index, Input::Pause);
+        self.tell_streams(index, Kind::StreamPause);
+        // What JavaScript took before it could see the mark would never resume us.
+        if self.entry_mut(index).is_some_and(|entry| entry.gauge.undelivered() == 0) {
+            self.resume(now, index);
+        }
+    }
+
+    /// JavaScript has caught up.
+    pub(super) fn resume(&mut self, now: Instant, index: usize) {
+        let Some(entry) = self.entry_mut(index) else { return };
+        entry.gauge.set_paused(false);
+        let links = [entry.main, entry.probe];
+        self.input(now, index, Input::Resume);
+        self.tell_streams(index, Kind::StreamResume);
+        for key in links.into_iter().flatten() {
+            self.want_read(key);
+        }
+    }
+
+    /// JavaScript streams are paused where they are read: there.
+    fn tell_streams(&mut self, index: usize, kind: Kind) {
+        let Some(entry) = self.entry_mut(index) else { return };
+        for key in [entry.main, entry.probe].into_iter().flatten() {
+            if let Some(Io::Stream { id, .. }) = self.links.get(key).map(|link| &link.io) {
+                self.batch.push(*id, 0, kind, 0, Payload::None);
+            }
+        }
+    }
+}

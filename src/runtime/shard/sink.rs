@@ -1,0 +1,165 @@
+//! Carries out what a session asks for.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use slab::Slab;
+
+use crate::protocol::close::{CloseDetail, CloseReason};
+use crate::protocol::effects::{Effects, Event, PostAnswer, Role, Token};
+use crate::protocol::heartbeat::after;
+use crate::protocol::limits::Limits;
+use crate::protocol::packet::Message;
+use crate::protocol::websocket::Connection;
+use crate::runtime::commands::SessionId;
+use crate::runtime::gauge::{GaugeRef, Totals};
+use crate::runtime::inbox::{EventBatch, Kind, Payload};
+use crate::runtime::link::{Link, Owner};
+use crate::runtime::timers::{Target, Timers};
+
+/// What an undelivered message costs beyond its bytes.
+pub const MESSAGE_COST: u64 = 64;
+
+/// One session's way to the rest of its shard.
+pub struct Sink<'a> {
+    pub now: Instant,
+    pub id: SessionId,
+    pub index: usize,
+    pub limits: &'a Arc<Limits>,
+    pub batch: &'a mut EventBatch,
+    pub gauge: &'a GaugeRef,
+    pub totals: &'a Totals,
+    pub links: &'a mut Slab<Link>,
+    pub main: &'a mut Option<usize>,
+    pub probe: &'a mut Option<usize>,
+    pub dirty: &'a mut Vec<usize>,
+    pub timers: &'a mut Timers,
+}
+
+impl Sink<'_> {
+    fn push(&mut self, kind: Kind, extra: i32, payload: Payload) {
+        self.batch.push(self.id.slot, self.id.generation, kind, extra, payload);
+    }
+
+    fn key(&mut self, role: Role) -> &mut Option<usize> {
+        match role {
+            Role::Main => self.main,
+            Role::Probe => self.probe,
+        }
+    }
+
+    fn mark_dirty(&mut self, key: usize) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        if !link.is_dirty {
+            link.is_dirty = true;
+            self.dirty.push(key);
+        }
+    }
+}
+
+impl Effects for Sink<'_> {
+    fn message(&mut self, message: Message<'_>) {
+        let cost = MESSAGE_COST.saturating_add(message.len() as u64);
+        self.gauge.add_received(cost);
+        self.totals.undelivered.fetch_add(cost.cast_signed(), Relaxed);
+        let (kind, payload) = match message {
+            Message::Text(text) => (Kind::Text, self.batch.text(text)),
+            Message::Binary(bytes) => (Kind::Binary, self.batch.binary(bytes)),
+        };
+        self.push(kind, 0, payload);
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Heartbeat => self.push(Kind::Heartbeat, 0, Payload::None),
+            Event::PingSent => self.push(Kind::PingSent, 0, Payload::None),
+            Event::Upgrading => self.push(Kind::Upgrading, 0, Payload::None),
+            Event::Upgraded => self.push(Kind::Upgraded, 0, Payload::None),
+            Event::UpgradeFailed => self.push(Kind::UpgradeFailed, 0, Payload::None),
+            Event::Sent(count) => self.push(Kind::Sent, count.cast_signed(), Payload::None),
+            Event::Dropped(waiting) => {
+                let text = serde_json::json!({
+                    "name": "maxSendBuffer", "action": "dropped",
+                    "limit": self.limits.max_send_buffer, "value": waiting,
+                });
+                let payload = self.batch.text(text.to_string().into_bytes().into());
+                self.push(Kind::Limit, 0, payload);
+            }
+            Event::Closed(reason, detail) => {
+                let payload = detail.map_or(Payload::None, |detail| {
+                    self.batch.text(describe(&detail).into_bytes().into())
+                });
+                self.push(Kind::Close, reason_number(reason), payload);
+            }
+        }
+    }
+
+    fn answer_get(&mut self, token: Token, payload: Vec<u8>) {
+        let payload = self.batch.text(payload.into());
+        self.push(Kind::AnswerGet, token.cast_signed(), payload);
+    }
+
+    fn refuse_get(&mut self, token: Token) {
+        self.push(Kind::RefuseGet, token.cast_signed(), Payload::None);
+    }
+
+    fn answer_post(&mut self, token: Token, answer: PostAnswer) {
+        let payload = match answer {
+            PostAnswer::Ok => Payload::None,
+            PostAnswer::Ended => self.batch.text(b"ended".as_slice().into()),
+        };
+        self.push(Kind::AnswerPost, token.cast_signed(), payload);
+    }
+
+    fn promote(&mut self) {
+        *self.main = self.probe.take();
+        if let Some(key) = *self.main
+            && let Some(link) = self.links.get_mut(key)
+        {
+            link.owner = Owner::Session { index: self.index, role: Role::Main };
+        }
+    }
+
+    fn release(&mut self, role: Role, connection: Connection) {
+        // Without a link the connection was lost before its session was.
+        let Some(key) = self.key(role).take() else { return };
+        let Some(link) = self.links.get_mut(key) else { return };
+        let deadline = after(self.now, self.limits.close_timeout);
+        link.owner = Owner::Released(Box::new(connection), Arc::clone(self.limits));
+        link.deadline = Some(deadline);
+        let serial = link.serial;
+        self.timers.push(deadline, Target::Link { key, serial });
+        self.mark_dirty(key);
+    }
+
+    fn wants_write(&mut self, role: Role) {
+        if let Some(key) = *self.key(role) {
+            self.mark_dirty(key);
+        }
+    }
+}
+
+/// The numbers are the contract with `lib/dispatch.js`.
+fn reason_number(reason: CloseReason) -> i32 {
+    match reason {
+        CloseReason::TransportError => 0,
+        CloseReason::TransportClose => 1,
+        CloseReason::ForcedClose => 2,
+        CloseReason::PingTimeout => 3,
+        CloseReason::ParseError => 4,
+    }
+}
+
+fn describe(detail: &CloseDetail) -> String {
+    serde_json::json!({
+        "message": detail.message,
+        "code": detail.code,
+        "wsCode": detail.ws_code,
+        "wsReason": detail.ws_reason,
+        "errno": detail.errno,
+        "limit": detail.limit.map(|(name, _)| name),
+        "value": detail.limit.map(|(_, value)| value),
+    })
+    .to_string()
+}

@@ -1,0 +1,204 @@
+//! Bytes out: all that a connection has to send in a turn leaves in one system call.
+
+use std::io::{self, IoSlice};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use super::{Entry, Shard};
+use crate::protocol::effects::Role;
+use crate::protocol::session::Loss;
+use crate::protocol::websocket::Connection;
+use crate::runtime::inbox::{Kind, Payload};
+use crate::runtime::link::{Io, Link, Owner, STREAM_WINDOW};
+
+/// Bytes written to one connection in a turn.
+const WRITE_BUDGET: usize = 256 * 1024;
+/// Pieces of one system call.
+const SLICES: usize = 64;
+
+/// What came of writing.
+enum Outcome {
+    Written(usize),
+    Blocked,
+    Failed(Option<i32>),
+}
+
+impl Shard {
+    /// Puts a link on the list of those to write.
+    pub(super) fn want_write(&mut self, key: usize) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        if !link.is_dirty {
+            link.is_dirty = true;
+            self.dirty.push(key);
+        }
+    }
+
+    pub(super) fn write_dirty(&mut self, now: Instant) {
+        // A link that a write puts on the list again waits for the next turn.
+        for key in std::mem::take(&mut self.dirty) {
+            if let Some(link) = self.links.get_mut(key) {
+                link.is_dirty = false;
+                self.write_link(now, key);
+            }
+        }
+    }
+
+    /// Writes until nothing waits, the kernel is full, or the budget is spent.
+    pub(super) fn write_link(&mut self, now: Instant, key: usize) {
+        let mut written = 0;
+        while written < WRITE_BUDGET {
+            match self.write_once(key) {
+                Outcome::Written(0) => break,
+                Outcome::Written(count) => {
+                    written += count;
+                    self.note_written(now, key, count);
+                }
+                Outcome::Blocked => break,
+                Outcome::Failed(errno) => return self.lose_link(now, key, Loss::Write(errno)),
+            }
+        }
+        if written >= WRITE_BUDGET {
+            self.want_write(key);
+        }
+        self.finish_link(key);
+        self.count_waiting(key);
+    }
+
+    fn connection_of<'a>(
+        entries: &'a [Option<Box<Entry>>],
+        owner: &'a Owner,
+    ) -> Option<&'a Connection> {
+        match owner {
+            Owner::Released(connection, _) => Some(connection),
+            Owner::Session { index, role } => {
+                entries.get(*index)?.as_ref()?.session.connection(*role)
+            }
+        }
+    }
+
+    fn write_once(&mut self, key: usize) -> Outcome {
+        let Some(link) = self.links.get_mut(key) else { return Outcome::Blocked };
+        let Link { io, owner, writable, .. } = link;
+        let Some(connection) = Self::connection_of(&self.entries, owner) else {
+            return Outcome::Blocked;
+        };
+        if connection.wire().is_empty() || !*writable || connection.is_aborted() {
+            return Outcome::Written(0);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let filled = connection.fill(&mut slices);
+        let slices = slices.get(..filled).unwrap_or(&[]);
+        if let Io::Stream { id, in_flight } = io {
+            let room = STREAM_WINDOW.saturating_sub(*in_flight);
+            let bytes: Vec<u8> =
+                slices.iter().flat_map(|slice| slice.iter().copied()).take(room).collect();
+            *in_flight += bytes.len();
+            *writable = *in_flight < STREAM_WINDOW;
+            let (id, count) = (*id, bytes.len());
+            if count > 0 {
+                let payload = Payload::OwnBytes(bytes);
+                self.batch.push(id, 0, Kind::StreamWrite, 0, payload);
+            }
+            return Outcome::Written(count);
+        }
+        match io.write(slices) {
+            Ok(count) => {
+                let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+                // A short write has filled the kernel; the poller tells when there is room.
+                *writable = count == offered;
+                Outcome::Written(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                *writable = false;
+                Outcome::Blocked
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.write_once(key),
+            Err(error) => Outcome::Failed(error.raw_os_error()),
+        }
+    }
+
+    fn note_written(&mut self, now: Instant, key: usize, count: usize) {
+        match self.links.get_mut(key).map(|link| &mut link.owner) {
+            Some(Owner::Released(connection, _)) => connection.written(count),
+            Some(Owner::Session { index, role }) => {
+                let (index, role) = (*index, *role);
+                self.step(now, index, |session, sink| session.written(role, count, sink));
+            }
+            None => {}
+        }
+    }
+
+    /// Ends our side of a released connection that has said all.
+    fn finish_link(&mut self, key: usize) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        let Owner::Released(connection, _) = &link.owner else { return };
+        if connection.is_aborted() {
+            return self.reset_link(key);
+        }
+        if !connection.is_finished() || link.is_ended {
+            return;
+        }
+        link.is_ended = true;
+        match &link.io {
+            #[cfg(unix)]
+            Io::Tcp(stream) => {
+                // The peer may be gone already; then there is nothing to end.
+                let _ = stream.shutdown(std::net::Shutdown::Write);
+            }
+            Io::Stream { id, .. } => {
+                let id = *id;
+                self.batch.push(id, 0, Kind::StreamEnd, 0, Payload::None);
+            }
+        }
+    }
+
+    /// Keeps the counters of what waits for the peer, for JavaScript and for the total.
+    fn count_waiting(&mut self, key: usize) {
+        let Some(Owner::Session { index, role: Role::Main }) =
+            self.links.get(key).map(|link| &link.owner)
+        else {
+            return;
+        };
+        let index = *index;
+        self.count_session(index);
+    }
+
+    /// Takes what a session has waiting into the counters.
+    pub(super) fn count_session(&mut self, index: usize) {
+        let Some(Some(entry)) = self.entries.get_mut(index) else { return };
+        let waiting = entry.session.waiting();
+        if waiting != entry.counted {
+            let change = waiting as i64 - entry.counted as i64;
+            self.shared.totals.unsent.fetch_add(change, Relaxed);
+            entry.counted = waiting;
+            entry.gauge.set_unsent(waiting);
+        }
+    }
+
+    /// Takes a link out of the shard.
+    pub(super) fn drop_link(&mut self, key: usize) -> Option<Link> {
+        let mut link = self.links.try_remove(key)?;
+        match &mut link.io {
+            #[cfg(unix)]
+            Io::Tcp(stream) => {
+                // Closing the descriptor takes it out of the poller as well.
+                let _ = self.registry.deregister(stream);
+            }
+            Io::Stream { id, .. } => {
+                self.streams.remove(id);
+                self.batch.push(*id, 0, Kind::StreamReset, 0, Payload::None);
+            }
+        }
+        Some(link)
+    }
+
+    /// Gives a connection up at once: the peer sees a reset.
+    pub(super) fn reset_link(&mut self, key: usize) {
+        let Some(link) = self.drop_link(key) else { return };
+        #[cfg(unix)]
+        if let Io::Tcp(stream) = &link.io {
+            let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+        }
+        drop(link);
+    }
+}
