@@ -38,15 +38,6 @@ pub enum Event {
     Closed(CloseReason, Option<Box<CloseDetail>>),
 }
 
-/// How a polling POST is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PostAnswer {
-    /// 200 `ok`.
-    Ok,
-    /// The request is ended without a useful answer: the session is gone.
-    Ended,
-}
-
 /// The consequences of one input, in order.
 pub trait Effects {
     /// A message for the app.
@@ -57,8 +48,6 @@ pub trait Effects {
     fn answer_get(&mut self, token: Token, payload: Vec<u8>);
     /// The second of two overlapping GETs: 400.
     fn refuse_get(&mut self, token: Token);
-    /// The answer to a POST whose body was handed in.
-    fn answer_post(&mut self, token: Token, answer: PostAnswer);
     /// The probed WebSocket is now the main one.
     fn promote(&mut self);
     /// The session lets go of a WebSocket; what it still has to write, and the closing handshake,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::close::{CloseDetail, CloseReason, code};
-use super::effects::{Effects, Event, PostAnswer, Role, Token};
+use super::effects::{Effects, Event, Role, Token};
 use super::heartbeat::{Beat, Heartbeat, after};
 use super::limits::{Limits, SlowConsumer};
 use super::outbox::{Outbox, Outgoing};
@@ -36,8 +36,8 @@ pub enum Input<'a> {
     GetSent,
     /// A POST has begun; its body is still coming.
     PostBegun,
-    /// A POST's body is complete.
-    Post { token: Token, body: Vec<u8> },
+    /// A POST's body is complete; its request has been answered.
+    Post(Vec<u8>),
     /// A polling request broke the rules; whoever speaks HTTP has answered it.
     Fault(PollingFault),
     /// A WebSocket asks to take over.
@@ -238,7 +238,7 @@ impl Session {
             Input::GetLost { token } => self.get_lost(token, fx),
             Input::GetSent => self.in_flight = 0,
             Input::PostBegun => self.post_begun = true,
-            Input::Post { token, body } => self.post(now, token, body, fx),
+            Input::Post(body) => self.post(now, body, fx),
             Input::Fault(fault) => {
                 self.finish(CloseReason::TransportError, Some(fault.detail()), fx);
             }
@@ -263,7 +263,6 @@ impl Session {
     fn handle_late(&mut self, input: Input<'_>, fx: &mut impl Effects) {
         match input {
             Input::Get { token } => fx.answer_get(token, vec![PacketType::Close as u8]),
-            Input::Post { token, .. } => fx.answer_post(token, PostAnswer::Ended),
             Input::Probe(mut connection) => {
                 connection.close(None);
                 fx.release(Role::Probe, connection);
@@ -495,9 +494,8 @@ impl Session {
         self.finish(CloseReason::TransportError, Some(lost_poll()), fx);
     }
 
-    fn post(&mut self, now: Instant, token: Token, body: Vec<u8>, fx: &mut impl Effects) {
+    fn post(&mut self, now: Instant, body: Vec<u8>, fx: &mut impl Effects) {
         self.post_begun = false;
-        fx.answer_post(token, PostAnswer::Ok);
         let body = payload::repair_utf8(body);
         for packet in payload::split(&body) {
             if self.closed {

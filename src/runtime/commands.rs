@@ -3,8 +3,9 @@
 use std::net::TcpStream;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
-use super::gauge::GaugeRef;
+use super::gauge::Gauge;
 use crate::protocol::effects::Token;
 use crate::protocol::limits::Limits;
 use crate::protocol::outbox::Broadcast;
@@ -41,7 +42,7 @@ pub struct NewWebSocket {
 pub struct Open {
     pub limits: Arc<Limits>,
     pub max_receive_queue: u64,
-    pub gauge: GaugeRef,
+    pub gauge: Arc<Gauge>,
     /// Body of the open packet.
     pub packet: String,
     /// `None` for polling.
@@ -66,18 +67,12 @@ pub enum Action {
         body: Body,
         receipt: bool,
     },
-    SendShared {
-        broadcast: Arc<Broadcast>,
-        receipt: bool,
-    },
+    SendShared(Arc<Broadcast>),
     Get(Token),
     GetLost(Token),
     GetSent,
     PostBegun,
-    Post {
-        token: Token,
-        body: Vec<u8>,
-    },
+    Post(Vec<u8>),
     Fault(PollingFault),
     Close {
         discard: bool,
@@ -109,6 +104,8 @@ pub enum Command {
         stream: u32,
         loss: Loss,
     },
+    /// Answered when the turn that met it has written what it could.
+    Barrier(SyncSender<()>),
 }
 
 /// Commands in call order, with the bytes of the small messages.

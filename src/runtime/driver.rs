@@ -14,6 +14,7 @@ use super::commands::CommandBatch;
 use super::shard::Shard;
 
 /// What JavaScript and an I/O thread share.
+#[derive(Default)]
 pub struct Mailbox {
     batches: Mutex<Vec<CommandBatch>>,
     notify: Notify,
@@ -21,11 +22,6 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
-    /// An empty mailbox.
-    pub fn new() -> Self {
-        Self { batches: Mutex::default(), notify: Notify::new(), stopped: AtomicBool::new(false) }
-    }
-
     fn lock(&self) -> MutexGuard<'_, Vec<CommandBatch>> {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -21,13 +21,12 @@ pub enum Kind {
     Sent = 8,
     AnswerGet = 9,
     RefuseGet = 10,
-    AnswerPost = 11,
-    Limit = 12,
-    StreamWrite = 13,
-    StreamEnd = 14,
-    StreamReset = 15,
+    Limit = 11,
+    StreamWrite = 12,
+    StreamEnd = 13,
+    StreamReset = 14,
+    StreamPause = 15,
     StreamResume = 16,
-    StreamPause = 17,
 }
 
 /// The bytes of a record.

@@ -92,7 +92,7 @@ fn spawn<F: Future<Output = ()>>(
     runtime: tokio::runtime::Runtime,
     drive: impl FnOnce(Arc<Mutex<Shard>>, Arc<Mailbox>) -> F + Send + 'static,
 ) -> io::Result<Thread> {
-    let mailbox = Arc::new(Mailbox::new());
+    let mailbox = Arc::new(Mailbox::default());
     let shard = Arc::new(Mutex::new(shard));
     let for_thread = Arc::clone(&mailbox);
     let handle = std::thread::Builder::new()

@@ -30,6 +30,7 @@ impl Shard {
                         self.received(now, key, &mut bytes);
                     }
                 }
+                Command::Barrier(waiter) => self.barriers.push(waiter),
                 Command::StreamSent { stream, bytes } => self.stream_sent(stream, bytes),
                 Command::StreamLost { stream, loss } => {
                     if let Some(key) = self.streams.get(&stream).copied() {
@@ -66,8 +67,8 @@ impl Shard {
                 };
                 return self.send(now, index, message, receipt);
             }
-            Action::SendShared { broadcast, receipt } => {
-                return self.send(now, index, Outgoing::Shared(&broadcast), receipt);
+            Action::SendShared(broadcast) => {
+                return self.send(now, index, Outgoing::Shared(&broadcast), false);
             }
             Action::Probe(websocket) => return self.probe(now, index, *websocket),
             Action::Resume => return self.resume(now, index),
@@ -80,7 +81,7 @@ impl Shard {
             Action::GetLost(token) => Input::GetLost { token },
             Action::GetSent => Input::GetSent,
             Action::PostBegun => Input::PostBegun,
-            Action::Post { token, body } => Input::Post { token, body },
+            Action::Post(body) => Input::Post(body),
             Action::Fault(fault) => Input::Fault(fault),
             Action::Close { discard } => Input::Close { discard },
             Action::Shutdown => Input::Shutdown,

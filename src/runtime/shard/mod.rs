@@ -11,17 +11,19 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
 
 use super::commands::{CommandBatch, SessionId};
-use super::gauge::{GaugeRef, SharedLimits, Totals};
+use super::gauge::{Gauge, SharedLimits, Totals};
 use super::inbox::{EventBatch, Inbox};
 use super::link::Link;
 use super::timers::{Target, Timers};
 use crate::protocol::limits::Limits;
 use crate::protocol::session::{Input, Session};
+pub use sink::MESSAGE_COST;
 use sink::Sink;
 
 /// Bytes read from one connection in a turn.
@@ -39,7 +41,7 @@ struct Entry {
     id: SessionId,
     session: Session,
     limits: Arc<Limits>,
-    gauge: GaugeRef,
+    gauge: Arc<Gauge>,
     max_receive_queue: u64,
     /// Keys of its links.
     main: Option<usize>,
@@ -65,6 +67,8 @@ pub struct Shard {
     dirty: Vec<usize>,
     ready: Vec<usize>,
     buffer: Box<[u8]>,
+    /// Who waits for the end of this turn.
+    barriers: Vec<SyncSender<()>>,
     serial: u64,
     #[cfg(unix)]
     registry: mio::Registry,
@@ -84,6 +88,7 @@ impl Shard {
             dirty: Vec::new(),
             ready: Vec::new(),
             buffer: vec![0; READ_BUDGET].into_boxed_slice(),
+            barriers: Vec::new(),
             serial: 0,
             #[cfg(unix)]
             registry,
@@ -113,6 +118,10 @@ impl Shard {
         self.write_dirty(now);
         if !self.batch.records.is_empty() {
             self.shared.inbox.publish(std::mem::take(&mut self.batch));
+        }
+        for waiter in self.barriers.drain(..) {
+            // Whoever waited may have given up.
+            let _ = waiter.try_send(());
         }
     }
 

@@ -7,13 +7,13 @@ use std::time::Instant;
 use slab::Slab;
 
 use crate::protocol::close::{CloseDetail, CloseReason};
-use crate::protocol::effects::{Effects, Event, PostAnswer, Role, Token};
+use crate::protocol::effects::{Effects, Event, Role, Token};
 use crate::protocol::heartbeat::after;
 use crate::protocol::limits::Limits;
 use crate::protocol::packet::Message;
 use crate::protocol::websocket::Connection;
 use crate::runtime::commands::SessionId;
-use crate::runtime::gauge::{GaugeRef, Totals};
+use crate::runtime::gauge::{Gauge, Totals};
 use crate::runtime::inbox::{EventBatch, Kind, Payload};
 use crate::runtime::link::{Link, Owner};
 use crate::runtime::timers::{Target, Timers};
@@ -28,7 +28,7 @@ pub struct Sink<'a> {
     pub index: usize,
     pub limits: &'a Arc<Limits>,
     pub batch: &'a mut EventBatch,
-    pub gauge: &'a GaugeRef,
+    pub gauge: &'a Gauge,
     pub totals: &'a Totals,
     pub links: &'a mut Slab<Link>,
     pub main: &'a mut Option<usize>,
@@ -102,14 +102,6 @@ impl Effects for Sink<'_> {
 
     fn refuse_get(&mut self, token: Token) {
         self.push(Kind::RefuseGet, token.cast_signed(), Payload::None);
-    }
-
-    fn answer_post(&mut self, token: Token, answer: PostAnswer) {
-        let payload = match answer {
-            PostAnswer::Ok => Payload::None,
-            PostAnswer::Ended => self.batch.text(b"ended".as_slice().into()),
-        };
-        self.push(Kind::AnswerPost, token.cast_signed(), payload);
     }
 
     fn promote(&mut self) {

@@ -1,0 +1,113 @@
+'use strict'
+
+// Events from the I/O threads to the faces of sessions. The numbers of the kinds are the contract
+// with src/runtime/inbox.rs.
+
+const native = require('./native')
+const { setHot } = require('./staging')
+
+const KIND = {
+  TEXT: 0,
+  BINARY: 1,
+  CLOSE: 2,
+  UPGRADING: 3,
+  UPGRADED: 4,
+  UPGRADE_FAILED: 5,
+  HEARTBEAT: 6,
+  PING_SENT: 7,
+  SENT: 8,
+  ANSWER_GET: 9,
+  REFUSE_GET: 10,
+  LIMIT: 11,
+  STREAM_WRITE: 12,
+  STREAM_END: 13,
+  STREAM_RESET: 14,
+  STREAM_PAUSE: 15,
+  STREAM_RESUME: 16,
+}
+
+/** Integers that describe one event: slot, generation, kind, extra, offset, length. */
+const META = 6
+
+/** Faces by slot. @type {Array<import('./engine-socket').EngineSocket | undefined>} */
+const sockets = []
+/** Streams that carry a WebSocket because there is no descriptor, by number. */
+const streams = new Map()
+
+let hot
+let meta
+let open = 0
+let keepAlive
+
+/** Starts the I/O threads of this environment, unless they run. */
+function start(options) {
+  native.start(
+    {
+      ioThreads: options.ioThreads,
+      maxLoopStall: options.maxLoopStall,
+      maxTotalReceiveQueue: options.maxTotalReceiveQueue,
+      maxTotalSendBuffer: options.maxTotalSendBuffer,
+    },
+    deliver,
+  )
+  if (hot !== undefined) return
+  hot = native.hot(dispatch)
+  meta = hot.meta
+  setHot(hot)
+}
+
+/** A turn's worth of events; what is left waits until the loop has been around once. */
+function deliver() {
+  if (hot.deliver()) setImmediate(deliver)
+}
+
+function dispatch(count, a, b, c, d, e, f, g, h) {
+  one(0, a)
+  if (count > 1) one(1, b)
+  if (count > 2) one(2, c)
+  if (count > 3) one(3, d)
+  if (count > 4) one(4, e)
+  if (count > 5) one(5, f)
+  if (count > 6) one(6, g)
+  if (count > 7) one(7, h)
+}
+
+/** One event. A listener that throws does so once, later, as from any emitter; the rest goes on. */
+function one(index, value) {
+  const at = index * META
+  const kind = meta[at + 2]
+  try {
+    if (kind >= KIND.STREAM_WRITE) {
+      streams.get(meta[at])?.onEvent(kind, value)
+      return
+    }
+    const socket = sockets[meta[at]]
+    if (socket === undefined || socket._generation !== meta[at + 1]) return
+    socket._run(kind, value, meta[at + 3], meta[at + 4], meta[at + 5])
+  } catch (error) {
+    process.nextTick(rethrow, error)
+  }
+}
+
+function rethrow(error) {
+  throw error
+}
+
+/** Registers a face. Open sessions keep the process alive, as open sockets would. */
+function register(socket) {
+  sockets[socket._slot] = socket
+  open++
+  keepAlive ??= setInterval(() => {}, 2 ** 30)
+}
+
+/** Forgets a face. */
+function unregister(socket) {
+  if (sockets[socket._slot] !== socket) return
+  sockets[socket._slot] = undefined
+  open--
+  if (open > 0) return
+  clearInterval(keepAlive)
+  keepAlive = undefined
+}
+
+module.exports = { KIND, register, rethrow, start, streams, unregister }

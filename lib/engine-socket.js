@@ -1,0 +1,251 @@
+'use strict'
+
+const { AsyncResource } = require('node:async_hooks')
+const { EventEmitter } = require('node:events')
+const { closeError } = require('./close')
+const { KIND, register, unregister } = require('./dispatch')
+const { PollingRequests } = require('./polling')
+const staging = require('./staging')
+const { Transport } = require('./transport')
+
+const REASONS = [
+  'transport error',
+  'transport close',
+  'forced close',
+  'ping timeout',
+  'parse error',
+]
+/** The face of a native session: engine.io's `Socket`. */
+class EngineSocket extends EventEmitter {
+  constructor(engine, { id, request, remoteAddress, transport, slot, generation }) {
+    super()
+    this.id = id
+    this.server = engine
+    this.request = request
+    this.protocol = 4
+    this.remoteAddress = remoteAddress
+    this.readyState = 'open'
+    this.upgrading = false
+    this.upgraded = false
+    this._slot = slot
+    this._generation = generation
+    this._transportName = transport
+    this._transport = undefined
+    this._polling = transport === 'polling' ? new PollingRequests(this) : undefined
+    this._wroteAt = 0
+    this._callbacks = undefined
+    this._isObserved = false
+    this._resource = new AsyncResource('UPWIRE_SESSION', { requireManualDestroy: false })
+    register(this)
+  }
+
+  /** The transport in use. */
+  get transport() {
+    this._transport ??= new Transport(this, this._transportName)
+    return this._transport
+  }
+
+  /** What waits to be sent, as far as it is known here: only whether it is empty means something. */
+  get writeBuffer() {
+    const waits = this._wroteAt === staging.currentTick() || this._unsent() > 0
+    return waits ? [{ type: 'message' }] : []
+  }
+
+  /** Sends a message; `callback` is called with the transport when it has left. */
+  write(data, options, callback) {
+    if (typeof options === 'function') {
+      callback = options
+      options = undefined
+    }
+    if (this.readyState !== 'open') return this
+    const events = this._events
+    if (events.packetCreate !== undefined) this._packetCreate(data, options)
+    this._wroteAt = staging.currentTick()
+    if (callback !== undefined || this._wantsReceipts()) {
+      this._expectReceipt(data, options, callback)
+      staging.write(this, data, true)
+    } else if (options !== undefined && options.preEncoded === true) {
+      staging.writeShared(this, data, options)
+    } else {
+      staging.write(this, data, false)
+    }
+    return this
+  }
+
+  /** Alias of {@link write}. */
+  send(data, options, callback) {
+    return this.write(data, options, callback)
+  }
+
+  _packetCreate(data, options = {}) {
+    options.compress = options.compress !== false
+    const packet = { type: 'message', options }
+    if (data) packet.data = data
+    this.emit('packetCreate', packet)
+  }
+
+  /** Whether somebody listens for `flush` or `drain`, here or on the engine. */
+  _wantsReceipts() {
+    const own = this._events
+    const engine = this.server._events
+    return (
+      own.drain !== undefined ||
+      own.flush !== undefined ||
+      engine.drain !== undefined ||
+      engine.flush !== undefined
+    )
+  }
+
+  /** For `flush`, `drain` and callbacks: asks the I/O thread to tell when the message has left. */
+  _expectReceipt(data, options, callback) {
+    this._callbacks ??= []
+    this._callbacks.push(callback)
+    const buffer = [{ type: 'message', data, options }]
+    this.emit('flush', buffer)
+    this.server.emit('flush', this, buffer)
+  }
+
+  _sent(count) {
+    for (const callback of this._callbacks?.splice(0, count) ?? []) callback?.(this.transport)
+    this.emit('drain')
+    this.server.emit('drain', this)
+  }
+
+  /** Closes the session; what was written before is sent first, unless `discard`. */
+  close(discard = false) {
+    if (this.readyState === 'open' || (discard && this.readyState === 'closing')) {
+      this.readyState = 'closing'
+      staging.command('close', this, Boolean(discard))
+    }
+    return this
+  }
+
+  /** The engine closes: the peer is told that the server goes away. */
+  _shutdown() {
+    if (this.readyState === 'closed') return
+    this.readyState = 'closing'
+    staging.command('shutdown', this)
+  }
+
+  /** Volatile rule: nothing written in this tick, nothing waiting, and on polling a GET parked. */
+  _isWritable(name) {
+    if (this.readyState !== 'open' || name !== this._transportName) return false
+    if (this._wroteAt === staging.currentTick()) return false
+    if (this._polling !== undefined) return this._polling.isParkedSince(this._wroteAt)
+    return this._unsent() === 0
+  }
+
+  _unsent() {
+    return staging.unsent(this)
+  }
+
+  /** An event from the I/O thread, in the async context of the handshake. */
+  _run(kind, value, extra, offset, length) {
+    this._resource.runInAsyncScope(onEvent, this, kind, value, extra, offset, length)
+  }
+
+  /** Ends the face. By then the engine has forgotten it, as engine.io's has. */
+  _finish(reason, description) {
+    if (this.readyState === 'closed') return
+    this.readyState = 'closed'
+    this.upgrading = false
+    unregister(this)
+    this._polling?.end()
+    this._callbacks = undefined
+    this.server._forget(this)
+    this.emit('close', reason, description)
+  }
+
+  on(event, listener) {
+    this._observe(event)
+    return super.on(event, listener)
+  }
+
+  addListener(event, listener) {
+    return this.on(event, listener)
+  }
+
+  once(event, listener) {
+    this._observe(event)
+    return super.once(event, listener)
+  }
+
+  prependListener(event, listener) {
+    this._observe(event)
+    return super.prependListener(event, listener)
+  }
+
+  /** Heartbeats cross to JavaScript only where somebody listens. */
+  _observe(event) {
+    if (event !== 'heartbeat' && event !== 'packet' && event !== 'packetCreate') return
+    if (this._isObserved || this.readyState === 'closed') return
+    this._isObserved = true
+    staging.command('observe', this, true)
+  }
+}
+
+/** @this {EngineSocket} */
+function onEvent(kind, value, extra, offset, length) {
+  switch (kind) {
+    case KIND.TEXT:
+      return message(this, length === 0 ? undefined : value)
+    case KIND.BINARY:
+      return message(this, offset < 0 ? value : Buffer.from(value, offset, length))
+    case KIND.ANSWER_GET:
+      return this._polling?.answer(extra >>> 0, value, length)
+    case KIND.REFUSE_GET:
+      return this._polling?.refuse(extra >>> 0)
+    case KIND.SENT:
+      return this._sent(extra)
+    case KIND.HEARTBEAT:
+      if (this._events.packet !== undefined) this.emit('packet', { type: 'pong' })
+      this.emit('heartbeat')
+      return
+    case KIND.PING_SENT:
+      if (this._events.packetCreate !== undefined) {
+        this.emit('packetCreate', { type: 'ping', options: { compress: true } })
+      }
+      return
+    case KIND.UPGRADING:
+      this.emit('upgrading', new Transport(this, 'websocket'))
+      return
+    case KIND.UPGRADED:
+      return upgraded(this)
+    case KIND.UPGRADE_FAILED:
+      this.upgrading = false
+      this.server._native.probeEnded(this.id, false)
+      return
+    case KIND.LIMIT:
+      return this.server._onLimit(this, JSON.parse(value))
+    case KIND.CLOSE:
+      // socket.io handles a message two ticks after it came; those before the close go first.
+      unregister(this)
+      setImmediate(finish, this, REASONS[extra], closeError(REASONS[extra], value))
+      return
+  }
+}
+
+function finish(socket, reason, description) {
+  socket._resource.runInAsyncScope(socket._finish, socket, reason, description)
+}
+
+function message(socket, data) {
+  // As in engine.io: what arrives after the app has closed is not for it any more.
+  if (socket.readyState !== 'open') return
+  if (socket._events.packet !== undefined) socket.emit('packet', { type: 'message', data })
+  socket.emit('data', data)
+  socket.emit('message', data)
+}
+
+function upgraded(socket) {
+  socket.upgrading = false
+  socket.upgraded = true
+  socket._transportName = 'websocket'
+  socket._transport = undefined
+  socket.server._native.probeEnded(socket.id, true)
+  socket._polling.retire()
+  socket._polling = undefined
+  socket.emit('upgrade', socket.transport)
+}
+
+module.exports = { EngineSocket }

@@ -1,0 +1,336 @@
+'use strict'
+
+const { randomFillSync } = require('node:crypto')
+const { EventEmitter } = require('node:events')
+const cors = require('cors')
+const { NativeEngine } = require('./native')
+const { rethrow, start } = require('./dispatch')
+const { EngineSocket } = require('./engine-socket')
+const { claim } = require('./intercept')
+const { GONE, Handshake } = require('./handshake')
+const { pathPrefix, readOptions } = require('./options')
+const { ERRORS, MESSAGES, busy, refusal, refuseRequest } = require('./refusal')
+const staging = require('./staging')
+const { WebSocketUpgrade } = require('./upgrade')
+const { warnOnce } = require('./errors')
+
+/** What the native check of a good request answers with; anything else is a handshake. */
+const GET = 0
+const POST = 1
+
+const ID_BYTES = 15
+const pool = Buffer.alloc(ID_BYTES * 256)
+let used = pool.length
+
+/** Milliseconds that a close waits until each peer's close frame has been tried. */
+const CLOSE_PATIENCE = 250
+
+/** An Engine.IO server: engine.io's `Server`. */
+class Engine extends EventEmitter {
+  static errors = ERRORS
+  static errorMessages = MESSAGES
+
+  constructor(opts = {}) {
+    super()
+    this.opts = readOptions(opts)
+    this.clients = {}
+    this.clientsCount = 0
+    this.middlewares = []
+    this._pendingHandshakes = 0
+    this._isClosed = false
+    this._limitEvents = { second: 0, counts: new Map() }
+    /** Answers requests on the path that are not Engine.IO's: socket.io's client bundle. */
+    this._serveStatic = () => false
+    start(this.opts)
+    this._native = new NativeEngine({
+      closeTimeout: this.opts.closeTimeout,
+      dropWhenSlow: this.opts.slowConsumer === 'drop',
+      maxFragments: this.opts.maxFragments,
+      maxHttpBufferSize: this.opts.maxHttpBufferSize,
+      maxPendingPongs: this.opts.maxPendingPongs,
+      maxReceiveQueue: this.opts.maxReceiveQueue,
+      maxSendBuffer: this.opts.maxSendBuffer,
+      pingInterval: this.opts.pingInterval,
+      pingTimeout: this.opts.pingTimeout,
+      polling: this.opts.transports.includes('polling'),
+      upgradeTimeout: this.opts.upgradeTimeout,
+      websocket: this.opts.transports.includes('websocket'),
+    })
+    if (this.opts.cors) this.use(cors(this.opts.cors === true ? undefined : this.opts.cors))
+  }
+
+  /** Adds an Express-style middleware for every request and upgrade on this engine's path. */
+  use(middleware) {
+    this.middlewares.push(middleware)
+  }
+
+  /** 20 characters of `[A-Za-z0-9_-]`: 120 random bits. May be replaced; may return a promise. */
+  generateId() {
+    if (used === pool.length) {
+      randomFillSync(pool)
+      used = 0
+    }
+    used += ID_BYTES
+    return pool.toString('base64url', used - ID_BYTES, used)
+  }
+
+  /** Takes the requests and upgrades of one path of an HTTP server. */
+  attach(server, options = {}) {
+    const settings = readOptions({ ...this.opts, ...options })
+    claim(server, {
+      prefix: pathPrefix(settings),
+      destroyUpgrade: settings.destroyUpgrade,
+      destroyUpgradeTimeout: settings.destroyUpgradeTimeout,
+      engine: this,
+      upgrade: (req, socket, head) => this.handleUpgrade(req, socket, head),
+      serveStatic: (req, res) => this._serveStatic(req, res),
+      request: (req, res) => this.handleRequest(req, res),
+      listening: () => {
+        this._isClosed = false
+      },
+      close: () => this._shutdown(),
+    })
+  }
+
+  /** Handles a polling request. */
+  handleRequest(req, res) {
+    req.res = res
+    prepare(req)
+    if (this._isClosed) return this._refuse(req, closing(), (answer) => refuseRequest(res, answer))
+    if (this._isPlain(req)) return this._serve(req, res)
+    return this._serveSlowly(req, res)
+  }
+
+  /** Handles an upgrade request. */
+  handleUpgrade(req, socket, head) {
+    prepare(req)
+    return new WebSocketUpgrade(this, req, socket, head).run()
+  }
+
+  /** Whether nothing of the app's has to be asked before a request is served. */
+  _isPlain({ _query: { sid } }) {
+    if (this.middlewares.length > 0) return false
+    return sid !== undefined || this._isPlainHandshake()
+  }
+
+  _isPlainHandshake() {
+    return this.opts.allowRequest === undefined && this.generateId === Engine.prototype.generateId
+  }
+
+  _serve(req, res) {
+    const verdict = this._verify(req, false)
+    if (typeof verdict !== 'number') {
+      return this._refuse(req, verdict, (answer) => refuseRequest(res, answer))
+    }
+    if (verdict === GET) return this._session(req)._polling.park(req, res)
+    if (verdict === POST) return this._session(req)._polling.receive(req, res)
+    this._openPolling(req, res, this.generateId(req))
+  }
+
+  async _serveSlowly(req, res) {
+    const refuse = (answer) => this._refuse(req, answer, (it) => refuseRequest(res, it))
+    if (this._isCrowded()) return refuse(tooManyHandshakes())
+    const handshake = new Handshake(this, res)
+    try {
+      const stopped = await handshake.middlewares(req, res)
+      if (stopped === GONE) return
+      const verdict = stopped ?? this._verify(req, false)
+      if (typeof verdict !== 'number') return refuse(verdict)
+      if (verdict === GET) return this._session(req)._polling.park(req, res)
+      if (verdict === POST) return this._session(req)._polling.receive(req, res)
+      const id = await this._admit(handshake, req)
+      if (id === GONE || res.destroyed) return
+      if (typeof id !== 'string') return refuse(id)
+      this._openPolling(req, res, id)
+    } finally {
+      handshake.end()
+    }
+  }
+
+  /** Asks the app whether a new session may be, and for its id. */
+  async _admit(handshake, req) {
+    if (this.opts.allowRequest !== undefined) {
+      const stopped = await handshake.allow(req)
+      if (stopped !== undefined) return stopped
+    }
+    const id = await handshake.id(req)
+    if (id !== GONE && this._isClosed) return closing()
+    return id
+  }
+
+  _isCrowded() {
+    return this._pendingHandshakes >= this.opts.maxPendingHandshakes
+  }
+
+  /** A number for a good request, else a refusal. */
+  _verify(req, isUpgrade) {
+    const { transport, EIO, sid } = req._query
+    const verdict = this._native.verify(
+      req.method,
+      isUpgrade,
+      string(transport),
+      string(EIO),
+      string(sid),
+      req.headers.origin,
+    )
+    return typeof verdict === 'number' ? verdict : explain(verdict, req)
+  }
+
+  _session(req) {
+    return this.clients[req._query.sid]
+  }
+
+  /** Why an id cannot be used, if so. */
+  _checkId(id) {
+    if (typeof id !== 'string' || id === '' || id.length > 256 || /[\x00-\x1f\x7f]/.test(id)) {
+      return new TypeError('generateId must give a string of 1 to 256 characters without controls')
+    }
+    if (Object.hasOwn(this.clients, id)) return new Error('generateId gave an id that is in use')
+    return undefined
+  }
+
+  _openPolling(req, res, id) {
+    const opened = this._native.openPolling(id, this._canUpgrade())
+    const socket = this._open(req, id, 'polling', opened, req.socket?.remoteAddress)
+    socket._polling.park(req, res)
+    this._connect(socket)
+  }
+
+  _canUpgrade() {
+    return this.opts.allowUpgrades && this.opts.transports.includes('websocket')
+  }
+
+  /** Makes the face of a session. */
+  _open(req, id, transport, { slot, generation }, remoteAddress) {
+    const socket = new EngineSocket(this, {
+      id,
+      request: req,
+      remoteAddress,
+      transport,
+      slot,
+      generation,
+    })
+    staging.stage()
+    this.clients[id] = socket
+    this.clientsCount++
+    return socket
+  }
+
+  /** Announces a session. A listener that fails ends it: socket.io may not have seen it. */
+  _connect(socket) {
+    try {
+      this.emit('connection', socket)
+    } catch (error) {
+      socket.close(true)
+      process.nextTick(rethrow, error)
+    }
+  }
+
+  /** A session is over. */
+  _forget(socket) {
+    this._native.forget(socket.id)
+    delete this.clients[socket.id]
+    this.clientsCount--
+  }
+
+  /** Answers a refused request and tells the app; the answer goes first. */
+  _refuse(req, reason, answer) {
+    answer(reason)
+    const { code, context } = reason
+    try {
+      this.emit('connection_error', { req, code, message: MESSAGES[code], context })
+    } catch (error) {
+      process.nextTick(rethrow, error)
+    }
+  }
+
+  /** engine.io's hooks for the headers of an answer. */
+  _emitHeaders(headers, req) {
+    if (req._query.sid === undefined) this.emit('initial_headers', headers, req)
+    this.emit('headers', headers, req)
+  }
+
+  /** A limit was met: at most ten events a second and name. */
+  _onLimit(socket, { name, limit, value, action }) {
+    const second = Math.floor(process.uptime())
+    const events = this._limitEvents
+    if (events.second !== second) this._limitEvents = { second, counts: new Map() }
+    const counts = this._limitEvents.counts
+    const count = (counts.get(name) ?? 0) + 1
+    counts.set(name, count)
+    if (count > 10) return
+    const { id: sid, remoteAddress } = socket
+    this.emit('limit', { name, limit, value, action, sid, remoteAddress })
+    warnOnce(
+      `limit ${name} ${action}`,
+      'UPWIRE_LIMIT',
+      `${name} (${limit}) was met by a connection, which was ${action}; see the limits in the README`,
+    )
+  }
+
+  /** Closes all sessions; handshakes get 503 until the server listens again. */
+  close() {
+    this._shutdown()
+    return this
+  }
+
+  _shutdown() {
+    if (this._isClosed) return
+    this._isClosed = true
+    const sockets = Object.values(this.clients)
+    for (const socket of sockets) socket._shutdown()
+    // Whoever closes may exit at once: the close frames go out first.
+    if (sockets.length > 0) staging.flushAndWait(CLOSE_PATIENCE)
+    this.emit('shutdown')
+    for (const socket of sockets) {
+      try {
+        socket._finish('forced close')
+      } catch (error) {
+        process.nextTick(rethrow, error)
+      }
+    }
+  }
+}
+
+/** Reads the query once; what is verified is what the app sees. */
+function prepare(req) {
+  if (req._query) return
+  const start = req.url.indexOf('?')
+  const search = start < 0 ? '' : req.url.slice(start + 1).split('#', 1)[0]
+  req._query = Object.fromEntries(new URLSearchParams(search))
+}
+
+function string(value) {
+  return typeof value === 'string' ? value : undefined
+}
+
+function closing() {
+  return busy('DRAINING', 'Server is shutting down')
+}
+
+function tooManyHandshakes() {
+  return busy('TOO_MANY_HANDSHAKES', 'Too many connections')
+}
+
+/** The context of engine.io for a refusal of the native check. */
+function explain({ code, name, previousTransport, isMethod }, req) {
+  const { transport, EIO, sid } = req._query
+  if (isMethod) {
+    return refusal(code, { method: req.method }, { status: 405, headers: { Allow: 'GET, POST' } })
+  }
+  const contexts = {
+    [ERRORS.UNKNOWN_TRANSPORT]: { transport },
+    [ERRORS.UNKNOWN_SID]: { sid },
+    [ERRORS.BAD_HANDSHAKE_METHOD]: { method: req.method },
+    [ERRORS.UNSUPPORTED_PROTOCOL_VERSION]: { protocol: 3 },
+  }
+  const named = {
+    INVALID_ORIGIN: { name, origin: req.headers.origin },
+    TRANSPORT_MISMATCH: { name, transport, previousTransport },
+    PROTOCOL_MISMATCH: { name, protocol: EIO === '4' ? 4 : 3, previousProtocol: 4 },
+    TRANSPORT_HANDSHAKE_ERROR: { name },
+  }
+  return refusal(code, name ? named[name] : contexts[code])
+}
+
+module.exports = { Engine }

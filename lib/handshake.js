@@ -1,0 +1,101 @@
+'use strict'
+
+// What may take time before a request becomes a session: middlewares, `allowRequest`,
+// `generateId`. Bounded in number and time, and watched for the client's leaving.
+
+const { warnOnce } = require('./errors')
+const { runMiddlewares } = require('./middleware')
+const { ERRORS, busy, refusal } = require('./refusal')
+
+/** The client has left, or the request was answered by somebody else: nothing is to be said. */
+const GONE = Symbol('gone')
+
+class Handshake {
+  #engine
+  #settle
+  #timer
+  /** Resolves with a refusal or GONE when the wait has to end early. */
+  #interrupted = new Promise((resolve) => {
+    this.#settle = resolve
+  })
+
+  /** @param {import('node:events').EventEmitter} peer tells with `close` that the client left */
+  constructor(engine, peer) {
+    this.#engine = engine
+    const { handshakeTimeout } = engine.opts
+    this.#timer = setTimeout(() => {
+      this.#settle(busy('HANDSHAKE_TIMEOUT', 'Handshake timed out'))
+    }, handshakeTimeout)
+    this.peer = peer
+    this.onGone = () => this.#settle(GONE)
+    peer.once('close', this.onGone)
+    engine._pendingHandshakes++
+  }
+
+  /** Waits for a step: its value, or what interrupted it. */
+  #wait(step) {
+    return Promise.race([step, this.#interrupted])
+  }
+
+  /** Runs the middlewares. Resolves with `undefined`, a refusal, or GONE. */
+  middlewares(req, res) {
+    const run = runMiddlewares(this.#engine.middlewares, req, res).catch((error) =>
+      refusal(ERRORS.BAD_REQUEST, { name: 'MIDDLEWARE_FAILURE', error }),
+    )
+    const ended = new Promise((resolve) => {
+      res.once?.('finish', () => resolve(GONE))
+    })
+    return this.#wait(Promise.race([run, ended]))
+  }
+
+  /** Asks the app. Resolves with `undefined`, a refusal, or GONE. */
+  allow(req) {
+    const { allowRequest } = this.#engine.opts
+    const answer = new Promise((resolve) => {
+      const fail = (error) => {
+        const context = { name: 'ALLOW_REQUEST_ERROR', error }
+        if (this.#engine.listenerCount('connection_error') === 0) {
+          warnOnce('allowRequest', 'UPWIRE_ALLOW_REQUEST', `allowRequest failed: ${error?.stack ?? error}`)
+        }
+        resolve(refusal(ERRORS.FORBIDDEN, context))
+      }
+      const decide = (message, success) => {
+        resolve(success ? undefined : refusal(ERRORS.FORBIDDEN, { message }))
+      }
+      try {
+        Promise.resolve(allowRequest.call(this.#engine.opts, req, decide)).catch(fail)
+      } catch (error) {
+        fail(error)
+      }
+    })
+    return this.#wait(answer)
+  }
+
+  /** Makes the session's id. Resolves with a string, a refusal, or GONE. */
+  id(req) {
+    const made = new Promise((resolve) => {
+      resolve(this.#engine.generateId(req))
+    }).then(
+      (id) => {
+        const error = this.#engine._checkId(id)
+        return error === undefined ? id : idRefusal(error)
+      },
+      (error) => idRefusal(error),
+    )
+    return this.#wait(made)
+  }
+
+  /** The wait is over. */
+  end() {
+    clearTimeout(this.#timer)
+    this.peer.removeListener('close', this.onGone)
+    this.#engine._pendingHandshakes--
+    this.#settle(GONE)
+  }
+}
+
+function idRefusal(error) {
+  return refusal(ERRORS.BAD_REQUEST, { name: 'ID_GENERATION_ERROR', error })
+}
+
+module.exports = { GONE, Handshake, idRefusal }

@@ -1,0 +1,162 @@
+'use strict'
+
+// Puts our paths of an HTTP server before all its listeners: one own `emit` on the server object
+// routes requests and upgrades by path; everything else passes through as it came. The list of
+// claims hangs on the server under a registered symbol, so that a second copy of this package
+// joins in instead of wrapping once more.
+
+const { coded } = require('./errors')
+const { refuseUpgrade } = require('./refusal')
+
+const CLAIMS = Symbol.for('upwire.claims')
+
+/**
+ * A path of a server and who answers it.
+ * @typedef {{ prefix: string, destroyUpgrade: boolean, destroyUpgradeTimeout: number,
+ *   engine: { _isClosed: boolean }, upgrade: Function, serveStatic: Function, request: Function,
+ *   listening: Function, close: Function }} Claim
+ */
+
+/**
+ * Claims a path.
+ * @param {import('node:http').Server} server
+ * @param {Claim} claim
+ * @throws {Error} `ERR_UPWIRE_PATH_IN_USE` when another engine has it
+ * @returns {Claim}
+ */
+function claim(server, claim) {
+  const claims = server[CLAIMS] ?? intercept(server)
+  const present = claims.findIndex(({ prefix }) => prefix === claim.prefix)
+  if (present >= 0) {
+    if (!claims[present].engine._isClosed) {
+      throw coded(
+        Error,
+        'ERR_UPWIRE_PATH_IN_USE',
+        `upwire: another engine of this server already has the path ${claim.prefix}`,
+      )
+    }
+    claims.splice(present, 1)
+  }
+  claims.push(claim)
+  // The longest claim wins.
+  claims.sort((left, right) => right.prefix.length - left.prefix.length)
+  return claim
+}
+
+/** The claim for a request's URL. Next.js's own paths are never claimed. */
+function find(claims, url) {
+  if (typeof url !== 'string' || url.startsWith('/_next/')) return undefined
+  return claims.find(({ prefix }) => url.startsWith(prefix))
+}
+
+function intercept(server) {
+  const claims = []
+  Object.defineProperty(server, CLAIMS, { value: claims, enumerable: false })
+  const keepUpgrades = addSentinel(server)
+  wrapEmit(server, claims, keepUpgrades)
+  wrapClose(server, claims)
+  return claims
+}
+
+function wrapEmit(server, claims, keepUpgrades) {
+  const { emit } = server
+  server.emit = function upwireEmit(type, req, resOrSocket, head) {
+    keepUpgrades()
+    if (type === 'upgrade') {
+      if (!isOriginForm(req.url)) {
+        refuseTarget(resOrSocket)
+        return true
+      }
+      const claim = find(claims, req.url)
+      if (claim !== undefined) {
+        claim.upgrade(req, resOrSocket, head)
+        return true
+      }
+      const settings = claims.find(({ destroyUpgrade }) => destroyUpgrade)
+      if (settings !== undefined) watch(resOrSocket, settings.destroyUpgradeTimeout)
+    } else if (type === 'request') {
+      const claim = find(claims, req.url)
+      if (claim !== undefined) {
+        if (claim.serveStatic(req, resOrSocket)) return true
+        if (!belongsToRoute(server, req)) {
+          claim.request(req, resOrSocket)
+          return true
+        }
+      }
+    } else if (type === 'listening') {
+      for (const { listening } of claims) listening()
+    }
+    return Reflect.apply(emit, this, arguments)
+  }
+}
+
+/**
+ * An upgrade whose target is a URL, an authority or `*` has no meaning for an origin server, and
+ * some versions of Next.js proxy it to where it points (CVE-2026-44578).
+ */
+function isOriginForm(url) {
+  return typeof url === 'string' && url.startsWith('/')
+}
+
+function refuseTarget(socket) {
+  socket.on('error', () => {})
+  refuseUpgrade(socket, { status: 400, message: 'Bad request' })
+}
+
+/**
+ * When the Socket.IO path is also a route of the app (Pages API), a request that does not speak
+ * Engine.IO is the route's, or the route could never be called again.
+ */
+function belongsToRoute(server, req) {
+  if (server.listenerCount('request') === 0) return false
+  return !/[?&](?:EIO|transport)=/.test(req.url)
+}
+
+/** Closing the server closes the sessions first: they would hold it up, or be cut by an exit. */
+function wrapClose(server, claims) {
+  const { close } = server
+  server.close = function upwireClose(...args) {
+    for (const claim of claims) claim.close()
+    return Reflect.apply(close, this, args)
+  }
+}
+
+/**
+ * Node only treats a request as an upgrade while somebody listens for upgrades; so one listener
+ * stays, also when all others are removed.
+ */
+function addSentinel(server) {
+  const sentinel = () => {}
+  const ensure = () => {
+    if (server.listenerCount('upgrade') === 0) server.on('upgrade', sentinel)
+  }
+  server.on('upgrade', sentinel)
+  server.on('removeListener', (event) => {
+    if (event === 'upgrade') ensure()
+  })
+  return ensure
+}
+
+const SIGNS = ['data', 'readable', 'end']
+
+/**
+ * Answers an upgrade with 404 that is nobody's: that by then nobody has written to, reads, or
+ * listens to. An `error` listener is no sign; Next.js adds one to each.
+ */
+function watch(socket, timeout) {
+  const written = socket.bytesWritten
+  const counts = SIGNS.map((event) => socket.listenerCount(event))
+  socket.on('error', () => {})
+  const isTouched = () =>
+    socket.bytesWritten > written ||
+    socket.writableLength > 0 ||
+    Boolean(socket.readableFlowing) ||
+    SIGNS.some((event, index) => socket.listenerCount(event) > counts[index])
+  const timer = setTimeout(() => {
+    if (socket.destroyed || isTouched()) return
+    refuseUpgrade(socket, { status: 404, message: 'Not found' })
+  }, timeout)
+  socket.once('close', () => clearTimeout(timer))
+}
+
+module.exports = { claim, find, CLAIMS }

@@ -1,0 +1,168 @@
+'use strict'
+
+const { totalmem } = require('node:os')
+const { coded } = require('./errors')
+
+const MiB = 1024 * 1024
+const MAX_MILLISECONDS = 2 ** 31 - 1
+const MAX_COUNT = 2 ** 32 - 1
+
+function invalid(name, value, wanted) {
+  const shown = typeof value === 'string' ? JSON.stringify(value) : String(value)
+  return coded(
+    TypeError,
+    'ERR_UPWIRE_INVALID_OPTION',
+    `upwire: option ${name} must be ${wanted}, got ${shown}`,
+  )
+}
+
+const integer = (min, max, unit) => (name, value) => {
+  if (Number.isInteger(value) && value >= min && value <= max) return value
+  throw invalid(name, value, `a whole number of ${unit} from ${min} to ${max}`)
+}
+
+const boolean = (name, value) => {
+  if (typeof value === 'boolean') return value
+  throw invalid(name, value, 'a boolean')
+}
+
+const oneOf = (values) => (name, value) => {
+  if (values.includes(value)) return value
+  throw invalid(name, value, `one of ${values.map((each) => JSON.stringify(each)).join(', ')}`)
+}
+
+const func = (name, value) => {
+  if (typeof value === 'function') return value
+  throw invalid(name, value, 'a function')
+}
+
+const TRANSPORTS = ['polling', 'websocket']
+
+function transports(name, value) {
+  if (!Array.isArray(value) || value.length === 0) {
+    throw invalid(name, value, 'a non-empty array of "polling" and "websocket"')
+  }
+  for (const transport of value) {
+    if (transport === 'webtransport') throw unsupported(name, 'the transport "webtransport"')
+    oneOf(TRANSPORTS)(name, transport)
+  }
+  return [...value]
+}
+
+function path(name, value) {
+  if (typeof value === 'string' && value.startsWith('/')) return value
+  throw invalid(name, value, 'a string that begins with "/"')
+}
+
+function cors(name, value) {
+  if (value === true || typeof value === 'function') return value
+  if (value !== null && typeof value === 'object' && !Array.isArray(value)) return value
+  throw invalid(name, value, 'a boolean, an options object of the cors package, or a function')
+}
+
+const milliseconds = (min) => integer(min, MAX_MILLISECONDS, 'milliseconds')
+const bytes = (min) => integer(min, Number.MAX_SAFE_INTEGER, 'bytes')
+const count = (min) => integer(min, MAX_COUNT, 'items')
+
+/** A quarter of the memory this process may use, at least 256 MiB. */
+function quarterOfMemory() {
+  const constrained = process.constrainedMemory?.() ?? 0
+  const total = totalmem()
+  const available = constrained > 0 && constrained < total ? constrained : total
+  return Math.max(Math.floor(available / 4), 256 * MiB)
+}
+
+/** Name, check, default. Defaults that depend on other options are filled in afterwards. */
+const OPTIONS = {
+  addTrailingSlash: [boolean, true],
+  allowRequest: [func, undefined],
+  allowUpgrades: [boolean, true],
+  closeTimeout: [milliseconds(1), 3000],
+  cors: [cors, false],
+  destroyUpgrade: [boolean, true],
+  destroyUpgradeTimeout: [milliseconds(0), 1000],
+  handshakeTimeout: [milliseconds(1), 20_000],
+  ioThreads: [integer(1, 64, 'threads'), 1],
+  maxFragments: [count(1), 16_384],
+  maxHttpBufferSize: [integer(1, 2 ** 31 - 1, 'bytes'), 1_000_000],
+  maxLoopStall: [milliseconds(1), 30_000],
+  maxPendingHandshakes: [count(1), 16_384],
+  maxPendingPongs: [count(1), 60],
+  maxReceiveQueue: [bytes(1), undefined],
+  maxSendBuffer: [bytes(0), 16 * MiB],
+  maxTotalReceiveQueue: [bytes(1), 64 * MiB],
+  maxTotalSendBuffer: [bytes(0), undefined],
+  path: [path, '/engine.io'],
+  pingInterval: [milliseconds(1), 25_000],
+  pingTimeout: [milliseconds(1), 20_000],
+  slowConsumer: [oneOf(['close', 'drop']), 'close'],
+  transports: [transports, TRANSPORTS],
+  upgradeTimeout: [milliseconds(1), 10_000],
+}
+
+/** Features of engine.io that are not there yet: asking for one is an error, never ignored. */
+const UNSUPPORTED = {
+  allowEIO3: 'Engine.IO protocol 3',
+  allowedOrigins: 'the Origin rule',
+  cookie: 'the session cookie',
+  initialPacket: 'an initial packet',
+  maxDeflateContexts: 'permessage-deflate',
+  maxDepth: 'the JSON depth limit',
+  maxSessions: 'the session limit',
+  maxSessionsPerAddress: 'the session limit per address',
+  perMessageDeflate: 'permessage-deflate',
+  requireOrigin: 'the Origin rule',
+  trustProxy: 'trusted proxies',
+  wsEngine: 'another WebSocket engine',
+}
+
+function unsupported(name, feature) {
+  return coded(
+    Error,
+    'ERR_UPWIRE_UNSUPPORTED_OPTION',
+    `upwire: option ${name} asks for ${feature}, which this version does not have`,
+  )
+}
+
+/** `httpCompression` is on by default in engine.io, so only an explicit wish is refused. */
+function refuseUnsupported(given) {
+  for (const [name, feature] of Object.entries(UNSUPPORTED)) {
+    if (given[name] !== undefined && given[name] !== false && given[name] !== null) {
+      throw unsupported(name, feature)
+    }
+  }
+  const compression = given.httpCompression
+  if (compression !== undefined && compression !== false) {
+    throw unsupported('httpCompression', 'compression of polling responses')
+  }
+}
+
+/**
+ * Checks the options of an engine and fills in defaults. Names that upwire does not know are kept:
+ * socket.io passes all its options through.
+ * @param {Record<string, unknown>} given
+ */
+function readOptions(given = {}) {
+  if (given === null || typeof given !== 'object') {
+    throw invalid('opts', given, 'an object')
+  }
+  refuseUnsupported(given)
+  const options = { ...given }
+  for (const [name, [check, fallback]] of Object.entries(OPTIONS)) {
+    const value = given[name]
+    // engine.io takes `cors: false` and `allowRequest: undefined` for "not given".
+    const isGiven = value !== undefined && !(name === 'cors' && value === false)
+    options[name] = isGiven ? check(name, value) : fallback
+  }
+  options.maxReceiveQueue ??= Math.max(2 * options.maxHttpBufferSize, MiB)
+  options.maxTotalSendBuffer ??= quarterOfMemory()
+  return options
+}
+
+/** The prefix that a request's URL must have: engine.io's rule. */
+function pathPrefix({ path: given, addTrailingSlash }) {
+  const bare = (given ?? '/engine.io').replace(/\/$/, '')
+  return addTrailingSlash === false ? bare : `${bare}/`
+}
+
+module.exports = { OPTIONS, pathPrefix, readOptions }

@@ -1,0 +1,200 @@
+'use strict'
+
+const staging = require('./staging')
+const { Fault } = require('./native')
+
+/** Answers from here on are reported as sent, because they count against `maxSendBuffer`. */
+const REPORT_FROM = 64 * 1024
+
+let lastToken = 0
+
+/** The HTTP side of a polling session: at most one GET and one POST at a time. */
+class PollingRequests {
+  #socket
+  #get
+  #post
+  #parkedAt = 0
+  /** Second GETs, which the session is about to refuse. */
+  #refused = new Map()
+
+  constructor(socket) {
+    this.#socket = socket
+  }
+
+  /** Whether a GET is parked that nothing written since will be answered with. */
+  isParkedSince(wroteAt) {
+    return this.#get !== undefined && wroteAt < this.#parkedAt
+  }
+
+  /** A GET: parked until there are packets. */
+  park(req, res) {
+    lastToken = (lastToken + 1) >>> 0
+    const get = { req, res, token: lastToken }
+    if (this.#get === undefined) {
+      this.#get = get
+      this.#parkedAt = staging.currentTick()
+    } else {
+      this.#refused.set(get.token, get)
+    }
+    res.on('close', () => this.#onGetClose(get))
+    staging.command('get', this.#socket, get.token)
+  }
+
+  #onGetClose(get) {
+    this.#refused.delete(get.token)
+    if (get.answered) {
+      if (get.answered >= REPORT_FROM) staging.command('getSent', this.#socket)
+      return
+    }
+    if (this.#get === get) this.#get = undefined
+    if (this.#socket.readyState !== 'closed') staging.command('getLost', this.#socket, get.token)
+  }
+
+  /** The payload for a parked GET. */
+  answer(token, payload, length) {
+    const get = this.#get
+    if (get === undefined || get.token !== token) {
+      const refused = this.#refused.get(token)
+      if (refused !== undefined) this.#respond(refused, payload, length)
+      return
+    }
+    this.#get = undefined
+    this.#respond(get, payload, length)
+  }
+
+  #respond(get, payload, length) {
+    const { req, res } = get
+    get.answered = length
+    const headers = {
+      'Content-Type': 'text/plain; charset=UTF-8',
+      'Content-Length': length,
+      'cache-control': 'no-store',
+    }
+    this.#write(req, res, 200, headers, payload)
+  }
+
+  #write(req, res, status, headers, body) {
+    if (res.headersSent || res.destroyed) return
+    const agent = req.headers['user-agent']
+    // Old Internet Explorers break payloads that look like scripts.
+    if (agent !== undefined && (agent.includes(';MSIE') || agent.includes('Trident/'))) {
+      headers['X-XSS-Protection'] = '0'
+    }
+    this.#socket.server._emitHeaders(headers, req)
+    res.writeHead(status, headers)
+    res.end(body)
+  }
+
+  /** The second of two GETs. */
+  refuse(token) {
+    const get = this.#refused.get(token)
+    if (get === undefined) return
+    this.#refused.delete(token)
+    get.answered = 1
+    refuseBody(get.res, 400)
+  }
+
+  /** A POST: its packets go to the session when the body is complete. */
+  receive(req, res) {
+    const socket = this.#socket
+    if (this.#post !== undefined) {
+      refuseBody(res, 400, req)
+      const first = this.#post
+      this.#post = undefined
+      first.isOver = true
+      refuseBody(first.res, 400, first.req)
+      return staging.command('fault', socket, Fault.PostOverlap)
+    }
+    const refusal = refuseContent(req, socket.server.opts.maxHttpBufferSize)
+    if (refusal !== undefined) {
+      refuseBody(res, refusal.status, req)
+      return staging.command('fault', socket, refusal.fault)
+    }
+    this.#post = { req, res, isOver: false, chunks: [], length: 0 }
+    if (socket.upgrading) staging.command('postBegun', socket)
+    this.#collect(this.#post)
+  }
+
+  #collect(post) {
+    const { req, res } = post
+    const limit = this.#socket.server.opts.maxHttpBufferSize
+    req.on('data', (chunk) => {
+      if (post.isOver) return
+      post.length += chunk.length
+      if (post.length <= limit) {
+        post.chunks.push(chunk)
+        return
+      }
+      this.#finishPost(post)
+      refuseBody(res, 413, req)
+      staging.command('fault', this.#socket, Fault.PostTooLarge)
+    })
+    req.on('end', () => {
+      if (post.isOver) return
+      this.#finishPost(post)
+      const body = post.chunks.length === 1 ? post.chunks[0] : Buffer.concat(post.chunks)
+      staging.command('post', this.#socket, body)
+      const headers = { 'Content-Type': 'text/html', 'Content-Length': 2, 'cache-control': 'no-store' }
+      this.#write(req, res, 200, headers, 'ok')
+    })
+    req.on('close', () => {
+      if (post.isOver) return
+      this.#finishPost(post)
+      staging.command('fault', this.#socket, Fault.PostLost)
+    })
+  }
+
+  #finishPost(post) {
+    post.isOver = true
+    if (this.#post === post) this.#post = undefined
+  }
+
+  /** A WebSocket is about to be probed: the session waits for a POST that has begun. */
+  announcePost() {
+    if (this.#post !== undefined) staging.command('postBegun', this.#socket)
+  }
+
+  /** The session has moved to WebSocket. A GET that is still here crossed that: it gets a noop. */
+  retire() {
+    if (this.#get !== undefined) this.answer(this.#get.token, '6', 1)
+  }
+
+  /** The session is over: what is still open is ended. */
+  end() {
+    if (this.#get !== undefined) this.answer(this.#get.token, '1', 1)
+    for (const token of [...this.#refused.keys()]) this.refuse(token)
+    if (this.#post !== undefined) {
+      const post = this.#post
+      this.#finishPost(post)
+      refuseBody(post.res, 400, post.req)
+    }
+  }
+}
+
+/** What a POST's headers tell that makes it bad. */
+function refuseContent({ headers }, limit) {
+  if (headers['content-type'] === 'application/octet-stream') {
+    return { status: 400, fault: Fault.BinaryContent }
+  }
+  const encoding = headers['content-encoding']
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
+    return { status: 415, fault: Fault.EncodedContent }
+  }
+  if (Number(headers['content-length']) > limit) {
+    return { status: 413, fault: Fault.PostTooLarge }
+  }
+  return undefined
+}
+
+/** An empty refusal. With a body still on its way, the connection ends. */
+function refuseBody(res, status, req) {
+  if (res.headersSent || res.destroyed) return
+  const headers = { 'Content-Length': 0 }
+  if (req !== undefined && !req.complete) headers.Connection = 'close'
+  res.writeHead(status, headers)
+  res.end(() => {
+    if (req !== undefined && !req.complete) req.socket?.destroySoon()
+  })
+}
+
+module.exports = { PollingRequests }

@@ -1,0 +1,85 @@
+'use strict'
+
+const { STATUS_CODES } = require('node:http')
+
+/** engine.io's error codes. */
+const ERRORS = {
+  UNKNOWN_TRANSPORT: 0,
+  UNKNOWN_SID: 1,
+  BAD_HANDSHAKE_METHOD: 2,
+  BAD_REQUEST: 3,
+  FORBIDDEN: 4,
+  UNSUPPORTED_PROTOCOL_VERSION: 5,
+}
+
+/** The texts that go with them. */
+const MESSAGES = {
+  0: 'Transport unknown',
+  1: 'Session ID unknown',
+  2: 'Bad handshake method',
+  3: 'Bad request',
+  4: 'Forbidden',
+  5: 'Unsupported protocol version',
+}
+
+/** How long a refused peer may take to read its answer. */
+const LINGER = 1000
+
+/**
+ * A refused request.
+ * @typedef {{ code: number, status: number, message: string, context?: object,
+ *   headers?: Record<string, string | number> }} Refusal
+ */
+
+/** @returns {Refusal} */
+function refusal(code, context, { status = code === ERRORS.FORBIDDEN ? 403 : 400, headers } = {}) {
+  const message = context?.message || MESSAGES[code]
+  return { code, status, message: String(message), context, headers }
+}
+
+/** 503 with a moment to come back at, spread so that not all come at once. */
+function busy(name, message) {
+  const headers = { 'Retry-After': 1 + Math.floor(Math.random() * 5) }
+  return refusal(ERRORS.FORBIDDEN, { name, message }, { status: 503, headers })
+}
+
+/** Answers a polling request. */
+function refuseRequest(res, { code, status, message, headers }) {
+  if (res.headersSent) {
+    // A middleware may have begun an answer before it failed.
+    if (!res.writableEnded) res.end()
+    return
+  }
+  const isEmpty = status === 405
+  const body = isEmpty ? '' : JSON.stringify({ code, message })
+  res.writeHead(status, {
+    ...(isEmpty ? {} : { 'Content-Type': 'application/json' }),
+    'Content-Length': Buffer.byteLength(body),
+    ...headers,
+  })
+  res.end(body)
+}
+
+/** Answers an upgrade with plain HTTP and ends the connection. */
+function refuseUpgrade(socket, { status, message, headers = {} }, extraHeaders = '') {
+  if (socket.destroyed) return
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  const text =
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\n` +
+    `Content-Type: text/html\r\nContent-Length: ${Buffer.byteLength(message)}\r\n` +
+    `${extraHeaders}${lines.join('')}\r\n${message}`
+  const giveUp = setTimeout(() => socket.destroy(), LINGER)
+  giveUp.unref()
+  socket.once('close', () => clearTimeout(giveUp))
+  const write = () => {
+    socket.end(text)
+    // Unread input would turn our close into a reset, which may overtake the answer.
+    socket.resume()
+  }
+  // An earlier response on this connection goes out first.
+  const earlier = socket._httpMessage
+  if (earlier && !earlier.writableFinished) earlier.once('close', write)
+  else write()
+}
+
+module.exports = { ERRORS, MESSAGES, busy, refusal, refuseRequest, refuseUpgrade }

@@ -1,0 +1,92 @@
+'use strict'
+
+// The official socket.io server on an upwire engine.
+
+const { coded, warnOnce } = require('./errors')
+
+/** The socket.io that the app has, or an error that says what to install. */
+function load() {
+  try {
+    return require('socket.io')
+  } catch (cause) {
+    if (cause.code !== 'MODULE_NOT_FOUND') throw cause
+    const error = coded(
+      Error,
+      'ERR_UPWIRE_SOCKET_IO_MISSING',
+      'upwire: attach() needs the package socket.io, version 4.8 or newer: npm install socket.io',
+    )
+    error.cause = cause
+    throw error
+  }
+}
+
+/** Oldest versions without a published hole, by package. */
+const SAFE = { 'socket.io-parser': [4, 2, 7] }
+
+function warnAboutOldPackages() {
+  for (const [name, [major, minor, patch]] of Object.entries(SAFE)) {
+    let version
+    try {
+      const root = require.resolve('socket.io/package.json')
+      version = require(require.resolve(`${name}/package.json`, { paths: [root] })).version
+    } catch {
+      continue
+    }
+    const [a, b, c] = version.split('.').map((part) => Number.parseInt(part, 10))
+    const isOld = a < major || (a === major && (b < minor || (b === minor && c < patch)))
+    if (isOld) {
+      const wanted = `${major}.${minor}.${patch}`
+      warnOnce(name, 'UPWIRE_OLD_PACKAGE', `${name} ${version} has published security holes: update to ${wanted}`)
+    }
+  }
+}
+
+/**
+ * A socket.io server for an HTTP server and an engine.
+ * @param {import('node:http').Server} server
+ * @param {import('./engine').Engine} engine
+ * @param {object} opts
+ */
+function createServer(server, engine, opts) {
+  const { Server } = load()
+  warnAboutOldPackages()
+  const io = new Server(opts)
+  io.httpServer = server
+  io.eio = engine
+  io.bind(engine)
+  // A server that closes says so, as io.close() does, before the sessions end.
+  engine.on('shutdown', () => {
+    for (const namespace of io._nsps.values()) {
+      for (const socket of namespace.sockets.values()) socket._onclose('server shutting down')
+    }
+  })
+  return io
+}
+
+/**
+ * socket.io's serving of the client bundle.
+ * @returns {(req: object, res: object) => boolean} whether the request was for the bundle
+ */
+function clientBundle(io) {
+  if (!io.serveClient() || typeof io.attachServe !== 'function') return () => false
+  let serve
+  let isOurs
+  const elsewhere = () => {
+    isOurs = false
+  }
+  // attachServe wants a server to put itself before; it gets one with a single listener.
+  io.attachServe({
+    listeners: () => [elsewhere],
+    removeAllListeners: () => {},
+    on: (_event, listener) => {
+      serve = listener
+    },
+  })
+  return (req, res) => {
+    isOurs = true
+    serve(req, res)
+    return isOurs
+  }
+}
+
+module.exports = { clientBundle, createServer }

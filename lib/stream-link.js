@@ -1,0 +1,77 @@
+'use strict'
+
+const native = require('./native')
+const { KIND, streams } = require('./dispatch')
+const staging = require('./staging')
+
+let lastNumber = 0
+
+/**
+ * Carries a WebSocket's bytes over a JavaScript stream: TLS, a Duplex without descriptor, or a
+ * platform where none can be taken. The session is the same native one.
+ */
+class StreamLink {
+  #stream
+  #slot
+
+  constructor(stream) {
+    lastNumber = (lastNumber + 1) | 0
+    this.number = lastNumber >>> 0
+    this.#stream = stream
+    streams.set(lastNumber, this)
+  }
+
+  /** Starts to carry bytes, for the session in this slot. */
+  start(slot) {
+    this.#slot = slot
+    const stream = this.#stream
+    stream.on('data', (chunk) => {
+      native.streamReceived(this.#slot, this.number, chunk)
+      staging.stage()
+    })
+    stream.on('end', () => this.#lost(false))
+    stream.on('error', () => this.#lost(true))
+    stream.on('close', () => this.#lost(false))
+    stream.resume()
+  }
+
+  /** The descriptor was taken after all. */
+  cancel() {
+    streams.delete(this.number | 0)
+  }
+
+  #lost(failed) {
+    if (!streams.delete(this.number | 0)) return
+    native.streamLost(this.#slot, this.number, failed)
+    staging.stage()
+    this.#stream.destroy()
+  }
+
+  /** What the I/O thread wants of the stream. */
+  onEvent(kind, value) {
+    const stream = this.#stream
+    switch (kind) {
+      case KIND.STREAM_WRITE:
+        stream.write(value, () => {
+          if (!streams.has(this.number | 0)) return
+          native.streamSent(this.#slot, this.number, value.length)
+          staging.stage()
+        })
+        return
+      case KIND.STREAM_END:
+        stream.end()
+        return
+      case KIND.STREAM_RESET:
+        streams.delete(this.number | 0)
+        stream.destroy()
+        return
+      case KIND.STREAM_PAUSE:
+        stream.pause()
+        return
+      case KIND.STREAM_RESUME:
+        stream.resume()
+    }
+  }
+}
+
+module.exports = { StreamLink }

@@ -1,0 +1,196 @@
+'use strict'
+
+// A WebSocket request on our path: refused as plain HTTP, or taken over from Node.
+
+const { GONE, Handshake } = require('./handshake')
+const { UpgradeResponse, headerLines } = require('./middleware')
+const { ERRORS, busy, refusal, refuseUpgrade } = require('./refusal')
+const { rethrow } = require('./dispatch')
+const staging = require('./staging')
+const { StreamLink } = require('./stream-link')
+
+/** What the native check of a request answers with for the upgrade of a session. */
+const UPGRADE = 2
+
+class WebSocketUpgrade {
+  #engine
+  #req
+  #socket
+  #head
+  #response
+
+  constructor(engine, req, socket, head) {
+    this.#engine = engine
+    this.#req = req
+    this.#socket = socket
+    this.#head = head
+    // From the first tick to the takeover: a reset must never be an uncaught error.
+    socket.on('error', ignore)
+  }
+
+  run() {
+    const engine = this.#engine
+    if (engine._isClosed) return this.#refuse(busy('DRAINING', 'Server is shutting down'))
+    if (engine._isPlain(this.#req)) return this.#runPlain()
+    if (engine._isCrowded()) {
+      return this.#refuse(busy('TOO_MANY_HANDSHAKES', 'Too many connections'))
+    }
+    return this.#runSlowly()
+  }
+
+  #runPlain() {
+    const verdict = this.#verify()
+    if (verdict === undefined) return
+    if (verdict.isUpgrade) return this.#probe(verdict)
+    this.#open(verdict, this.#engine.generateId(this.#req))
+  }
+
+  async #runSlowly() {
+    const engine = this.#engine
+    const handshake = new Handshake(engine, this.#socket)
+    try {
+      if (engine.middlewares.length > 0) {
+        this.#response = new UpgradeResponse(this.#req, this.#socket)
+        const stopped = await handshake.middlewares(this.#req, this.#response)
+        if (stopped === GONE || this.#response.finished) return
+        if (stopped !== undefined) return this.#refuse(stopped)
+      }
+      const verdict = this.#verify()
+      if (verdict === undefined) return
+      if (verdict.isUpgrade) return this.#probe(verdict)
+      const id = await engine._admit(handshake, this.#req)
+      if (id === GONE) return
+      if (typeof id !== 'string') return this.#refuse(id)
+      this.#open(verdict, id)
+    } finally {
+      handshake.end()
+    }
+  }
+
+  /** All checks; a request that fails one has been answered. */
+  #verify() {
+    const { httpVersion, headers, rawHeaders } = this.#req
+    if (isPipelined(this.#socket)) return void this.#refuse(refusal(ERRORS.BAD_REQUEST))
+    const verdict = this.#engine._verify(this.#req, true)
+    if (typeof verdict !== 'number') return void this.#refuse(verdict)
+    const checked = this.#engine._native.verifyUpgrade({
+      httpVersion,
+      host: headers.host,
+      hostCount: countHeader(rawHeaders, 'host'),
+      upgrade: headers.upgrade,
+      connection: headers.connection,
+      key: headers['sec-websocket-key'],
+      version: headers['sec-websocket-version'],
+      protocol: headers['sec-websocket-protocol'],
+      transferEncoding: headers['transfer-encoding'],
+      contentLength: headers['content-length'],
+    })
+    if (checked.refusal === undefined) return { ...checked, isUpgrade: verdict === UPGRADE }
+    const context = { name: 'TRANSPORT_HANDSHAKE_ERROR', message: checked.refusal }
+    const extra = checked.isVersion ? { headers: { 'Sec-WebSocket-Version': '13' } } : {}
+    this.#refuse(refusal(ERRORS.BAD_REQUEST, context, extra))
+    return undefined
+  }
+
+  #refuse(reason) {
+    this.#engine._refuse(this.#req, reason, (it) => refuseUpgrade(this.#socket, it))
+  }
+
+  #open({ accept, protocol }, id) {
+    const remoteAddress = this.#socket.remoteAddress
+    const link = this.#link(accept, protocol)
+    if (link === undefined) return
+    const opened = this.#engine._native.openWebSocket(id, link.native)
+    const socket = this.#engine._open(this.#req, id, 'websocket', opened, remoteAddress)
+    this.#hand(link, opened.taken, opened.slot)
+    this.#engine._connect(socket)
+  }
+
+  #probe({ accept, protocol }) {
+    const socket = this.#engine._session(this.#req)
+    const link = this.#link(accept, protocol)
+    if (link === undefined) return
+    socket.upgrading = true
+    socket._polling.announcePost()
+    const taken = this.#engine._native.probe(socket.id, link.native)
+    staging.stage()
+    this.#hand(link, taken, socket._slot)
+  }
+
+  /** How the connection is to travel, or `undefined` when there is none any more. */
+  #link(accept, protocol) {
+    const socket = this.#socket
+    if (socket.destroyed || socket.readableEnded) {
+      socket.destroy()
+      return undefined
+    }
+    const headers = this.#headers()
+    if (headers === undefined) return undefined
+    const rest = socket.read?.()
+    const early = rest ? Buffer.concat([this.#head, rest]) : this.#head
+    const descriptor = takeable(socket)
+    const stream = new StreamLink(socket)
+    return {
+      stream,
+      native: {
+        descriptor,
+        stream: stream.number,
+        accept,
+        protocol,
+        headers,
+        early: early.length > 0 ? early : undefined,
+      },
+    }
+  }
+
+  /** Header lines for the 101, from middlewares and engine.io's header events. */
+  #headers() {
+    const engine = this.#engine
+    const hasListeners =
+      engine.listenerCount('headers') > 0 || engine.listenerCount('initial_headers') > 0
+    if (this.#response === undefined && !hasListeners) return ''
+    try {
+      this.#response?.writeHead(101)
+      const headers = this.#response?._toObject() ?? {}
+      engine._emitHeaders(headers, this.#req)
+      return headerLines(headers)
+    } catch (error) {
+      refuseUpgrade(this.#socket, { status: 500, message: 'Internal Server Error' })
+      process.nextTick(rethrow, error)
+      return undefined
+    }
+  }
+
+  /** Lets Node forget a connection that was taken; else its stream goes on carrying it. */
+  #hand({ stream }, taken, slot) {
+    if (!taken) return stream.start(slot)
+    stream.cancel()
+    this.#socket.destroy()
+  }
+}
+
+/** The descriptor of a plain TCP socket of Node's with nothing left to write, else -1. */
+function takeable(socket) {
+  const isPlain = socket.constructor?.name === 'Socket' && socket.encrypted !== true
+  if (!isPlain || socket.writableLength > 0) return -1
+  const fd = socket._handle?.fd
+  return Number.isInteger(fd) && fd >= 0 ? fd : -1
+}
+
+/** Whether an earlier response on this connection has not been written. */
+function isPipelined(socket) {
+  const earlier = socket._httpMessage
+  return Boolean(earlier) && !earlier.writableFinished
+}
+
+function countHeader(rawHeaders, name) {
+  let count = 0
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    if (rawHeaders[index].toLowerCase() === name) count++
+  }
+  return count
+}
+
+function ignore() {}
+
+module.exports = { WebSocketUpgrade }

@@ -1,0 +1,296 @@
+//! One engine: what it allows, and which sessions it has.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use napi::Either;
+use napi::bindgen_prelude::Uint8Array;
+use napi_derive::napi;
+
+use super::guard::{Result, guard};
+use super::host::with;
+use crate::protocol::handshake::{self, Accepted, Known, Refusal, Request, Rules, TransportName};
+use crate::protocol::limits::{Limits, SlowConsumer};
+use crate::protocol::websocket::accept::{self, Accept, UpgradeHeaders};
+use crate::runtime::commands::{Action, NewLink, NewWebSocket, Open, SessionId};
+use crate::runtime::descriptor;
+
+/// Options of an engine, checked and completed in JavaScript. Times in milliseconds.
+#[napi(object)]
+pub struct EngineLimits {
+    pub ping_interval: f64,
+    pub ping_timeout: f64,
+    pub upgrade_timeout: f64,
+    pub close_timeout: f64,
+    pub max_http_buffer_size: f64,
+    pub max_fragments: u32,
+    pub max_pending_pongs: u32,
+    pub max_send_buffer: f64,
+    pub drop_when_slow: bool,
+    pub max_receive_queue: f64,
+    pub polling: bool,
+    pub websocket: bool,
+}
+
+/// A refused request: engine.io's code and message, `name` of the context, and the transport in
+/// use where that is the matter.
+#[napi(object)]
+pub struct Refused {
+    pub code: u32,
+    pub message: String,
+    pub name: Option<String>,
+    pub previous_transport: Option<String>,
+    /// 405 instead of 400.
+    pub is_method: bool,
+}
+
+/// Headers of an upgrade request, as `req.headers` has them.
+#[napi(object)]
+pub struct Upgrade {
+    pub http_version: String,
+    pub host: Option<String>,
+    pub host_count: u32,
+    pub upgrade: Option<String>,
+    pub connection: Option<String>,
+    pub key: Option<String>,
+    pub version: Option<String>,
+    pub protocol: Option<String>,
+    pub transfer_encoding: Option<String>,
+    pub content_length: Option<String>,
+}
+
+/// The outcome of an upgrade's check: `accept`, or `refusal`.
+#[napi(object)]
+pub struct UpgradeVerdict {
+    pub accept: Option<String>,
+    pub protocol: Option<String>,
+    pub refusal: Option<String>,
+    /// The answer names the supported version.
+    pub is_version: bool,
+}
+
+/// An accepted WebSocket. With a `descriptor` of at least 0 the connection is taken from Node,
+/// else its bytes travel through the JavaScript stream of number `stream`.
+#[napi(object)]
+pub struct WebSocketLink {
+    pub descriptor: i32,
+    pub stream: u32,
+    pub accept: String,
+    pub protocol: Option<String>,
+    /// Whole header lines for the 101.
+    pub headers: String,
+    /// What came behind the request.
+    pub early: Option<Uint8Array>,
+}
+
+/// A session's place.
+#[napi(object)]
+pub struct Opened {
+    pub slot: u32,
+    pub generation: u32,
+    /// The descriptor was taken; the stream is not needed.
+    pub taken: bool,
+}
+
+/// An engine's native half.
+#[napi]
+pub struct NativeEngine {
+    limits: Arc<Limits>,
+    max_receive_queue: u64,
+    rules: Rules,
+    sessions: HashMap<String, Known<SessionId>>,
+}
+
+const GET: f64 = 0.0;
+const POST: f64 = 1.0;
+const UPGRADE: f64 = 2.0;
+const HANDSHAKE: f64 = 3.0;
+
+#[napi]
+#[allow(clippy::needless_pass_by_value)]
+impl NativeEngine {
+    #[napi(constructor)]
+    pub fn new(options: EngineLimits) -> Self {
+        let millis = |value: f64| Duration::from_secs_f64((value / 1000.0).clamp(0.0, 1e9));
+        let limits = Limits {
+            ping_interval: millis(options.ping_interval),
+            ping_timeout: millis(options.ping_timeout),
+            upgrade_timeout: millis(options.upgrade_timeout),
+            close_timeout: millis(options.close_timeout),
+            max_message: options.max_http_buffer_size as usize,
+            max_fragments: options.max_fragments,
+            max_pending_pongs: options.max_pending_pongs,
+            max_send_buffer: options.max_send_buffer as usize,
+            slow_consumer: if options.drop_when_slow {
+                SlowConsumer::Drop
+            } else {
+                SlowConsumer::Close
+            },
+            ..Limits::default()
+        };
+        Self {
+            limits: Arc::new(limits),
+            max_receive_queue: options.max_receive_queue as u64,
+            rules: Rules { polling: options.polling, websocket: options.websocket },
+            sessions: HashMap::new(),
+        }
+    }
+
+    /// Checks a request. A good one is a number: 0 GET, 1 POST or 2 upgrade of a session, 3 a
+    /// handshake.
+    #[napi]
+    pub fn verify(
+        &self,
+        method: String,
+        upgrade: bool,
+        transport: Option<String>,
+        eio: Option<String>,
+        sid: Option<String>,
+        origin: Option<String>,
+    ) -> Result<Either<f64, Refused>> {
+        guard(|| {
+            let request = Request {
+                method: &method,
+                upgrade,
+                transport: transport.as_deref(),
+                eio: eio.as_deref(),
+                sid: sid.as_deref(),
+                origin: origin.as_deref(),
+            };
+            let lookup = |sid: &str| self.sessions.get(sid).copied();
+            Ok(match handshake::verify(&request, self.rules, lookup) {
+                Ok(Accepted::Get(_)) => Either::A(GET),
+                Ok(Accepted::Post(_)) => Either::A(POST),
+                Ok(Accepted::Upgrade(_)) => Either::A(UPGRADE),
+                Ok(Accepted::Handshake(_)) => Either::A(HANDSHAKE),
+                Err(refusal) => Either::B(refused(refusal)),
+            })
+        })
+    }
+
+    /// Checks the WebSocket part of an upgrade request.
+    #[napi]
+    pub fn verify_upgrade(&self, headers: Upgrade) -> Result<UpgradeVerdict> {
+        guard(|| {
+            let view = UpgradeHeaders {
+                http_version: &headers.http_version,
+                host: headers.host.as_deref(),
+                host_count: headers.host_count as usize,
+                upgrade: headers.upgrade.as_deref(),
+                connection: headers.connection.as_deref(),
+                key: headers.key.as_deref(),
+                version: headers.version.as_deref(),
+                protocol: headers.protocol.as_deref(),
+                transfer_encoding: headers.transfer_encoding.as_deref(),
+                content_length: headers.content_length.as_deref(),
+            };
+            Ok(match accept::verify(&view) {
+                Ok(Accept { key, protocol }) => {
+                    UpgradeVerdict { accept: Some(key), protocol, refusal: None, is_version: false }
+                }
+                Err(refusal) => UpgradeVerdict {
+                    accept: None,
+                    protocol: None,
+                    refusal: Some(refusal.to_string()),
+                    is_version: refusal == accept::UpgradeRefusal::Version,
+                },
+            })
+        })
+    }
+
+    /// Opens a polling session; its first GET comes next.
+    #[napi]
+    pub fn open_polling(&mut self, sid: String, can_upgrade: bool) -> Result<Opened> {
+        let upgrades: &[&str] = if can_upgrade { &["websocket"] } else { &[] };
+        guard(|| self.open(sid, upgrades, None))
+    }
+
+    /// Opens a session on a WebSocket.
+    #[napi]
+    pub fn open_web_socket(&mut self, sid: String, link: WebSocketLink) -> Result<Opened> {
+        guard(|| self.open(sid, &[], Some(link)))
+    }
+
+    fn open(
+        &mut self,
+        sid: String,
+        upgrades: &[&str],
+        link: Option<WebSocketLink>,
+    ) -> Result<Opened> {
+        let (transport, (websocket, taken)) = match link {
+            Some(link) => (TransportName::WebSocket, {
+                let (websocket, taken) = new_websocket(link);
+                (Some(websocket), taken)
+            }),
+            None => (TransportName::Polling, (None, false)),
+        };
+        let packet = handshake::open_packet(&sid, upgrades, &self.limits);
+        let (limits, max_receive_queue) = (Arc::clone(&self.limits), self.max_receive_queue);
+        let id = with(|host| {
+            let (id, gauge) = host.slots.allocate(max_receive_queue);
+            let open = Open { limits, max_receive_queue, gauge, packet, websocket };
+            host.stage(id, Action::Open(Box::new(open)));
+            id
+        })?;
+        self.sessions.insert(sid, Known { session: id, transport, upgrading: false });
+        Ok(Opened { slot: id.slot, generation: id.generation, taken })
+    }
+
+    /// Gives a polling session a WebSocket to probe. Returns whether the descriptor was taken.
+    #[napi]
+    pub fn probe(&mut self, sid: String, link: WebSocketLink) -> Result<bool> {
+        guard(|| {
+            let Some(known) = self.sessions.get_mut(&sid) else { return Ok(false) };
+            known.upgrading = true;
+            let (websocket, taken) = new_websocket(link);
+            with(|host| host.stage(known.session, Action::Probe(Box::new(websocket))))?;
+            Ok(taken)
+        })
+    }
+
+    /// The probe has ended: the session is on WebSocket now, or still on polling.
+    #[napi]
+    pub fn probe_ended(&mut self, sid: String, upgraded: bool) {
+        if let Some(known) = self.sessions.get_mut(&sid) {
+            known.upgrading = false;
+            if upgraded {
+                known.transport = TransportName::WebSocket;
+            }
+        }
+    }
+
+    /// The session is over.
+    #[napi]
+    pub fn forget(&mut self, sid: String) {
+        self.sessions.remove(&sid);
+    }
+}
+
+fn refused(refusal: Refusal) -> Refused {
+    let previous = match refusal {
+        Refusal::TransportMismatch { previous: TransportName::Polling } => Some("polling"),
+        Refusal::TransportMismatch { previous: TransportName::WebSocket } => Some("websocket"),
+        _ => None,
+    };
+    Refused {
+        code: refusal.code() as u32,
+        message: refusal.code().message().to_owned(),
+        name: refusal.name().map(str::to_owned),
+        previous_transport: previous.map(str::to_owned),
+        is_method: refusal == Refusal::MethodNotAllowed,
+    }
+}
+
+/// Takes the connection from Node where that can be had.
+fn new_websocket(link: WebSocketLink) -> (NewWebSocket, bool) {
+    let WebSocketLink { descriptor, stream, accept, protocol, headers, early } = link;
+    let taken = descriptor::duplicate(descriptor);
+    let is_taken = taken.is_ok();
+    let websocket = NewWebSocket {
+        link: taken.map_or(NewLink::Stream(stream), NewLink::Tcp),
+        answer: accept::response(&Accept { key: accept, protocol }, &headers).into_bytes(),
+        early: early.map(|bytes| bytes.to_vec()).unwrap_or_default(),
+    };
+    (websocket, is_taken)
+}

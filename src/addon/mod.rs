@@ -1,0 +1,12 @@
+//! Ring 3: Node-API. Converts types and errors; knows no protocol beyond names.
+//!
+//! [`host`] is what one JavaScript thread owns: the I/O threads, the table of slots, what is
+//! staged. [`engine`] is the cold API through napi-derive, [`hot`] the four calls that are made for
+//! every message, on raw Node-API. [`guard`] keeps panics from crossing into Node.
+
+mod engine;
+mod guard;
+mod host;
+mod hot;
+mod session;
+mod slots;

@@ -1,0 +1,117 @@
+//! What JavaScript asks of one session, apart from sending: staged, and handed over with the tick.
+
+use napi::bindgen_prelude::Uint8Array;
+use napi_derive::napi;
+
+use super::guard::{Result, guard};
+use super::host::{Host, with};
+use crate::protocol::session::{Loss, PollingFault};
+use crate::runtime::commands::{Action, Command, SessionId};
+
+fn stage(slot: u32, generation: u32, action: Action) -> Result<()> {
+    guard(|| with(|host| host.stage(SessionId { slot, generation }, action)))
+}
+
+/// A GET came.
+#[napi]
+pub fn get(slot: u32, generation: u32, token: u32) -> Result<()> {
+    stage(slot, generation, Action::Get(token))
+}
+
+/// The parked GET's connection is gone.
+#[napi]
+pub fn get_lost(slot: u32, generation: u32, token: u32) -> Result<()> {
+    stage(slot, generation, Action::GetLost(token))
+}
+
+/// A GET's answer has left Node.
+#[napi]
+pub fn get_sent(slot: u32, generation: u32) -> Result<()> {
+    stage(slot, generation, Action::GetSent)
+}
+
+/// A POST has begun.
+#[napi]
+pub fn post_begun(slot: u32, generation: u32) -> Result<()> {
+    stage(slot, generation, Action::PostBegun)
+}
+
+/// A POST's body is complete.
+#[napi]
+#[allow(clippy::needless_pass_by_value)]
+pub fn post(slot: u32, generation: u32, body: Uint8Array) -> Result<()> {
+    stage(slot, generation, Action::Post(body.to_vec()))
+}
+
+/// What a polling request did wrong.
+#[napi]
+pub enum Fault {
+    PostOverlap,
+    PostLost,
+    PostTooLarge,
+    BinaryContent,
+    EncodedContent,
+}
+
+/// A polling request broke the rules.
+#[napi]
+pub fn fault(slot: u32, generation: u32, fault: Fault) -> Result<()> {
+    let fault = match fault {
+        Fault::PostOverlap => PollingFault::PostOverlap,
+        Fault::PostLost => PollingFault::PostLost,
+        Fault::PostTooLarge => PollingFault::PostTooLarge,
+        Fault::BinaryContent => PollingFault::BinaryContent,
+        Fault::EncodedContent => PollingFault::EncodedContent,
+    };
+    stage(slot, generation, Action::Fault(fault))
+}
+
+/// Closes the session.
+#[napi]
+pub fn close(slot: u32, generation: u32, discard: bool) -> Result<()> {
+    stage(slot, generation, Action::Close { discard })
+}
+
+/// Closes the session because the engine closes.
+#[napi]
+pub fn shutdown(slot: u32, generation: u32) -> Result<()> {
+    stage(slot, generation, Action::Shutdown)
+}
+
+/// Whether heartbeats are to be reported.
+#[napi]
+pub fn observe(slot: u32, generation: u32, on: bool) -> Result<()> {
+    stage(slot, generation, Action::Observe(on))
+}
+
+/// Streams are not bound to a slot's thread by their number alone: the session's slot tells it.
+fn stage_stream(slot: u32, command: Command) -> Result<()> {
+    guard(|| with(|host: &mut Host| host.batch(slot).commands.push(command)))
+}
+
+/// A JavaScript stream brought bytes.
+#[napi]
+#[allow(clippy::needless_pass_by_value)]
+pub fn stream_received(slot: u32, stream: u32, bytes: Uint8Array) -> Result<()> {
+    stage_stream(slot, Command::StreamReceived { stream, bytes: bytes.to_vec() })
+}
+
+/// A JavaScript stream has written so many bytes.
+#[napi]
+pub fn stream_sent(slot: u32, stream: u32, bytes: u32) -> Result<()> {
+    stage_stream(slot, Command::StreamSent { stream, bytes: bytes as usize })
+}
+
+/// A JavaScript stream is gone: ended by the peer, or failed.
+#[napi]
+pub fn stream_lost(slot: u32, stream: u32, failed: bool) -> Result<()> {
+    let loss = if failed { Loss::Read(None) } else { Loss::Ended };
+    stage_stream(slot, Command::StreamLost { stream, loss })
+}
+
+/// Panics in the session's next step.
+#[cfg(feature = "test-panic")]
+#[napi]
+pub fn panic_session(slot: u32, generation: u32) -> Result<()> {
+    stage(slot, generation, Action::Panic)
+}
