@@ -53,7 +53,7 @@ function start(options) {
   if (hot !== undefined) return
   hot = native.hot(dispatch)
   meta = hot.meta
-  setHot(hot)
+  setHot(hot, deliver)
 }
 
 /** A turn's worth of events; what is left waits until the loop has been around once. */

@@ -14,8 +14,12 @@ let tick = 1
 let isStaged = false
 const broadcast = new Broadcast(stageBroadcast)
 
-function setHot(calls) {
+/** Delivers events; set with the calls. */
+let deliver
+
+function setHot(calls, deliverEvents) {
   hot = calls
+  deliver = deliverEvents
 }
 
 /** The number of the running tick: what was written in it has not been handed over yet. */
@@ -34,7 +38,7 @@ function handOver() {
   isStaged = false
   tick++
   broadcast.flush()
-  hot.flush()
+  if (hot.flush()) deliver()
 }
 
 /** Stages a message. */

@@ -381,13 +381,19 @@ unsafe fn receivers<'a>(
     }
 }
 
-/// `flush()`: hands the staged commands over.
+/// `flush()`: has the staged commands carried out. Returns whether that has left something to
+/// deliver that no wake-up will tell of.
 unsafe extern "C" fn flush(env: sys::napi_env, _info: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: called by Node with a live environment.
     unsafe {
         run(env, || {
-            with(Host::flush)?;
-            Ok(ptr::null_mut())
+            let has_events = with(|host| {
+                host.flush();
+                host.pool.shared().inbox.claim()
+            })?;
+            let mut value = ptr::null_mut();
+            ok(sys::napi_get_boolean(env, has_events, &mut value))?;
+            Ok(value)
         })
     }
 }
@@ -660,6 +666,7 @@ impl Aftermath {
             }
         }
         if resumed {
+            // What this leaves in the inbox is seen by the delivery that is under way.
             host.flush();
         }
         for id in self.closed {

@@ -29,7 +29,17 @@ impl Mailbox {
     /// Hands a batch over and wakes the thread if it sleeps.
     pub fn submit(&self, batch: CommandBatch) {
         self.lock().push(batch);
+        self.wake();
+    }
+
+    /// Makes the thread take a turn.
+    pub fn wake(&self) {
         self.notify.notify_one();
+    }
+
+    /// Whether all that was handed over has been taken.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
     }
 
     /// Makes the thread end after its next turn.
@@ -101,7 +111,7 @@ pub async fn drive(shard: Arc<Mutex<Shard>>, mailbox: Arc<Mailbox>, mut poller: 
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             poller.collect(&mut shard);
             shard.turn(now(), mailbox.take());
-            (shard.has_work(), shard.deadline())
+            (shard.has_work(), shard.wait_until())
         };
         if mailbox.is_stopped() {
             return;
@@ -131,7 +141,7 @@ pub async fn drive(shard: Arc<Mutex<Shard>>, mailbox: Arc<Mailbox>) {
         let (has_work, deadline) = {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             shard.turn(now(), mailbox.take());
-            (shard.has_work(), shard.deadline())
+            (shard.has_work(), shard.wait_until())
         };
         if mailbox.is_stopped() {
             return;

@@ -128,10 +128,21 @@ impl Inbox {
         }
     }
 
-    /// Hands a batch over.
+    /// Hands a batch over and wakes JavaScript.
     pub fn publish(&self, batch: EventBatch) {
-        lock(&self.queue).push_back(batch);
+        self.put(batch);
         self.wake();
+    }
+
+    /// Hands a batch over from the JavaScript thread itself, which asks [`Self::claim`] next.
+    pub fn put(&self, batch: EventBatch) {
+        lock(&self.queue).push_back(batch);
+    }
+
+    /// Whether there is something to deliver that nobody has been told of. JavaScript, which asks,
+    /// has been told by that.
+    pub fn claim(&self) -> bool {
+        !lock(&self.queue).is_empty() && self.armed.swap(false, SeqCst)
     }
 
     fn wake(&self) {

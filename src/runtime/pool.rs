@@ -8,8 +8,12 @@ use super::commands::CommandBatch;
 use super::driver::{self, Mailbox};
 use super::shard::{Shard, Shared};
 
+/// Up to so many commands the JavaScript thread carries out itself; more would keep it too long.
+const INLINE_COMMANDS: usize = 8;
+
 struct Thread {
     mailbox: Arc<Mailbox>,
+    shard: Arc<Mutex<Shard>>,
     handle: Option<JoinHandle<()>>,
 }
 
@@ -45,11 +49,20 @@ impl Pool {
         &self.shared
     }
 
-    /// Hands commands to a thread.
+    /// Has commands carried out: a few by the calling thread when the I/O thread is not at work,
+    /// which saves waking it; else by the I/O thread.
     pub fn submit(&self, thread: u32, batch: CommandBatch) {
-        if let Some(thread) = self.threads.get(thread as usize) {
-            thread.mailbox.submit(batch);
+        let Some(thread) = self.threads.get(thread as usize) else { return };
+        if batch.commands.len() <= INLINE_COMMANDS
+            && let Ok(mut shard) = thread.shard.try_lock()
+            && thread.mailbox.is_empty()
+        {
+            if shard.turn_inline(driver::now(), batch) {
+                thread.mailbox.wake();
+            }
+            return;
         }
+        thread.mailbox.submit(batch);
     }
 }
 
@@ -94,9 +107,9 @@ fn spawn<F: Future<Output = ()>>(
 ) -> io::Result<Thread> {
     let mailbox = Arc::new(Mailbox::default());
     let shard = Arc::new(Mutex::new(shard));
-    let for_thread = Arc::clone(&mailbox);
+    let (for_thread, shard_for_thread) = (Arc::clone(&mailbox), Arc::clone(&shard));
     let handle = std::thread::Builder::new()
         .name(format!("upwire-io-{number}"))
-        .spawn(move || runtime.block_on(drive(shard, for_thread)))?;
-    Ok(Thread { mailbox, handle: Some(handle) })
+        .spawn(move || runtime.block_on(drive(shard_for_thread, for_thread)))?;
+    Ok(Thread { mailbox, shard, handle: Some(handle) })
 }

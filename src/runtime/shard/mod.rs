@@ -70,6 +70,8 @@ pub struct Shard {
     /// Who waits for the end of this turn.
     barriers: Vec<SyncSender<()>>,
     serial: u64,
+    /// When the I/O thread wakes up by itself.
+    waits_until: Option<Instant>,
     #[cfg(unix)]
     registry: mio::Registry,
 }
@@ -90,6 +92,7 @@ impl Shard {
             buffer: vec![0; READ_BUDGET].into_boxed_slice(),
             barriers: Vec::new(),
             serial: 0,
+            waits_until: None,
             #[cfg(unix)]
             registry,
         }
@@ -108,21 +111,50 @@ impl Shard {
         }
     }
 
-    /// Does all that can be done now.
+    /// A turn of the I/O thread: does all that can be done now.
     pub fn turn(&mut self, now: Instant, batches: Vec<CommandBatch>) {
         for batch in batches {
             self.apply(now, batch);
         }
         self.read_ready(now);
         self.meet_deadlines(now);
+        // JavaScript can start on what came while this thread writes.
+        self.publish();
         self.write_dirty(now);
-        if !self.batch.records.is_empty() {
-            self.shared.inbox.publish(std::mem::take(&mut self.batch));
-        }
+        self.publish();
         for waiter in self.barriers.drain(..) {
             // Whoever waited may have given up.
             let _ = waiter.try_send(());
         }
+    }
+
+    /// A turn taken by the JavaScript thread for a few commands of its own, while the I/O thread
+    /// waits. Events go into the inbox without a wake-up. Returns whether the I/O thread has to
+    /// look at the shard.
+    pub fn turn_inline(&mut self, now: Instant, batch: CommandBatch) -> bool {
+        self.apply(now, batch);
+        self.write_dirty(now);
+        if !self.batch.records.is_empty() {
+            self.shared.inbox.put(std::mem::take(&mut self.batch));
+        }
+        let is_sooner = match (self.deadline(), self.waits_until) {
+            (Some(deadline), Some(waits_until)) => deadline < waits_until,
+            (deadline, None) => deadline.is_some(),
+            (None, Some(_)) => false,
+        };
+        self.has_work() || is_sooner
+    }
+
+    fn publish(&mut self) {
+        if !self.batch.records.is_empty() {
+            self.shared.inbox.publish(std::mem::take(&mut self.batch));
+        }
+    }
+
+    /// Notes until when the I/O thread is going to wait.
+    pub fn wait_until(&mut self) -> Option<Instant> {
+        self.waits_until = self.deadline();
+        self.waits_until
     }
 
     /// Whether another turn has something to do at once.
