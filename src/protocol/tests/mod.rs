@@ -1,6 +1,11 @@
-//! The protocol under simulated time.
+//! The protocol under simulated time: one file per behaviour.
 
 pub mod client;
+mod closing;
+mod interleaving;
+mod polling;
+mod upgrading;
+mod world;
 
 use std::time::Instant;
 

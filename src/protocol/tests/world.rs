@@ -1,0 +1,165 @@
+//! A session, the time, and everything the session asked for, in order.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::protocol::close::{CloseDetail, CloseReason};
+use crate::protocol::effects::{Effects, Event, Role, Token};
+use crate::protocol::limits::Limits;
+use crate::protocol::outbox::Outgoing;
+use crate::protocol::packet::Message;
+use crate::protocol::session::{Input, Session};
+use crate::protocol::websocket::Connection;
+
+/// What a session asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    Text(String),
+    Binary(Vec<u8>),
+    Event(Event),
+    Closed(CloseReason),
+    Get(Token, String),
+    RefusedGet(Token),
+    Promoted,
+    Released(Role),
+}
+
+#[derive(Default)]
+struct Recorder {
+    seen: Vec<Seen>,
+    released: Vec<Connection>,
+    detail: Option<CloseDetail>,
+}
+
+impl Effects for Recorder {
+    fn message(&mut self, message: Message<'_>) {
+        self.seen.push(match message {
+            Message::Text(text) => Seen::Text(String::from_utf8(text.into_owned()).unwrap()),
+            Message::Binary(bytes) => Seen::Binary(bytes.into_owned()),
+        });
+    }
+    fn event(&mut self, event: Event) {
+        self.seen.push(match event {
+            Event::Closed(reason, detail) => {
+                self.detail = detail.map(|detail| *detail);
+                Seen::Closed(reason)
+            }
+            other => Seen::Event(other),
+        });
+    }
+    fn answer_get(&mut self, token: Token, payload: Vec<u8>) {
+        self.seen.push(Seen::Get(token, String::from_utf8(payload).unwrap()));
+    }
+    fn refuse_get(&mut self, token: Token) {
+        self.seen.push(Seen::RefusedGet(token));
+    }
+    fn promote(&mut self) {
+        self.seen.push(Seen::Promoted);
+    }
+    fn release(&mut self, role: Role, connection: Connection) {
+        self.seen.push(Seen::Released(role));
+        self.released.push(connection);
+    }
+    fn wants_write(&mut self, _role: Role) {}
+}
+
+/// A session under test.
+pub struct World {
+    pub session: Session,
+    pub now: Instant,
+    recorder: Recorder,
+}
+
+/// Limits that are easy to count with: ping after 25 s, timeout after 20 s, upgrade within 10 s.
+pub fn limits() -> Limits {
+    Limits::default()
+}
+
+impl World {
+    pub fn polling(limits: Limits) -> Self {
+        let now = super::start();
+        Self::with(Session::polling(now, Arc::new(limits), b"{}"), now)
+    }
+
+    pub fn websocket(limits: Limits) -> Self {
+        let now = super::start();
+        let connection = Connection::new(b"");
+        Self::with(Session::websocket(now, Arc::new(limits), connection, b"{}"), now)
+    }
+
+    fn with(session: Session, now: Instant) -> Self {
+        Self { session, now, recorder: Recorder::default() }
+    }
+
+    pub fn input(&mut self, input: Input<'_>) {
+        self.session.handle_input(self.now, input, &mut self.recorder);
+    }
+
+    pub fn receive(&mut self, role: Role, mut bytes: Vec<u8>) {
+        self.input(Input::Received { role, bytes: &mut bytes });
+    }
+
+    pub fn send(&mut self, text: &str) {
+        self.input(Input::Send { message: Outgoing::Text(text.as_bytes()), receipt: false });
+    }
+
+    /// Lets time pass; deadlines on the way are met in order.
+    pub fn wait(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        for _ in 0..1000 {
+            match self.session.deadline() {
+                Some(deadline) if deadline <= end => {
+                    self.now = self.now.max(deadline);
+                    self.session.handle_timeout(self.now, &mut self.recorder);
+                }
+                _ => {
+                    self.now = end;
+                    return;
+                }
+            }
+        }
+        panic!("a deadline that never passes");
+    }
+
+    /// What happened since the last call.
+    pub fn seen(&mut self) -> Vec<Seen> {
+        std::mem::take(&mut self.recorder.seen)
+    }
+
+    /// The detail of the close.
+    pub fn detail(&self) -> Option<&CloseDetail> {
+        self.recorder.detail.as_ref()
+    }
+
+    /// Takes what is to be written on a WebSocket of the session.
+    pub fn written(&mut self, role: Role) -> Vec<u8> {
+        let mut out = Vec::new();
+        while let Some(connection) = self.session.connection(role) {
+            let mut slices = [IoSlice::new(&[]); 8];
+            let filled = connection.fill(&mut slices);
+            let bytes: Vec<u8> = slices[..filled].iter().flat_map(|s| s.to_vec()).collect();
+            if bytes.is_empty() {
+                break;
+            }
+            self.session.written(role, bytes.len(), &mut self.recorder);
+            out.extend(bytes);
+        }
+        out
+    }
+
+    /// Takes what is to be written on a WebSocket that the session let go of.
+    pub fn written_after_release(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for connection in &mut self.recorder.released {
+            while !connection.wire().is_empty() {
+                let mut slices = [IoSlice::new(&[]); 8];
+                let filled = connection.fill(&mut slices);
+                let bytes: Vec<u8> = slices[..filled].iter().flat_map(|s| s.to_vec()).collect();
+                connection.written(bytes.len());
+                out.extend(bytes);
+            }
+        }
+        out
+    }
+}
