@@ -7,6 +7,7 @@ const { UpgradeResponse, headerLines } = require('./middleware')
 const { ERRORS, busy, refusal, refuseUpgrade } = require('./refusal')
 const { rethrow } = require('./dispatch')
 const staging = require('./staging')
+const { HandshakeRequest } = require('./request')
 const { StreamLink } = require('./stream-link')
 
 /** What the native check of a request answers with for the upgrade of a session. */
@@ -18,6 +19,8 @@ class WebSocketUpgrade {
   #socket
   #head
   #response
+  /** The app has not seen the request. */
+  #isPlain = false
 
   constructor(engine, req, socket, head) {
     this.#engine = engine
@@ -39,6 +42,7 @@ class WebSocketUpgrade {
   }
 
   #runPlain() {
+    this.#isPlain = true
     const verdict = this.#verify()
     if (verdict === undefined) return
     if (verdict.isUpgrade) return this.#probe(verdict)
@@ -101,7 +105,9 @@ class WebSocketUpgrade {
     const link = this.#link(accept, protocol)
     if (link === undefined) return
     const opened = this.#engine._native.openWebSocket(id, link.native)
-    const socket = this.#engine._open(this.#req, id, 'websocket', opened, remoteAddress)
+    const isUnseen = opened.taken && this.#isPlain
+    const request = isUnseen ? new HandshakeRequest(this.#req, remoteAddress) : this.#req
+    const socket = this.#engine._open(request, id, 'websocket', opened, remoteAddress)
     this.#hand(link, opened.taken, opened.slot)
     this.#engine._connect(socket)
   }
@@ -149,6 +155,7 @@ class WebSocketUpgrade {
     const hasListeners =
       engine.listenerCount('headers') > 0 || engine.listenerCount('initial_headers') > 0
     if (this.#response === undefined && !hasListeners) return ''
+    this.#isPlain = false
     try {
       this.#response?.writeHead(101)
       const headers = this.#response?._toObject() ?? {}

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Entry, Shard};
 use crate::protocol::effects::Role;
+use crate::protocol::limits::Limits;
 use crate::protocol::outbox::Outgoing;
 use crate::protocol::session::{Input, Loss, Session};
 use crate::protocol::websocket::Connection;
@@ -137,7 +138,7 @@ impl Shard {
                 early = bytes;
                 let connection = Connection::new(&answer);
                 let owner = Owner::Session { index, role: Role::Main };
-                let key = self.add_link(link, owner);
+                let key = self.add_link(link, owner, patience(&limits));
                 let packet = packet.as_bytes();
                 (Session::websocket(now, Arc::clone(&limits), connection, packet), key)
             }
@@ -171,8 +172,9 @@ impl Shard {
         if entry.probe.is_some() {
             return self.refuse_link(&link);
         }
+        let user_timeout = patience(&entry.limits);
         let owner = Owner::Session { index, role: Role::Probe };
-        let Some(key) = self.add_link(link, owner) else { return };
+        let Some(key) = self.add_link(link, owner, user_timeout) else { return };
         if let Some(entry) = self.entry_mut(index) {
             entry.probe = Some(key);
         }
@@ -188,13 +190,19 @@ impl Shard {
     }
 
     /// Takes a connection in; `None` when the poller will not have it.
-    fn add_link(&mut self, link: NewLink, owner: Owner) -> Option<usize> {
+    fn add_link(
+        &mut self,
+        link: NewLink,
+        owner: Owner,
+        user_timeout: Duration,
+    ) -> Option<usize> {
         self.serial += 1;
         let entry = self.links.vacant_entry();
         let key = entry.key();
         let io = match link {
             #[cfg(unix)]
             NewLink::Tcp(stream) => {
+                prepare_socket(&stream, user_timeout);
                 let mut stream = mio::net::TcpStream::from_std(stream);
                 let interest = mio::Interest::READABLE | mio::Interest::WRITABLE;
                 self.registry.register(&mut stream, mio::Token(key), interest).ok()?;
@@ -231,4 +239,20 @@ impl Shard {
             self.want_write(key);
         }
     }
+}
+
+/// How long a peer may be silent at the most.
+fn patience(limits: &Limits) -> Duration {
+    limits.ping_interval + limits.ping_timeout
+}
+
+/// A peer that acknowledges nothing for that long is gone, whatever its heartbeat said last.
+#[cfg(unix)]
+fn prepare_socket(stream: &std::net::TcpStream, user_timeout: Duration) {
+    // A socket that knows no such options (a Unix socket) works without.
+    let _ = stream.set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(user_timeout));
+    #[cfg(not(target_os = "linux"))]
+    let _ = user_timeout;
 }
