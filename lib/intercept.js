@@ -77,7 +77,7 @@ function wrapEmit(server, claims, keepUpgrades) {
     } else if (type === 'request') {
       const claim = find(claims, req.url)
       if (claim !== undefined) {
-        if (claim.serveStatic(req, resOrSocket)) return true
+        if (hasRest(req.url, claim) && claim.serveStatic(req, resOrSocket)) return true
         if (!belongsToRoute(server, req)) {
           claim.request(req, resOrSocket)
           return true
@@ -96,6 +96,12 @@ function wrapEmit(server, claims, keepUpgrades) {
  */
 function isOriginForm(url) {
   return typeof url === 'string' && url.startsWith('/')
+}
+
+/** Whether a URL names something below the path: Engine.IO's own requests do not. */
+function hasRest(url, { prefix }) {
+  const next = url[prefix.length]
+  return next !== undefined && next !== '?'
 }
 
 function refuseTarget(socket) {

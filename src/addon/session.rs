@@ -1,6 +1,5 @@
 //! What JavaScript asks of one session, apart from sending: staged, and handed over with the tick.
 
-use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 
 use super::guard::{Result, guard};
@@ -38,8 +37,7 @@ pub fn post_begun(slot: u32, generation: u32) -> Result<()> {
 
 /// A POST's body is complete.
 #[napi]
-#[allow(clippy::needless_pass_by_value)]
-pub fn post(slot: u32, generation: u32, body: Uint8Array) -> Result<()> {
+pub fn post(slot: u32, generation: u32, body: &[u8]) -> Result<()> {
     stage(slot, generation, Action::Post(body.to_vec()))
 }
 
@@ -91,8 +89,7 @@ fn stage_stream(slot: u32, command: Command) -> Result<()> {
 
 /// A JavaScript stream brought bytes.
 #[napi]
-#[allow(clippy::needless_pass_by_value)]
-pub fn stream_received(slot: u32, stream: u32, bytes: Uint8Array) -> Result<()> {
+pub fn stream_received(slot: u32, stream: u32, bytes: &[u8]) -> Result<()> {
     stage_stream(slot, Command::StreamReceived { stream, bytes: bytes.to_vec() })
 }
 

@@ -122,10 +122,7 @@ impl Shard {
         self.publish();
         self.write_dirty(now);
         self.publish();
-        for waiter in self.barriers.drain(..) {
-            // Whoever waited may have given up.
-            let _ = waiter.try_send(());
-        }
+        self.answer_barriers();
     }
 
     /// A turn taken by the JavaScript thread for a few commands of its own, while the I/O thread
@@ -137,6 +134,7 @@ impl Shard {
         if !self.batch.records.is_empty() {
             self.shared.inbox.put(std::mem::take(&mut self.batch));
         }
+        self.answer_barriers();
         let is_sooner = match (self.deadline(), self.waits_until) {
             (Some(deadline), Some(waits_until)) => deadline < waits_until,
             (deadline, None) => deadline.is_some(),
@@ -148,6 +146,13 @@ impl Shard {
     fn publish(&mut self) {
         if !self.batch.records.is_empty() {
             self.shared.inbox.publish(std::mem::take(&mut self.batch));
+        }
+    }
+
+    fn answer_barriers(&mut self) {
+        for waiter in self.barriers.drain(..) {
+            // Whoever waited may have given up.
+            let _ = waiter.try_send(());
         }
     }
 
