@@ -70,6 +70,8 @@ class PollingRequests {
       'Content-Length': length,
       'cache-control': 'no-store',
     }
+    // A kept connection would hold up a server that is closing.
+    if (this.#socket.server._isClosed) headers.Connection = 'close'
     this.#write(req, res, 200, headers, payload)
   }
 

@@ -55,6 +55,7 @@ function refuseRequest(res, { code, status, message, headers }) {
   res.writeHead(status, {
     ...(isEmpty ? {} : { 'Content-Type': 'application/json' }),
     'Content-Length': Buffer.byteLength(body),
+    Connection: 'close',
     ...headers,
   })
   res.end(body)

@@ -113,14 +113,16 @@ impl Shard {
 
     /// A turn of the I/O thread: does all that can be done now.
     pub fn turn(&mut self, now: Instant, batches: Vec<CommandBatch>) {
-        for batch in batches {
-            self.apply(now, batch);
-        }
-        self.read_ready(now);
-        self.meet_deadlines(now);
+        self.survive(|shard| {
+            for batch in batches {
+                shard.apply(now, batch);
+            }
+            shard.read_ready(now);
+            shard.meet_deadlines(now);
+        });
         // JavaScript can start on what came while this thread writes.
         self.publish();
-        self.write_dirty(now);
+        self.survive(|shard| shard.write_dirty(now));
         self.publish();
         self.answer_barriers();
     }
@@ -129,8 +131,10 @@ impl Shard {
     /// waits. Events go into the inbox without a wake-up. Returns whether the I/O thread has to
     /// look at the shard.
     pub fn turn_inline(&mut self, now: Instant, batch: CommandBatch) -> bool {
-        self.apply(now, batch);
-        self.write_dirty(now);
+        self.survive(|shard| {
+            shard.apply(now, batch);
+            shard.write_dirty(now);
+        });
         if !self.batch.records.is_empty() {
             self.shared.inbox.put(std::mem::take(&mut self.batch));
         }
@@ -146,6 +150,13 @@ impl Shard {
     fn publish(&mut self) {
         if !self.batch.records.is_empty() {
             self.shared.inbox.publish(std::mem::take(&mut self.batch));
+        }
+    }
+
+    /// A defect outside of any session must not take the thread with it.
+    fn survive(&mut self, work: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
+            self.shared.totals.panics.fetch_add(1, Relaxed);
         }
     }
 
