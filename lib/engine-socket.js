@@ -216,13 +216,21 @@ function onEvent(kind, value, extra, offset, length) {
       this.server._native.probeEnded(this.id, false)
       return
     case KIND.LIMIT:
-      return this.server._onLimit(this, JSON.parse(value))
+      return this.server._onLimit(JSON.parse(value), this)
     case KIND.CLOSE:
-      // socket.io handles a message two ticks after it came; those before the close go first.
-      unregister(this)
-      setImmediate(finish, this, REASONS[extra], closeError(REASONS[extra], value))
-      return
+      return closed(this, REASONS[extra], value)
   }
+}
+
+function closed(socket, reason, json) {
+  const description = closeError(reason, json)
+  if (description?.limit !== undefined) {
+    const { limit: name, value } = description
+    socket.server._onLimit({ name, limit: value, value, action: 'closed' }, socket)
+  }
+  // socket.io handles a message two ticks after it came; those before the close go first.
+  unregister(socket)
+  setImmediate(finish, socket, reason, description)
 }
 
 function finish(socket, reason, description) {

@@ -3,11 +3,12 @@
 const { randomFillSync } = require('node:crypto')
 const { EventEmitter } = require('node:events')
 const cors = require('cors')
-const { NativeEngine } = require('./native')
+const native = require('./native')
 const { rethrow, start } = require('./dispatch')
 const { EngineSocket } = require('./engine-socket')
 const { claim } = require('./intercept')
 const { GONE, Handshake } = require('./handshake')
+const { LimitCounters } = require('./limit-counters')
 const { pathPrefix, readOptions } = require('./options')
 const { ERRORS, MESSAGES, busy, refusal, refuseRequest } = require('./refusal')
 const staging = require('./staging')
@@ -38,11 +39,11 @@ class Engine extends EventEmitter {
     this.middlewares = []
     this._pendingHandshakes = 0
     this._isClosed = false
-    this._limitEvents = { second: 0, counts: new Map() }
+    this._limits = new LimitCounters()
     /** Answers requests on the path that are not Engine.IO's: socket.io's client bundle. */
     this._serveStatic = () => false
     start(this.opts)
-    this._native = new NativeEngine({
+    this._native = new native.NativeEngine({
       closeTimeout: this.opts.closeTimeout,
       dropWhenSlow: this.opts.slowConsumer === 'drop',
       maxFragments: this.opts.maxFragments,
@@ -129,7 +130,7 @@ class Engine extends EventEmitter {
 
   async _serveSlowly(req, res) {
     const refuse = (answer) => this._refuse(req, answer, (it) => refuseRequest(res, it))
-    if (this._isCrowded()) return refuse(tooManyHandshakes())
+    if (this._isCrowded()) return refuse(this._tooManyHandshakes())
     const handshake = new Handshake(this, res)
     try {
       const stopped = await handshake.middlewares(req, res)
@@ -160,6 +161,13 @@ class Engine extends EventEmitter {
 
   _isCrowded() {
     return this._pendingHandshakes >= this.opts.maxPendingHandshakes
+  }
+
+  _tooManyHandshakes() {
+    const { maxPendingHandshakes: limit } = this.opts
+    const value = this._pendingHandshakes
+    this._onLimit({ name: 'maxPendingHandshakes', limit, value, action: 'refused' })
+    return busy('TOO_MANY_HANDSHAKES', 'Too many connections')
   }
 
   /** A number for a good request, else a refusal. */
@@ -250,22 +258,26 @@ class Engine extends EventEmitter {
     this.emit('headers', headers, req)
   }
 
-  /** A limit was met: at most ten events a second and name. */
-  _onLimit(socket, { name, limit, value, action }) {
-    const second = Math.floor(process.uptime())
-    const events = this._limitEvents
-    if (events.second !== second) this._limitEvents = { second, counts: new Map() }
-    const counts = this._limitEvents.counts
-    const count = (counts.get(name) ?? 0) + 1
-    counts.set(name, count)
-    if (count > 10) return
-    const { id: sid, remoteAddress } = socket
+  /** A limit was met: at most ten events a second and name, the rest is counted. */
+  _onLimit({ name, limit, value, action }, socket) {
+    if (!this._limits.count(name, action)) return
+    const { id: sid, remoteAddress } = socket ?? {}
     this.emit('limit', { name, limit, value, action, sid, remoteAddress })
     warnOnce(
       `limit ${name} ${action}`,
       'UPWIRE_LIMIT',
-      `${name} (${limit}) was met by a connection, which was ${action}; see the limits in the README`,
+      `${name} (${limit}) was met: a connection was ${action}; see the limits in the README`,
     )
+  }
+
+  /** Counters of this engine, and sums over all engines of this thread. */
+  stats() {
+    return {
+      sessions: this.clientsCount,
+      pendingHandshakes: this._pendingHandshakes,
+      limits: this._limits.totals(),
+      ...native.stats(),
+    }
   }
 
   /** Closes all sessions; handshakes get 503 until the server listens again. */
@@ -306,10 +318,6 @@ function string(value) {
 
 function closing() {
   return busy('DRAINING', 'Server is shutting down')
-}
-
-function tooManyHandshakes() {
-  return busy('TOO_MANY_HANDSHAKES', 'Too many connections')
 }
 
 /** The context of engine.io for a refusal of the native check. */

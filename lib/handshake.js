@@ -24,6 +24,8 @@ class Handshake {
     this.#engine = engine
     const { handshakeTimeout } = engine.opts
     this.#timer = setTimeout(() => {
+      const met = { limit: handshakeTimeout, value: handshakeTimeout, action: 'refused' }
+      engine._onLimit({ name: 'handshakeTimeout', ...met })
       this.#settle(busy('HANDSHAKE_TIMEOUT', 'Handshake timed out'))
     }, handshakeTimeout)
     this.peer = peer

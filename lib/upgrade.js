@@ -35,9 +35,7 @@ class WebSocketUpgrade {
     const engine = this.#engine
     if (engine._isClosed) return this.#refuse(busy('DRAINING', 'Server is shutting down'))
     if (engine._isPlain(this.#req)) return this.#runPlain()
-    if (engine._isCrowded()) {
-      return this.#refuse(busy('TOO_MANY_HANDSHAKES', 'Too many connections'))
-    }
+    if (engine._isCrowded()) return this.#refuse(engine._tooManyHandshakes())
     return this.#runSlowly()
   }
 

@@ -239,9 +239,7 @@ impl Session {
             Input::GetSent => self.in_flight = 0,
             Input::PostBegun => self.post_begun = true,
             Input::Post(body) => self.post(now, body, fx),
-            Input::Fault(fault) => {
-                self.finish(CloseReason::TransportError, Some(fault.detail()), fx);
-            }
+            Input::Fault(fault) => self.finish_fault(fault, fx),
             Input::Probe(connection) => self.begin_probe(now, connection, fx),
             Input::Send { message, receipt } => self.send(message, receipt, fx),
             Input::Close { discard } => self.close(now, discard, fx),
@@ -476,7 +474,7 @@ impl Session {
         }
         *parked = Some(Parked { token, since: now });
         if self.closing.is_some() {
-            return self.close_parked(fx);
+            return self.get_while_closing(fx);
         }
         self.flush_polling(fx);
     }
@@ -507,6 +505,14 @@ impl Session {
             let mut held = std::mem::take(&mut self.held);
             self.receive_chunk(now, Chunk::new(&mut held), fx);
         }
+    }
+
+    fn finish_fault(&mut self, fault: PollingFault, fx: &mut impl Effects) {
+        let mut detail = fault.detail();
+        if fault == PollingFault::PostTooLarge {
+            detail.limit = Some(("maxHttpBufferSize", self.limits.max_message as u64));
+        }
+        self.finish(CloseReason::TransportError, Some(detail), fx);
     }
 
     /// Answers the parked GET with what waits, if both are there.
@@ -672,12 +678,8 @@ impl Session {
                 }
                 self.finish(CloseReason::ForcedClose, None, fx);
             }
-            Transport::Polling { parked: Some(_) } => {
-                if discard {
-                    self.outbox = Outbox::default();
-                }
-                self.close_parked(fx);
-            }
+            // A parked GET means that nothing waits.
+            Transport::Polling { parked: Some(_) } => self.close_parked(fx),
             Transport::Polling { parked: None } if discard => {
                 self.finish(CloseReason::ForcedClose, None, fx);
             }
@@ -688,20 +690,20 @@ impl Session {
         }
     }
 
-    /// Answers the parked GET with what waits and a close packet, and ends the session.
-    fn close_parked(&mut self, fx: &mut impl Effects) {
-        let Transport::Polling { parked } = &mut self.transport else { return };
-        if let Some(get) = parked.take() {
-            if self.outbox.is_empty() && self.closing.is_some() {
-                self.outbox.push_packet(PacketType::Noop, b"");
-            }
-            self.outbox.push_packet(PacketType::Close, b"");
-            let (payload, receipts) = self.outbox.take_payload();
-            fx.answer_get(get.token, payload);
-            if receipts > 0 {
-                fx.event(Event::Sent(receipts));
-            }
+    /// A GET comes while a close waits. What was sent before the close goes first, alone: clients
+    /// drop what shares a payload with the close packet. The next GET gets that.
+    fn get_while_closing(&mut self, fx: &mut impl Effects) {
+        if !self.outbox.is_empty() {
+            return self.flush_polling(fx);
         }
+        self.outbox.push_packet(PacketType::Noop, b"");
+        self.close_parked(fx);
+    }
+
+    /// Answers the parked GET with a close packet and ends the session.
+    fn close_parked(&mut self, fx: &mut impl Effects) {
+        self.outbox.push_packet(PacketType::Close, b"");
+        self.flush_polling(fx);
         self.finish(CloseReason::ForcedClose, None, fx);
     }
 

@@ -109,6 +109,20 @@ fn a_polling_close_waits_for_a_get_but_not_for_ever() {
 }
 
 #[test]
+fn what_was_sent_before_a_polling_close_travels_without_the_close_packet() {
+    let mut world = World::polling(limits());
+    world.input(Input::Get { token: 1 });
+    world.send("last words");
+    world.input(Input::Close { discard: false });
+    world.seen();
+    world.input(Input::Get { token: 2 });
+    assert_eq!(world.seen(), [Seen::Get(2, "4last words".into())]);
+    world.input(Input::Get { token: 3 });
+    let ended = [Seen::Get(3, "6\x1e1".into()), Seen::Closed(CloseReason::ForcedClose)];
+    assert_eq!(world.seen(), ended);
+}
+
+#[test]
 fn a_polling_close_answers_the_parked_get() {
     let mut world = World::polling(limits());
     world.input(Input::Get { token: 1 });
