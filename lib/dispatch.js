@@ -3,6 +3,7 @@
 // Events from the I/O threads to the faces of sessions. The numbers of the kinds are the contract
 // with src/runtime/inbox.rs.
 
+const { warnOnce } = require('./errors')
 const native = require('./native')
 const { setHot } = require('./staging')
 
@@ -39,21 +40,26 @@ let meta
 let open = 0
 let keepAlive
 
+/** Options that all engines of an environment share; the first engine's count. */
+const SHARED = ['ioThreads', 'maxLoopStall', 'maxTotalReceiveQueue', 'maxTotalSendBuffer']
+let started
+
 /** Starts the I/O threads of this environment, unless they run. */
 function start(options) {
-  native.start(
-    {
-      ioThreads: options.ioThreads,
-      maxLoopStall: options.maxLoopStall,
-      maxTotalReceiveQueue: options.maxTotalReceiveQueue,
-      maxTotalSendBuffer: options.maxTotalSendBuffer,
-    },
-    deliver,
-  )
-  if (hot !== undefined) return
+  if (started !== undefined) return compare(options)
+  started = Object.fromEntries(SHARED.map((name) => [name, options[name]]))
+  native.start(started, deliver)
   hot = native.hot(dispatch)
   meta = hot.meta
   setHot(hot, deliver)
+}
+
+function compare(options) {
+  for (const name of SHARED) {
+    if (options[name] === started[name]) continue
+    const text = `all engines of a thread share ${name}: ${options[name]} is ignored, it is ${started[name]}`
+    warnOnce(`shared ${name}`, 'UPWIRE_SHARED_OPTION', text)
+  }
 }
 
 /** A turn's worth of events; what is left waits until the loop has been around once. */

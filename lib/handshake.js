@@ -62,7 +62,9 @@ class Handshake {
         resolve(refusal(ERRORS.FORBIDDEN, context))
       }
       const decide = (message, success) => {
-        resolve(success ? undefined : refusal(ERRORS.FORBIDDEN, { message }))
+        // engine.io answers a refused upgrade with 400.
+        const refused = () => refusal(ERRORS.FORBIDDEN, { message }, { upgradeStatus: 400 })
+        resolve(success ? undefined : refused())
       }
       try {
         Promise.resolve(allowRequest.call(this.#engine.opts, req, decide)).catch(fail)

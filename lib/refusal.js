@@ -27,14 +27,15 @@ const LINGER = 1000
 
 /**
  * A refused request.
- * @typedef {{ code: number, status: number, message: string, context?: object,
- *   headers?: Record<string, string | number> }} Refusal
+ * @typedef {{ code: number, status: number, upgradeStatus?: number, message: string,
+ *   context?: object, headers?: Record<string, string | number> }} Refusal
  */
 
 /** @returns {Refusal} */
-function refusal(code, context, { status = code === ERRORS.FORBIDDEN ? 403 : 400, headers } = {}) {
-  const message = context?.message || MESSAGES[code]
-  return { code, status, message: String(message), context, headers }
+function refusal(code, context, extra = {}) {
+  const status = code === ERRORS.FORBIDDEN ? 403 : 400
+  const message = String(context?.message || MESSAGES[code])
+  return { code, status, message, context, ...extra }
 }
 
 /** 503 with a moment to come back at, spread so that not all come at once. */

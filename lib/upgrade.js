@@ -2,6 +2,7 @@
 
 // A WebSocket request on our path: refused as plain HTTP, or taken over from Node.
 
+const { EarlyBytes } = require('./early-bytes')
 const { GONE, Handshake } = require('./handshake')
 const { UpgradeResponse, headerLines } = require('./middleware')
 const { ERRORS, busy, refusal, refuseUpgrade } = require('./refusal')
@@ -50,6 +51,7 @@ class WebSocketUpgrade {
   async #runSlowly() {
     const engine = this.#engine
     const handshake = new Handshake(engine, this.#socket)
+    const early = new EarlyBytes(this.#socket, this.#head)
     try {
       if (engine.middlewares.length > 0) {
         this.#response = new UpgradeResponse(this.#req, this.#socket)
@@ -59,10 +61,11 @@ class WebSocketUpgrade {
       }
       const verdict = this.#verify()
       if (verdict === undefined) return
-      if (verdict.isUpgrade) return this.#probe(verdict)
-      const id = await engine._admit(handshake, this.#req)
+      const id = verdict.isUpgrade ? undefined : await engine._admit(handshake, this.#req)
       if (id === GONE) return
-      if (typeof id !== 'string') return this.#refuse(id)
+      if (typeof id === 'object') return this.#refuse(id)
+      this.#head = early.take()
+      if (verdict.isUpgrade) return this.#probe(verdict)
       this.#open(verdict, id)
     } finally {
       handshake.end()
@@ -95,7 +98,9 @@ class WebSocketUpgrade {
   }
 
   #refuse(reason) {
-    this.#engine._refuse(this.#req, reason, (it) => refuseUpgrade(this.#socket, it))
+    this.#engine._refuse(this.#req, reason, (it) =>
+      refuseUpgrade(this.#socket, { ...it, status: it.upgradeStatus ?? it.status }),
+    )
   }
 
   #open({ accept, protocol }, id) {

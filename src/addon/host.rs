@@ -11,12 +11,13 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode::NonBlocking;
 use napi_derive::napi;
 
 use super::guard::{Result, guard, internal, not_running};
-use super::slots::Slots;
+
 use crate::runtime::commands::{Action, Command, CommandBatch, SessionId};
 use crate::runtime::gauge::{SharedLimits, Totals};
 use crate::runtime::inbox::{EventBatch, Inbox};
 use crate::runtime::pool::Pool;
 use crate::runtime::shard::Shared;
+use crate::runtime::slots::Slots;
 
 /// One environment's state.
 pub struct Host {

@@ -4,9 +4,10 @@
 //! staged. [`engine`] is the cold API through napi-derive, [`hot`] the four calls that are made for
 //! every message, on raw Node-API. [`guard`] keeps panics from crossing into Node.
 
+#![cfg_attr(test, allow(dead_code, reason = "exports are left out of test builds"))]
+
 mod engine;
 mod guard;
 mod host;
 mod hot;
 mod session;
-mod slots;

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 /// Takes a connection over: a second descriptor for a socket that Node owns (close-on-exec), after
 /// which Node closes its own and forgets the connection. The socket stays non-blocking, as Node
 /// made it.
-#[cfg(unix)]
+#[cfg(poller)]
 pub fn duplicate(descriptor: i32) -> io::Result<TcpStream> {
     use std::os::fd::BorrowedFd;
 
@@ -21,13 +21,13 @@ pub fn duplicate(descriptor: i32) -> io::Result<TcpStream> {
 }
 
 /// There is no descriptor to take here; the caller feeds the session through the stream.
-#[cfg(not(unix))]
+#[cfg(not(poller))]
 pub fn duplicate(_descriptor: i32) -> io::Result<TcpStream> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Registers the sockets' poller with the current tokio runtime.
-#[cfg(unix)]
+#[cfg(poller)]
 pub fn watch(poll: mio::Poll) -> io::Result<tokio::io::unix::AsyncFd<mio::Poll>> {
     use tokio::io::{Interest, unix::AsyncFd};
 

@@ -64,13 +64,13 @@ pub fn now() -> Instant {
 }
 
 /// Where sockets are waited for.
-#[cfg(unix)]
+#[cfg(poller)]
 pub struct Poller {
     poll: tokio::io::unix::AsyncFd<mio::Poll>,
     events: mio::Events,
 }
 
-#[cfg(unix)]
+#[cfg(poller)]
 impl Poller {
     /// Registers `poll` with the current tokio runtime.
     pub fn new(poll: mio::Poll) -> std::io::Result<Self> {
@@ -102,7 +102,7 @@ impl Poller {
 }
 
 /// Turns the shard until the mailbox says stop. The shard's lock is never held while waiting.
-#[cfg(unix)]
+#[cfg(poller)]
 pub async fn drive(shard: Arc<Mutex<Shard>>, mailbox: Arc<Mailbox>, mut poller: Poller) {
     let sleep = tokio::time::sleep_until(now().into());
     tokio::pin!(sleep);
@@ -135,7 +135,7 @@ pub async fn drive(shard: Arc<Mutex<Shard>>, mailbox: Arc<Mailbox>, mut poller: 
 }
 
 /// Without a poller there are only commands and deadlines.
-#[cfg(not(unix))]
+#[cfg(not(poller))]
 pub async fn drive(shard: Arc<Mutex<Shard>>, mailbox: Arc<Mailbox>) {
     loop {
         let (has_work, deadline) = {

@@ -1,6 +1,6 @@
 //! What carries a WebSocket's bytes: a TCP socket of ours, or a JavaScript stream.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,36 +8,50 @@ use crate::protocol::effects::Role;
 use crate::protocol::limits::Limits;
 use crate::protocol::websocket::Connection;
 
+use super::inbox::{EventBatch, Kind, Payload};
+
 /// Bytes handed to a JavaScript stream that it may not have written yet.
 pub const STREAM_WINDOW: usize = 256 * 1024;
 
 /// Where bytes go.
 pub enum Io {
-    #[cfg(unix)]
+    #[cfg(poller)]
     Tcp(mio::net::TcpStream),
     /// A JavaScript stream, and the bytes it has not reported as written.
     Stream { id: u32, in_flight: usize },
 }
 
 impl Io {
-    /// Reads what has come.
+    /// Reads what has come. A stream's bytes come as commands instead.
+    #[cfg_attr(not(poller), allow(unused_variables))]
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            #[cfg(unix)]
-            Io::Tcp(stream) => stream.read(buffer),
+            #[cfg(poller)]
+            Io::Tcp(stream) => io::Read::read(stream, buffer),
             Io::Stream { .. } => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
-    /// Writes to a socket; a stream is written to through the inbox.
-    pub fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    /// Writes to the socket, or through the inbox to the stream.
+    pub fn write(&mut self, slices: &[IoSlice<'_>], batch: &mut EventBatch) -> io::Result<usize> {
         match self {
-            #[cfg(unix)]
+            #[cfg(poller)]
             Io::Tcp(stream) => match slices {
-                [one] => stream.write(one),
-                many => stream.write_vectored(many),
+                [one] => io::Write::write(stream, one),
+                many => io::Write::write_vectored(stream, many),
             },
-            Io::Stream { .. } => Err(io::ErrorKind::WouldBlock.into()),
+            Io::Stream { id, in_flight } => {
+                let room = STREAM_WINDOW.saturating_sub(*in_flight);
+                let all = slices.iter().flat_map(|slice| slice.iter().copied());
+                let bytes: Vec<u8> = all.take(room).collect();
+                if bytes.is_empty() {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                let count = bytes.len();
+                *in_flight += count;
+                batch.push(*id, 0, Kind::StreamWrite, 0, Payload::OwnBytes(bytes));
+                Ok(count)
+            }
         }
     }
 }

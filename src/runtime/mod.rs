@@ -12,4 +12,5 @@ pub mod inbox;
 pub mod link;
 pub mod pool;
 pub mod shard;
+pub mod slots;
 pub mod timers;

@@ -80,7 +80,7 @@ impl Drop for Pool {
     }
 }
 
-#[cfg(unix)]
+#[cfg(poller)]
 fn start_thread(number: u32, stride: u32, shared: Arc<Shared>) -> io::Result<Thread> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
@@ -93,7 +93,7 @@ fn start_thread(number: u32, stride: u32, shared: Arc<Shared>) -> io::Result<Thr
     spawn(number, shard, runtime, move |shard, mailbox| driver::drive(shard, mailbox, poller))
 }
 
-#[cfg(not(unix))]
+#[cfg(not(poller))]
 fn start_thread(number: u32, stride: u32, shared: Arc<Shared>) -> io::Result<Thread> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     spawn(number, Shard::new(shared, stride), runtime, driver::drive)

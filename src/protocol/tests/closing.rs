@@ -22,10 +22,7 @@ fn what_was_sent_before_the_close_is_written_before_the_close_frame() {
     world.send("bye");
     world.input(Input::Close { discard: false });
     world.send("too late");
-    assert_eq!(
-        world.seen(),
-        [Seen::Released(Role::Main), Seen::Closed(CloseReason::ForcedClose)]
-    );
+    assert_eq!(world.seen(), [Seen::Released(Role::Main), Seen::Closed(CloseReason::ForcedClose)]);
     assert_eq!(world.written_after_release(), b"\x81\x044bye\x88\x00");
 }
 
@@ -41,10 +38,7 @@ fn a_discarding_close_drops_what_waits() {
 fn a_shutdown_says_that_the_server_goes_away() {
     let mut world = connected();
     world.input(Input::Shutdown);
-    assert_eq!(
-        world.seen(),
-        [Seen::Released(Role::Main), Seen::Closed(CloseReason::ForcedClose)]
-    );
+    assert_eq!(world.seen(), [Seen::Released(Role::Main), Seen::Closed(CloseReason::ForcedClose)]);
     assert_eq!(world.written_after_release(), b"\x88\x02\x03\xe9");
 }
 

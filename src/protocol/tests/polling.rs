@@ -28,10 +28,7 @@ fn a_get_waits_for_packets_and_takes_all_that_wait() {
     world.send("b");
     world.input(Input::Send { message: Outgoing::Binary(&[1]), receipt: true });
     world.input(Input::Get { token: 3 });
-    assert_eq!(
-        world.seen(),
-        [Seen::Get(3, "4b\x1ebAQ==".into()), Seen::Event(Event::Sent(1))]
-    );
+    assert_eq!(world.seen(), [Seen::Get(3, "4b\x1ebAQ==".into()), Seen::Event(Event::Sent(1))]);
 }
 
 #[test]
@@ -69,10 +66,7 @@ fn a_close_packet_answers_the_get_with_a_noop() {
     let mut world = opened();
     world.input(Input::Get { token: 2 });
     world.input(Input::Post(b"1\x1e4ignored".to_vec()));
-    assert_eq!(
-        world.seen(),
-        [Seen::Get(2, "6".into()), Seen::Closed(CloseReason::TransportClose)]
-    );
+    assert_eq!(world.seen(), [Seen::Get(2, "6".into()), Seen::Closed(CloseReason::TransportClose)]);
 }
 
 #[test]
@@ -82,11 +76,7 @@ fn overlapping_gets_end_the_session() {
     world.input(Input::Get { token: 3 });
     assert_eq!(
         world.seen(),
-        [
-            Seen::RefusedGet(3),
-            Seen::Get(2, "1".into()),
-            Seen::Closed(CloseReason::TransportError)
-        ]
+        [Seen::RefusedGet(3), Seen::Get(2, "1".into()), Seen::Closed(CloseReason::TransportError)]
     );
     assert_eq!(world.detail().unwrap().message, "overlap from client");
 }
@@ -96,10 +86,7 @@ fn faults_end_the_session() {
     let mut world = opened();
     world.input(Input::Get { token: 2 });
     world.input(Input::Fault(PollingFault::PostTooLarge));
-    assert_eq!(
-        world.seen(),
-        [Seen::Get(2, "1".into()), Seen::Closed(CloseReason::TransportError)]
-    );
+    assert_eq!(world.seen(), [Seen::Get(2, "1".into()), Seen::Closed(CloseReason::TransportError)]);
     assert_eq!(world.detail().unwrap().code, Some("ERR_UPWIRE_PAYLOAD_TOO_LARGE"));
 }
 
@@ -123,10 +110,7 @@ fn the_heartbeat_decides_about_silence() {
     world.wait(SECOND * 19);
     assert_eq!(world.seen(), []);
     world.wait(SECOND);
-    assert_eq!(
-        world.seen(),
-        [Seen::Get(3, "1".into()), Seen::Closed(CloseReason::PingTimeout)]
-    );
+    assert_eq!(world.seen(), [Seen::Get(3, "1".into()), Seen::Closed(CloseReason::PingTimeout)]);
 }
 
 #[test]

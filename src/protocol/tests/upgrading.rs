@@ -98,10 +98,7 @@ fn anything_else_on_the_probe_ends_it_alone() {
     ] {
         let mut world = probing();
         world.receive(Role::Probe, bytes);
-        assert_eq!(
-            world.seen(),
-            [Seen::Released(Role::Probe), Seen::Event(Event::UpgradeFailed)]
-        );
+        assert_eq!(world.seen(), [Seen::Released(Role::Probe), Seen::Event(Event::UpgradeFailed)]);
         world.send("still here");
         world.input(Input::Get { token: 2 });
         assert_eq!(world.seen(), [Seen::Get(2, "4still here".into())]);

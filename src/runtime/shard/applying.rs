@@ -194,13 +194,13 @@ impl Shard {
         &mut self,
         link: NewLink,
         owner: Owner,
-        user_timeout: Duration,
+        #[cfg_attr(not(poller), allow(unused_variables))] user_timeout: Duration,
     ) -> Option<usize> {
         self.serial += 1;
         let entry = self.links.vacant_entry();
         let key = entry.key();
         let io = match link {
-            #[cfg(unix)]
+            #[cfg(poller)]
             NewLink::Tcp(stream) => {
                 prepare_socket(&stream, user_timeout);
                 let mut stream = mio::net::TcpStream::from_std(stream);
@@ -208,7 +208,7 @@ impl Shard {
                 self.registry.register(&mut stream, mio::Token(key), interest).ok()?;
                 Io::Tcp(stream)
             }
-            #[cfg(not(unix))]
+            #[cfg(not(poller))]
             NewLink::Tcp(_) => return None,
             NewLink::Stream(id) => {
                 self.streams.insert(id, key);
@@ -247,7 +247,7 @@ fn patience(limits: &Limits) -> Duration {
 }
 
 /// A peer that acknowledges nothing for that long is gone, whatever its heartbeat said last.
-#[cfg(unix)]
+#[cfg(poller)]
 fn prepare_socket(stream: &std::net::TcpStream, user_timeout: Duration) {
     // A socket that knows no such options (a Unix socket) works without.
     let _ = stream.set_nodelay(true);

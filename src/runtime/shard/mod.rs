@@ -72,13 +72,13 @@ pub struct Shard {
     serial: u64,
     /// When the I/O thread wakes up by itself.
     waits_until: Option<Instant>,
-    #[cfg(unix)]
+    #[cfg(poller)]
     registry: mio::Registry,
 }
 
 impl Shard {
     /// An empty shard; `registry` is that of the poller whose events [`Self::event`] is told.
-    pub fn new(shared: Arc<Shared>, stride: u32, #[cfg(unix)] registry: mio::Registry) -> Self {
+    pub fn new(shared: Arc<Shared>, stride: u32, #[cfg(poller)] registry: mio::Registry) -> Self {
         Self {
             shared,
             stride,
@@ -93,7 +93,7 @@ impl Shard {
             barriers: Vec::new(),
             serial: 0,
             waits_until: None,
-            #[cfg(unix)]
+            #[cfg(poller)]
             registry,
         }
     }

@@ -9,7 +9,7 @@ use crate::protocol::effects::Role;
 use crate::protocol::session::Loss;
 use crate::protocol::websocket::Connection;
 use crate::runtime::inbox::{Kind, Payload};
-use crate::runtime::link::{Io, Link, Owner, STREAM_WINDOW};
+use crate::runtime::link::{Io, Link, Owner};
 
 /// Bytes written to one connection in a turn.
 const WRITE_BUDGET: usize = 256 * 1024;
@@ -88,23 +88,10 @@ impl Shard {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let filled = connection.fill(&mut slices);
         let slices = slices.get(..filled).unwrap_or(&[]);
-        if let Io::Stream { id, in_flight } = io {
-            let room = STREAM_WINDOW.saturating_sub(*in_flight);
-            let bytes: Vec<u8> =
-                slices.iter().flat_map(|slice| slice.iter().copied()).take(room).collect();
-            *in_flight += bytes.len();
-            *writable = *in_flight < STREAM_WINDOW;
-            let (id, count) = (*id, bytes.len());
-            if count > 0 {
-                let payload = Payload::OwnBytes(bytes);
-                self.batch.push(id, 0, Kind::StreamWrite, 0, payload);
-            }
-            return Outcome::Written(count);
-        }
-        match io.write(slices) {
+        match io.write(slices, &mut self.batch) {
             Ok(count) => {
                 let offered: usize = slices.iter().map(|slice| slice.len()).sum();
-                // A short write has filled the kernel; the poller tells when there is room.
+                // A short write has filled the kernel, or the stream's window; both tell of room.
                 *writable = count == offered;
                 Outcome::Written(count)
             }
@@ -140,7 +127,7 @@ impl Shard {
         }
         link.is_ended = true;
         match &link.io {
-            #[cfg(unix)]
+            #[cfg(poller)]
             Io::Tcp(stream) => {
                 // The peer may be gone already; then there is nothing to end.
                 let _ = stream.shutdown(std::net::Shutdown::Write);
@@ -179,7 +166,7 @@ impl Shard {
     pub(super) fn drop_link(&mut self, key: usize) -> Option<Link> {
         let mut link = self.links.try_remove(key)?;
         match &mut link.io {
-            #[cfg(unix)]
+            #[cfg(poller)]
             Io::Tcp(stream) => {
                 // Closing the descriptor takes it out of the poller as well.
                 let _ = self.registry.deregister(stream);
@@ -195,7 +182,7 @@ impl Shard {
     /// Gives a connection up at once: the peer sees a reset.
     pub(super) fn reset_link(&mut self, key: usize) {
         let Some(link) = self.drop_link(key) else { return };
-        #[cfg(unix)]
+        #[cfg(poller)]
         if let Io::Tcp(stream) = &link.io {
             let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
         }
