@@ -34,7 +34,8 @@ class Engine extends EventEmitter {
   constructor(opts = {}) {
     super()
     this.opts = readOptions(opts)
-    this.clients = {}
+    /** Open sessions by id. */
+    this.clients = Object.create(null)
     this.clientsCount = 0
     this.middlewares = []
     this._pendingHandshakes = 0

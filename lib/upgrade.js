@@ -2,6 +2,7 @@
 
 // A WebSocket request on our path: refused as plain HTTP, or taken over from Node.
 
+const { Socket } = require('node:net')
 const { EarlyBytes } = require('./early-bytes')
 const { GONE, Handshake } = require('./handshake')
 const { UpgradeResponse, headerLines } = require('./middleware')
@@ -181,7 +182,7 @@ class WebSocketUpgrade {
 
 /** The descriptor of a plain TCP socket of Node's with nothing left to write, else -1. */
 function takeable(socket) {
-  const isPlain = socket.constructor?.name === 'Socket' && socket.encrypted !== true
+  const isPlain = Object.getPrototypeOf(socket) === Socket.prototype
   if (!isPlain || socket.writableLength > 0) return -1
   const fd = socket._handle?.fd
   return Number.isInteger(fd) && fd >= 0 ? fd : -1
