@@ -1,5 +1,7 @@
 //! What a session asks of the world. The driver implements [`Effects`]; tests record it.
 
+use std::time::Duration;
+
 use super::close::{CloseDetail, CloseReason};
 use super::packet::Message;
 use super::websocket::Connection;
@@ -51,8 +53,8 @@ pub trait Effects {
     /// The probed WebSocket is now the main one.
     fn promote(&mut self);
     /// The session lets go of a WebSocket; what it still has to write, and the closing handshake,
-    /// go on without the session.
-    fn release(&mut self, role: Role, connection: Connection);
+    /// go on without the session, for `patience` at the most.
+    fn release(&mut self, role: Role, connection: Connection, patience: Duration);
     /// There may be bytes to write on this WebSocket.
     fn wants_write(&mut self, role: Role);
 }

@@ -57,7 +57,7 @@ impl Effects for Recorder {
     fn promote(&mut self) {
         self.seen.push(Seen::Promoted);
     }
-    fn release(&mut self, role: Role, connection: Connection) {
+    fn release(&mut self, role: Role, connection: Connection, _patience: Duration) {
         self.seen.push(Seen::Released(role));
         self.released.push(connection);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 
@@ -113,11 +113,11 @@ impl Effects for Sink<'_> {
         }
     }
 
-    fn release(&mut self, role: Role, connection: Connection) {
+    fn release(&mut self, role: Role, connection: Connection, patience: Duration) {
         // Without a link the connection was lost before its session was.
         let Some(key) = self.key(role).take() else { return };
         let Some(link) = self.links.get_mut(key) else { return };
-        let deadline = after(self.now, self.limits.close_timeout);
+        let deadline = after(self.now, patience);
         link.owner = Owner::Released(Box::new(connection), Arc::clone(self.limits));
         link.deadline = Some(deadline);
         let serial = link.serial;

@@ -1,0 +1,93 @@
+//! How a session ends.
+
+use std::time::{Duration, Instant};
+
+use super::{Session, Transport};
+use crate::protocol::close::{CloseDetail, CloseReason, code};
+use crate::protocol::effects::{Effects, Event, Role};
+use crate::protocol::heartbeat::after;
+use crate::protocol::outbox::Outbox;
+use crate::protocol::packet::PacketType;
+
+/// Close code for a server that goes away (RFC 6455 section 7.4.1).
+const GOING_AWAY: u16 = 1001;
+
+/// How long peers may take to answer the close frames of an engine that closes.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(1);
+
+impl Session {
+    pub(super) fn close(&mut self, now: Instant, discard: bool, fx: &mut impl Effects) {
+        match &mut self.transport {
+            Transport::WebSocket(connection) => {
+                if discard {
+                    connection.discard();
+                }
+                self.finish(CloseReason::ForcedClose, None, fx);
+            }
+            // A parked GET means that nothing waits.
+            Transport::Polling { parked: Some(_) } => self.close_parked(fx),
+            Transport::Polling { parked: None } if discard => {
+                self.finish(CloseReason::ForcedClose, None, fx);
+            }
+            Transport::Polling { parked: None } => {
+                let wait = self.limits.polling_close_timeout;
+                self.closing.get_or_insert(after(now, wait));
+            }
+        }
+    }
+
+    /// How long a peer may take to answer a close frame.
+    pub(super) fn patience(&self) -> Duration {
+        let patience = self.limits.close_timeout;
+        if self.shutting_down { patience.min(SHUTDOWN_PATIENCE) } else { patience }
+    }
+
+    pub(super) fn shutdown(&mut self, fx: &mut impl Effects) {
+        self.shutting_down = true;
+        if let Transport::WebSocket(connection) = &mut self.transport {
+            connection.discard();
+            connection.close(Some(GOING_AWAY));
+        }
+        if let Some(probe) = &mut self.probe {
+            probe.connection.close(Some(GOING_AWAY));
+        }
+        self.finish(CloseReason::ForcedClose, None, fx);
+    }
+
+    pub(super) fn broken(&mut self, fx: &mut impl Effects) {
+        const INTERNAL_ERROR: u16 = 1011;
+        if let Transport::WebSocket(connection) = &mut self.transport {
+            connection.fail(INTERNAL_ERROR);
+        }
+        let detail = CloseDetail::new(code::INTERNAL, "internal error");
+        self.finish(CloseReason::TransportError, Some(detail), fx);
+    }
+
+    /// The end, once: lets go of every transport and tells the app.
+    pub(super) fn finish(
+        &mut self,
+        reason: CloseReason,
+        detail: Option<CloseDetail>,
+        fx: &mut impl Effects,
+    ) {
+        self.closed = true;
+        if let Some(mut probe) = self.probe.take() {
+            probe.connection.close(None);
+            fx.release(Role::Probe, probe.connection, self.patience());
+        }
+        let transport = std::mem::replace(&mut self.transport, Transport::Polling { parked: None });
+        match transport {
+            Transport::WebSocket(mut connection) => {
+                connection.close(None);
+                fx.release(Role::Main, connection, self.patience());
+            }
+            Transport::Polling { parked: Some(parked) } => {
+                fx.answer_get(parked.token, vec![PacketType::Close as u8]);
+            }
+            Transport::Polling { parked: None } => {}
+        }
+        self.outbox = Outbox::default();
+        self.held = Vec::new();
+        fx.event(Event::Closed(reason, detail.map(Box::new)));
+    }
+}

@@ -1,0 +1,354 @@
+//! One Engine.IO session, from the open packet to the close reason, whatever its transport.
+
+mod ending;
+mod polling;
+mod sending;
+mod upgrading;
+mod websocket;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::close::{CloseDetail, CloseReason, code};
+use super::effects::{Effects, Event, Role, Token};
+use super::heartbeat::{Beat, Heartbeat, after};
+use super::limits::Limits;
+use super::outbox::{Outbox, Outgoing};
+use super::packet::PacketType;
+use super::upgrade::{NOOP_DELAY, Probe};
+use super::websocket::Connection;
+
+/// What happens to a session.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// Bytes came on a WebSocket; they are unmasked in place.
+    Received { role: Role, bytes: &'a mut [u8] },
+    /// A WebSocket's connection is gone.
+    Lost { role: Role, loss: Loss },
+    /// A GET came and waits for packets.
+    Get { token: Token },
+    /// The parked GET's connection is gone.
+    GetLost { token: Token },
+    /// A GET's answer has left Node.
+    GetSent,
+    /// A POST has begun; its body is still coming.
+    PostBegun,
+    /// A POST's body is complete; its request has been answered.
+    Post(Vec<u8>),
+    /// A polling request broke the rules; whoever speaks HTTP has answered it.
+    Fault(PollingFault),
+    /// A WebSocket asks to take over.
+    Probe(Connection),
+    /// The app sends a message; with `receipt` it hears when the message has left.
+    Send { message: Outgoing<'a>, receipt: bool },
+    /// The app closes the session; `discard` drops what waits.
+    Close { discard: bool },
+    /// The engine closes: drops what waits, tells the peer that the server goes away.
+    Shutdown,
+    /// Nothing is read from the peer until `Resume`.
+    Pause,
+    /// Reading goes on.
+    Resume,
+    /// Whether the app wants to hear of heartbeats.
+    Observe(bool),
+    /// The session's state cannot be trusted any more.
+    Broken,
+}
+
+/// How a connection was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// The peer ended it.
+    Ended,
+    /// Reading failed.
+    Read(Option<i32>),
+    /// Writing failed.
+    Write(Option<i32>),
+}
+
+/// What a polling request did wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PollingFault {
+    PostOverlap,
+    PostLost,
+    PostTooLarge,
+    BinaryContent,
+    EncodedContent,
+}
+
+impl PollingFault {
+    fn detail(self) -> CloseDetail {
+        let (code, message) = match self {
+            PollingFault::PostOverlap => (code::OVERLAP, "data request overlap from client"),
+            PollingFault::PostLost => {
+                (code::CONNECTION_LOST, "data request connection closed prematurely")
+            }
+            PollingFault::PostTooLarge => (code::PAYLOAD_TOO_LARGE, "Max payload size exceeded"),
+            PollingFault::BinaryContent => (code::INVALID_CONTENT, "invalid content"),
+            PollingFault::EncodedContent => (code::INVALID_CONTENT, "invalid content encoding"),
+        };
+        CloseDetail::new(code, message)
+    }
+}
+
+/// How packets travel at the moment.
+#[derive(Debug)]
+enum Transport {
+    Polling { parked: Option<Parked> },
+    WebSocket(Connection),
+}
+
+/// A GET that waits for packets.
+#[derive(Debug, Clone, Copy)]
+struct Parked {
+    token: Token,
+    since: Instant,
+}
+
+/// A session.
+#[derive(Debug)]
+pub struct Session {
+    limits: Arc<Limits>,
+    transport: Transport,
+    probe: Option<Box<Probe>>,
+    heartbeat: Heartbeat,
+    outbox: Outbox,
+    /// Wire positions at which receipts are due.
+    receipts: VecDeque<u64>,
+    /// Bytes handed to Node as a GET's answer and not reported as sent.
+    in_flight: usize,
+    /// Set while a close waits for the GET that fetches the last packets.
+    closing: Option<Instant>,
+    /// A POST is being received.
+    post_begun: bool,
+    /// WebSocket bytes that came before that POST was complete; its packets go first.
+    held: Vec<u8>,
+    observed: bool,
+    paused: bool,
+    closed: bool,
+    /// The engine closes: peers get less time to answer.
+    shutting_down: bool,
+}
+
+impl Session {
+    /// A session born on polling; the open packet waits for the first GET.
+    pub fn polling(now: Instant, limits: Arc<Limits>, open: &[u8]) -> Self {
+        let mut session = Self::new(now, limits, Transport::Polling { parked: None });
+        session.outbox.push_packet(PacketType::Open, open);
+        session
+    }
+
+    /// A session born on a WebSocket.
+    pub fn websocket(
+        now: Instant,
+        limits: Arc<Limits>,
+        mut connection: Connection,
+        open: &[u8],
+    ) -> Self {
+        connection.send_text(&[PacketType::Open as u8], open);
+        Self::new(now, limits, Transport::WebSocket(connection))
+    }
+
+    fn new(now: Instant, limits: Arc<Limits>, transport: Transport) -> Self {
+        Self {
+            heartbeat: Heartbeat::new(now, &limits),
+            limits,
+            transport,
+            probe: None,
+            outbox: Outbox::default(),
+            receipts: VecDeque::new(),
+            in_flight: 0,
+            closing: None,
+            post_begun: false,
+            held: Vec::new(),
+            observed: false,
+            paused: false,
+            closed: false,
+            shutting_down: false,
+        }
+    }
+
+    /// Whether the session is over.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The WebSocket in a role, to write what it has.
+    pub fn connection(&self, role: Role) -> Option<&Connection> {
+        match (role, &self.transport, &self.probe) {
+            (Role::Main, Transport::WebSocket(connection), _) => Some(connection),
+            (Role::Probe, _, Some(probe)) => Some(&probe.connection),
+            (Role::Main, Transport::Polling { .. }, _) | (Role::Probe, _, None) => None,
+        }
+    }
+
+    fn connection_mut(&mut self, role: Role) -> Option<&mut Connection> {
+        match (role, &mut self.transport, &mut self.probe) {
+            (Role::Main, Transport::WebSocket(connection), _) => Some(connection),
+            (Role::Probe, _, Some(probe)) => Some(&mut probe.connection),
+            (Role::Main, Transport::Polling { .. }, _) | (Role::Probe, _, None) => None,
+        }
+    }
+
+    /// Memory that waits to be sent, in bytes.
+    pub fn waiting(&self) -> usize {
+        let wire = match &self.transport {
+            Transport::WebSocket(connection) => connection.wire().cost(),
+            Transport::Polling { .. } => self.in_flight,
+        };
+        self.outbox.cost().saturating_add(wire).saturating_add(self.held.len())
+    }
+
+    /// Whether the next message meets the bound of the queue.
+    pub fn is_full(&self) -> bool {
+        self.limits.max_send_buffer > 0 && self.waiting() > self.limits.max_send_buffer
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.closed {
+            return None;
+        }
+        if self.closing.is_some() {
+            return min(self.closing, self.probe.as_ref().map(|probe| probe.deadline));
+        }
+        let mut deadline = self.heartbeat.deadline();
+        if let Some(probe) = &self.probe {
+            deadline = min(deadline, Some(probe.deadline));
+            if let (true, Transport::Polling { parked: Some(parked) }) =
+                (probe.answered, &self.transport)
+            {
+                deadline = min(deadline, Some(after(parked.since, NOOP_DELAY)));
+            }
+        }
+        deadline
+    }
+
+    /// Takes one input; its consequences are handed to `fx` before this returns.
+    pub fn handle_input(&mut self, now: Instant, input: Input<'_>, fx: &mut impl Effects) {
+        if self.closed {
+            return self.handle_late(input, fx);
+        }
+        match input {
+            Input::Received { role: Role::Main, bytes } => self.receive(now, bytes, fx),
+            Input::Received { role: Role::Probe, bytes } => self.receive_probe(now, bytes, fx),
+            Input::Lost { role: Role::Main, loss } => self.lost(loss, fx),
+            Input::Lost { role: Role::Probe, .. } => self.end_probe(None, fx),
+            Input::Get { token } => self.get(now, token, fx),
+            Input::GetLost { token } => self.get_lost(token, fx),
+            Input::GetSent => self.in_flight = 0,
+            Input::PostBegun => self.post_begun = true,
+            Input::Post(body) => self.post(now, body, fx),
+            Input::Fault(fault) => self.finish_fault(fault, fx),
+            Input::Probe(connection) => self.begin_probe(now, connection, fx),
+            Input::Send { message, receipt } => self.send(message, receipt, fx),
+            Input::Close { discard } => self.close(now, discard, fx),
+            Input::Shutdown => self.shutdown(fx),
+            Input::Pause => {
+                self.paused = true;
+                self.heartbeat.pause(now);
+            }
+            Input::Resume => {
+                self.paused = false;
+                self.heartbeat.resume(now);
+            }
+            Input::Observe(on) => self.observed = on,
+            Input::Broken => self.broken(fx),
+        }
+    }
+
+    /// A closed session still answers what was on its way.
+    fn handle_late(&mut self, input: Input<'_>, fx: &mut impl Effects) {
+        match input {
+            Input::Get { token } => fx.answer_get(token, vec![PacketType::Close as u8]),
+            Input::Probe(mut connection) => {
+                connection.close(None);
+                fx.release(Role::Probe, connection, self.patience());
+            }
+            _ => {}
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant, fx: &mut impl Effects) {
+        if self.closed {
+            return;
+        }
+        if self.probe.as_ref().is_some_and(|probe| now >= probe.deadline) {
+            self.end_probe(None, fx);
+        }
+        if let Some(closing) = self.closing {
+            if now >= closing {
+                self.finish(CloseReason::ForcedClose, None, fx);
+            }
+            return;
+        }
+        if self.closed {
+            return;
+        }
+        match self.heartbeat.poll(now, &self.limits) {
+            None => {}
+            Some(Beat::Ping) => self.ping(now, fx),
+            Some(Beat::Timeout) => {
+                return self.finish(CloseReason::PingTimeout, None, fx);
+            }
+        }
+        self.answer_noop(now, NOOP_DELAY, fx);
+    }
+
+    /// Puts off the ping that is due; for a driver whose app has stopped taking turns.
+    pub fn postpone_ping(&mut self, now: Instant, delay: Duration) {
+        self.heartbeat.postpone(now, delay);
+    }
+
+    /// Whether a ping is due.
+    pub fn is_ping_due(&self, now: Instant) -> bool {
+        !self.closed && self.heartbeat.is_ping_due(now)
+    }
+
+    /// Takes note of what was written on a WebSocket.
+    pub fn written(&mut self, role: Role, count: usize, fx: &mut impl Effects) {
+        let Some(connection) = self.connection_mut(role) else { return };
+        connection.written(count);
+        let total = connection.wire().written_total();
+        if role == Role::Probe {
+            return;
+        }
+        let mut sent: u32 = 0;
+        while self.receipts.front().is_some_and(|position| *position <= total) {
+            self.receipts.pop_front();
+            sent = sent.saturating_add(1);
+        }
+        if sent > 0 {
+            fx.event(Event::Sent(sent));
+        }
+    }
+
+    fn ping(&mut self, now: Instant, fx: &mut impl Effects) {
+        if self.paused {
+            self.heartbeat.pause(now);
+        }
+        match &mut self.transport {
+            Transport::WebSocket(connection) => {
+                connection.send_text(&[PacketType::Ping as u8], b"");
+                fx.wants_write(Role::Main);
+            }
+            Transport::Polling { .. } => {
+                self.outbox.push_packet(PacketType::Ping, b"");
+                self.flush_polling(fx);
+            }
+        }
+        if self.observed {
+            fx.event(Event::PingSent);
+        }
+    }
+}
+
+/// The earlier of two deadlines.
+fn min(left: Option<Instant>, right: Option<Instant>) -> Option<Instant> {
+    match (left, right) {
+        (Some(left), Some(right)) => Some(left.min(right)),
+        (deadline, None) | (None, deadline) => deadline,
+    }
+}

@@ -1,0 +1,134 @@
+//! A session on a WebSocket: its messages are packets.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use super::{Loss, Session, Transport};
+use crate::protocol::close::{CloseDetail, CloseReason, code};
+use crate::protocol::effects::{Effects, Event, Role};
+use crate::protocol::packet::{self, Message, Packet, PacketType};
+use crate::protocol::websocket::Violation;
+use crate::protocol::websocket::connection::Received;
+use crate::protocol::websocket::reader::Chunk;
+
+impl Session {
+    pub(super) fn receive(&mut self, now: Instant, bytes: &mut [u8], fx: &mut impl Effects) {
+        if self.post_begun {
+            self.held.extend_from_slice(bytes);
+            return;
+        }
+        self.receive_chunk(now, Chunk::new(bytes), fx);
+    }
+
+    pub(super) fn receive_chunk(
+        &mut self,
+        now: Instant,
+        mut chunk: Chunk<'_>,
+        fx: &mut impl Effects,
+    ) {
+        while !self.closed {
+            let Transport::WebSocket(connection) = &mut self.transport else { return };
+            match connection.next(&mut chunk, &self.limits) {
+                Ok(None) => break,
+                Ok(Some(Received::Text(text))) => self.text(now, text, fx),
+                Ok(Some(Received::Binary(bytes))) => {
+                    self.heartbeat.traffic(now, &self.limits);
+                    fx.message(Message::Binary(bytes));
+                }
+                Ok(Some(Received::Close(body))) => {
+                    let mut detail = CloseDetail::new(code::PEER_CLOSED, "closed by the client");
+                    detail.ws_code = body.code;
+                    detail.ws_reason = Some(body.reason);
+                    self.finish(CloseReason::TransportClose, Some(detail), fx);
+                }
+                Err(violation) => {
+                    connection.fail(violation.close_code());
+                    self.finish_violation(violation, fx);
+                }
+            }
+        }
+        if self.connection(Role::Main).is_some_and(|connection| !connection.wire().is_empty()) {
+            fx.wants_write(Role::Main);
+        }
+    }
+
+    pub(super) fn finish_violation(&mut self, violation: Violation, fx: &mut impl Effects) {
+        let mut detail = violation.detail();
+        detail.limit = match violation {
+            Violation::MessageTooBig => Some(("maxHttpBufferSize", self.limits.max_message as u64)),
+            Violation::TooManyFragments => {
+                Some(("maxFragments", u64::from(self.limits.max_fragments)))
+            }
+            _ => None,
+        };
+        self.finish(CloseReason::TransportError, Some(detail), fx);
+    }
+
+    /// A text message on a WebSocket is one packet.
+    pub(super) fn text(&mut self, now: Instant, text: Cow<'_, [u8]>, fx: &mut impl Effects) {
+        // Handled apart so that a large message keeps its memory.
+        if text.first() == Some(&b'4') {
+            self.heartbeat.traffic(now, &self.limits);
+            let body = match text {
+                Cow::Borrowed(text) => Cow::Borrowed(text.get(1..).unwrap_or(&[])),
+                Cow::Owned(mut text) => {
+                    text.drain(..1);
+                    Cow::Owned(text)
+                }
+            };
+            return fx.message(Message::Text(body));
+        }
+        self.packet(now, &text, fx);
+    }
+
+    /// Handles one packet given as text, of either transport.
+    pub(super) fn packet(&mut self, now: Instant, text: &[u8], fx: &mut impl Effects) {
+        let packet = packet::decode(text);
+        if !matches!(packet, Ok(Packet::Pong)) {
+            self.heartbeat.traffic(now, &self.limits);
+        }
+        match packet {
+            Ok(Packet::Message(message)) => fx.message(message),
+            Ok(Packet::Pong) => {
+                if self.heartbeat.pong(now, &self.limits) && self.observed {
+                    fx.event(Event::Heartbeat);
+                }
+            }
+            Ok(Packet::Ping(_)) => {
+                let detail =
+                    CloseDetail::new(code::HEARTBEAT_DIRECTION, "invalid heartbeat direction");
+                self.finish(CloseReason::TransportError, Some(detail), fx);
+            }
+            Ok(Packet::Close) => self.peer_close(fx),
+            Ok(Packet::Open | Packet::Upgrade | Packet::Noop) => {}
+            Err(_) => {
+                let detail = CloseDetail::new(code::INVALID_PACKET, "invalid packet");
+                self.finish(CloseReason::ParseError, Some(detail), fx);
+            }
+        }
+    }
+
+    /// The peer sent a close packet. A parked GET gets a noop: there is nothing to close any more.
+    pub(super) fn peer_close(&mut self, fx: &mut impl Effects) {
+        if let Transport::Polling { parked } = &mut self.transport
+            && let Some(parked) = parked.take()
+        {
+            fx.answer_get(parked.token, vec![PacketType::Noop as u8]);
+        }
+        self.finish(CloseReason::TransportClose, None, fx);
+    }
+
+    pub(super) fn lost(&mut self, loss: Loss, fx: &mut impl Effects) {
+        let (reason, errno) = match loss {
+            Loss::Ended => (CloseReason::TransportClose, None),
+            Loss::Read(errno) => (CloseReason::TransportClose, errno),
+            Loss::Write(errno) => (CloseReason::TransportError, errno),
+        };
+        let detail = (loss != Loss::Ended).then(|| {
+            let mut detail = CloseDetail::new(code::CONNECTION_LOST, "connection lost");
+            detail.errno = errno;
+            detail
+        });
+        self.finish(reason, detail, fx);
+    }
+}
