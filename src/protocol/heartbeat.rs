@@ -9,9 +9,10 @@ enum State {
     /// When to send the next ping.
     Quiet { ping_at: Instant },
     /// When to give up on the pong. `extended` once another packet has restarted the wait.
-    Awaiting { until: Instant, extended: bool },
-    /// The wait stands still: nothing is read from the peer. What is left of it.
-    Paused { left: Duration, extended: bool },
+    Awaiting { pinged_at: Instant, until: Instant, extended: bool },
+    /// The wait stands still, because nothing is read from the peer; what is left of it. Pings go
+    /// on meanwhile, for the peer has a wait of its own.
+    Paused { pinged_at: Instant, ping_at: Instant, left: Duration, extended: bool },
 }
 
 /// What is due.
@@ -36,33 +37,42 @@ impl Heartbeat {
     /// When [`Self::poll`] has something to say.
     pub fn deadline(&self) -> Option<Instant> {
         match self.0 {
-            State::Quiet { ping_at } => Some(ping_at),
+            State::Quiet { ping_at } | State::Paused { ping_at, .. } => Some(ping_at),
             State::Awaiting { until, .. } => Some(until),
-            State::Paused { .. } => None,
         }
     }
 
     /// What is due now, if anything.
     pub fn poll(&mut self, now: Instant, limits: &Limits) -> Option<Beat> {
-        match self.0 {
-            State::Quiet { ping_at } if now >= ping_at => {
+        match &mut self.0 {
+            State::Quiet { ping_at } if now >= *ping_at => {
                 let until = after(now, limits.ping_timeout);
-                self.0 = State::Awaiting { until, extended: false };
+                self.0 = State::Awaiting { pinged_at: now, until, extended: false };
                 Some(Beat::Ping)
             }
-            State::Awaiting { until, .. } if now >= until => Some(Beat::Timeout),
+            State::Paused { pinged_at, ping_at, .. } if now >= *ping_at => {
+                *pinged_at = now;
+                *ping_at = after(now, limits.ping_interval);
+                Some(Beat::Ping)
+            }
+            State::Awaiting { until, .. } if now >= *until => Some(Beat::Timeout),
             State::Quiet { .. } | State::Awaiting { .. } | State::Paused { .. } => None,
         }
     }
 
     /// Whether a ping is due.
     pub fn is_ping_due(&self, now: Instant) -> bool {
-        matches!(self.0, State::Quiet { ping_at } if now >= ping_at)
+        match self.0 {
+            State::Quiet { ping_at } | State::Paused { ping_at, .. } => now >= ping_at,
+            State::Awaiting { .. } => false,
+        }
     }
 
     /// A ping cannot go out just now; ask again later.
     pub fn postpone(&mut self, now: Instant, delay: Duration) {
-        self.0 = State::Quiet { ping_at: after(now, delay) };
+        if let State::Quiet { ping_at } | State::Paused { ping_at, .. } = &mut self.0 {
+            *ping_at = after(now, delay);
+        }
     }
 
     /// A pong came. An unsolicited one changes nothing; returns whether it was awaited.
@@ -78,8 +88,9 @@ impl Heartbeat {
 
     /// Any other packet came: the first after a ping restarts the wait, once.
     pub fn traffic(&mut self, now: Instant, limits: &Limits) {
-        if let State::Awaiting { extended: false, .. } = self.0 {
-            self.0 = State::Awaiting { until: after(now, limits.ping_timeout), extended: true };
+        if let State::Awaiting { until, extended: extended @ false, .. } = &mut self.0 {
+            *until = after(now, limits.ping_timeout);
+            *extended = true;
         }
     }
 
@@ -89,16 +100,18 @@ impl Heartbeat {
     }
 
     /// Nothing is read from the peer for now: its pong cannot be judged.
-    pub fn pause(&mut self, now: Instant) {
-        if let State::Awaiting { until, extended } = self.0 {
-            self.0 = State::Paused { left: until.saturating_duration_since(now), extended };
+    pub fn pause(&mut self, now: Instant, limits: &Limits) {
+        if let State::Awaiting { pinged_at, until, extended } = self.0 {
+            let ping_at = after(pinged_at, limits.ping_interval).max(now);
+            let left = until.saturating_duration_since(now);
+            self.0 = State::Paused { pinged_at, ping_at, left, extended };
         }
     }
 
     /// Reading goes on.
     pub fn resume(&mut self, now: Instant) {
-        if let State::Paused { left, extended } = self.0 {
-            self.0 = State::Awaiting { until: after(now, left), extended };
+        if let State::Paused { pinged_at, left, extended, .. } = self.0 {
+            self.0 = State::Awaiting { pinged_at, until: after(now, left), extended };
         }
     }
 }
@@ -141,12 +154,15 @@ mod tests {
     }
 
     #[test]
-    fn stands_still_while_nothing_is_read() {
+    fn stands_still_while_nothing_is_read_but_pings_go_on() {
         let (now, limits) = (start(), limits());
         let mut beat = Heartbeat::new(now, &limits);
         beat.poll(now + SECOND * 25, &limits);
-        beat.pause(now + SECOND * 35);
-        assert_eq!(beat.deadline(), None);
+        beat.pause(now + SECOND * 35, &limits);
+        for ping in [50, 75, 100] {
+            assert_eq!(beat.deadline(), Some(now + SECOND * ping));
+            assert_eq!(beat.poll(now + SECOND * ping, &limits), Some(Beat::Ping));
+        }
         beat.resume(now + SECOND * 100);
         assert_eq!(beat.deadline(), Some(now + SECOND * 110));
     }

@@ -247,7 +247,7 @@ impl Session {
             Input::Shutdown => self.shutdown(fx),
             Input::Pause => {
                 self.paused = true;
-                self.heartbeat.pause(now);
+                self.heartbeat.pause(now, &self.limits);
             }
             Input::Resume => {
                 self.paused = false;
@@ -327,7 +327,7 @@ impl Session {
 
     fn ping(&mut self, now: Instant, fx: &mut impl Effects) {
         if self.paused {
-            self.heartbeat.pause(now);
+            self.heartbeat.pause(now, &self.limits);
         }
         match &mut self.transport {
             Transport::WebSocket(connection) => {
