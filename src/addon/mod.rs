@@ -1,8 +1,8 @@
 //! Ring 3: Node-API. Converts types and errors; knows no protocol beyond names.
 //!
 //! [`host`] is what one JavaScript thread owns: the I/O threads, the table of slots, what is
-//! staged. [`engine`] is the cold API through napi-derive, [`hot`] the four calls that are made for
-//! every message, on raw Node-API. [`guard`] keeps panics from crossing into Node.
+//! staged. [`engine`] and [`session`] are the cold API through napi-derive, [`hot`] the calls made
+//! for every message, on the [`raw`] Node-API. [`guard`] keeps panics from crossing into Node.
 
 #![cfg_attr(test, allow(dead_code, reason = "exports are left out of test builds"))]
 
@@ -10,4 +10,5 @@ mod engine;
 mod guard;
 mod host;
 mod hot;
+mod raw;
 mod session;

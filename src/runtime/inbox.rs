@@ -41,6 +41,22 @@ pub enum Payload {
     OwnBytes(Vec<u8>),
 }
 
+impl Payload {
+    /// Bytes of the payload.
+    pub fn len(&self) -> usize {
+        match self {
+            Payload::None => 0,
+            Payload::Ascii(range) | Payload::Utf8(range) | Payload::Bytes(range) => range.len(),
+            Payload::OwnUtf8(bytes) | Payload::OwnBytes(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// One event.
 #[derive(Debug)]
 pub struct Record {
