@@ -3,7 +3,7 @@
 const { isDeepStrictEqual } = require('node:util')
 const { Engine } = require('./engine')
 const { coded, warnOnce } = require('./errors')
-const { pathPrefix } = require('./options')
+const { pathPrefix, readOptions } = require('./options')
 const { clientBundle, createServer } = require('./socketio')
 
 /** What is attached to a server, by path prefix; a registered symbol, shared by all copies. */
@@ -19,8 +19,8 @@ function attach(server, opts = {}) {
   if (opts === null || typeof opts !== 'object') {
     throw coded(TypeError, 'ERR_UPWIRE_INVALID_OPTION', `upwire: opts must be an object, got ${opts}`)
   }
-  const options = { path: '/socket.io', ...opts }
-  const prefix = pathPrefix(options)
+  const options = { ...opts, path: opts.path ?? '/socket.io' }
+  const prefix = pathPrefix(readOptions(options))
   const attached = (server[ATTACHED] ?? hidden(server))
   const present = attached.get(prefix)
   if (present !== undefined && !present.engine._isClosed) {
