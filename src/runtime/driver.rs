@@ -11,7 +11,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 
 use super::commands::CommandBatch;
-use super::shard::Shard;
+use super::shard::{Seen, Shard};
 
 /// What JavaScript and an I/O thread share.
 #[derive(Default)]
@@ -91,8 +91,13 @@ impl Poller {
         let _ = poll.try_io_mut(tokio::io::Interest::READABLE, |poll| {
             poll.poll(events, Some(std::time::Duration::ZERO))?;
             for event in events.iter() {
-                let readable = event.is_readable() || event.is_read_closed() || event.is_error();
-                shard.event(event.token().0, readable, event.is_writable());
+                let is_over = event.is_read_closed() || event.is_error();
+                let seen = Seen {
+                    readable: event.is_readable() || is_over,
+                    is_over,
+                    writable: event.is_writable(),
+                };
+                shard.event(event.token().0, seen);
             }
             // Only a list that is not full has all; then tokio may wait for the next edge.
             let is_full = events.iter().count() >= events.capacity();

@@ -74,6 +74,8 @@ pub struct Link {
     pub serial: u64,
     /// There may be something to read.
     pub readable: bool,
+    /// The peer has said its last: read until the end shows.
+    pub is_over: bool,
     /// The kernel may take more.
     pub writable: bool,
     /// It is on the list of links to write.

@@ -220,6 +220,7 @@ impl Shard {
             owner,
             serial: self.serial,
             readable: true,
+            is_over: false,
             writable: true,
             is_dirty: false,
             is_ready: false,

@@ -29,6 +29,15 @@ use sink::Sink;
 /// Bytes read from one connection in a turn.
 const READ_BUDGET: usize = 64 * 1024;
 
+/// What the poller saw on a link.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    pub readable: bool,
+    /// The peer has ended its side, or the connection is broken.
+    pub is_over: bool,
+    pub writable: bool,
+}
+
 /// What all shards of an environment share.
 pub struct Shared {
     pub inbox: Inbox,
@@ -99,14 +108,15 @@ impl Shard {
     }
 
     /// Notes what the poller saw on a link.
-    pub fn event(&mut self, key: usize, readable: bool, writable: bool) {
+    pub fn event(&mut self, key: usize, seen: Seen) {
         let Some(link) = self.links.get_mut(key) else { return };
-        link.readable |= readable;
-        link.writable |= writable;
-        if readable {
+        link.readable |= seen.readable;
+        link.is_over |= seen.is_over;
+        link.writable |= seen.writable;
+        if seen.readable {
             self.want_read(key);
         }
-        if writable {
+        if seen.writable {
             self.want_write(key);
         }
     }

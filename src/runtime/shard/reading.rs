@@ -48,8 +48,9 @@ impl Shard {
         match link.io.read(&mut buffer) {
             Ok(0) => self.lose_link(now, key, Loss::Ended),
             Ok(count) => {
-                // A short read has emptied the socket; the poller tells when more comes.
-                link.readable = count == READ_BUDGET;
+                // A short read has emptied the socket, and the poller tells when more comes; but
+                // it has told already of an end that waits behind these bytes.
+                link.readable = count == READ_BUDGET || link.is_over;
                 if link.readable {
                     self.want_read(key);
                 }
