@@ -1,5 +1,7 @@
 'use strict'
 
+const { toBytes } = require('./bytes')
+
 /**
  * Joins the writes of one broadcast. socket.io writes the packets of a broadcast (a header and its
  * attachments) with one shared options object to each receiver in turn; here each packet becomes
@@ -9,8 +11,9 @@
 class Broadcast {
   #stage
   #options
-  /** The packets, as the first receiver got them. */
+  /** The packets, as the first receiver got them, and what is sent: bytes as they are now. */
   #packets = []
+  #copies = []
   #pairs = new Int32Array(64)
   #count = 0
   /** The receiver that is being written to, and how many packets it has. */
@@ -26,8 +29,14 @@ class Broadcast {
     if (options === this.#options && this.#continues(socket, data)) return
     this.flush()
     this.#options = options
-    this.#packets.push(data)
+    this.#push(data)
     this.#begin(socket)
+  }
+
+  #push(data) {
+    this.#packets.push(data)
+    const bytes = typeof data === 'string' ? undefined : toBytes(data)
+    this.#copies.push(bytes === undefined ? data : Uint8Array.from(bytes))
   }
 
   #continues(socket, data) {
@@ -35,7 +44,7 @@ class Broadcast {
       if (this.#position < this.#packets.length) {
         if (data !== this.#packets[this.#position]) return false
       } else if (this.#count === 1) {
-        this.#packets.push(data)
+        this.#push(data)
       } else {
         return false
       }
@@ -65,12 +74,13 @@ class Broadcast {
   /** Stages what was gathered; called before anything else is staged. */
   flush() {
     if (this.#count === 0) return
-    this.#packets.forEach((data, index) => {
+    this.#copies.forEach((data, index) => {
       // The last receiver may have got only some of the packets.
       const count = index < this.#position ? this.#count : this.#count - 1
       if (count > 0) this.#stage(this.#pairs, count, data, this.#options)
     })
     this.#packets = []
+    this.#copies = []
     this.#count = 0
     this.#options = undefined
     this.#socket = undefined

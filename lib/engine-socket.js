@@ -64,7 +64,7 @@ class EngineSocket extends EventEmitter {
     if (callback !== undefined || this._wantsReceipts()) {
       this._expectReceipt(data, options, callback)
       staging.write(this, data, true)
-    } else if (options !== undefined && options.preEncoded === true) {
+    } else if (isShared(options)) {
       staging.writeShared(this, data, options)
     } else {
       staging.write(this, data, false)
@@ -150,7 +150,7 @@ class EngineSocket extends EventEmitter {
     this.readyState = 'closed'
     this.upgrading = false
     unregister(this)
-    this._polling?.end()
+    this._polling?.end(isGivenUp(reason, description))
     this._callbacks = undefined
     this.server._forget(this)
     this.emit('close', reason, description)
@@ -182,6 +182,17 @@ class EngineSocket extends EventEmitter {
     this._isObserved = true
     staging.command('observe', this, true)
   }
+}
+
+/** Whether the peer is not waited for any more: what it has not read is cut off. */
+function isGivenUp(reason, description) {
+  return reason === 'ping timeout' || description?.code === 'ERR_UPWIRE_SLOW_CONSUMER'
+}
+
+/** Whether others get the same data with these options, or the app has framed it itself. */
+function isShared(options) {
+  if (options === undefined || options === null) return false
+  return options.preEncoded === true || Array.isArray(options.wsPreEncodedFrame)
 }
 
 /** @this {EngineSocket} */

@@ -7,7 +7,7 @@ const native = require('./native')
 const { rethrow, start } = require('./dispatch')
 const { EngineSocket } = require('./engine-socket')
 const { claim } = require('./intercept')
-const { GONE, Handshake } = require('./handshake')
+const { GONE, Handshake, idRefusal } = require('./handshake')
 const { LimitCounters } = require('./limit-counters')
 const { pathPrefix, readOptions } = require('./options')
 const { ERRORS, MESSAGES, busy, refusal, refuseRequest } = require('./refusal')
@@ -110,9 +110,9 @@ class Engine extends EventEmitter {
   }
 
   /** Whether nothing of the app's has to be asked before a request is served. */
-  _isPlain({ _query: { sid } }) {
+  _isPlain(req) {
     if (this.middlewares.length > 0) return false
-    return sid !== undefined || this._isPlainHandshake()
+    return namesSession(req) || this._isPlainHandshake()
   }
 
   _isPlainHandshake() {
@@ -140,24 +140,29 @@ class Engine extends EventEmitter {
       if (typeof verdict !== 'number') return refuse(verdict)
       if (verdict === GET) return this._session(req)._polling.park(req, res)
       if (verdict === POST) return this._session(req)._polling.receive(req, res)
-      const id = await this._admit(handshake, req)
-      if (id === GONE || res.destroyed) return
-      if (typeof id !== 'string') return refuse(id)
-      this._openPolling(req, res, id)
+      const refused = await this._admit(handshake, req, (id) => {
+        if (!res.destroyed) this._openPolling(req, res, id)
+      })
+      if (refused !== undefined && refused !== GONE) refuse(refused)
     } finally {
       handshake.end()
     }
   }
 
-  /** Asks the app whether a new session may be, and for its id. */
-  async _admit(handshake, req) {
+  /**
+   * Asks the app whether a new session may be, and for its id; `open` is called with it at once,
+   * before another handshake can take the same id.
+   */
+  async _admit(handshake, req, open) {
     if (this.opts.allowRequest !== undefined) {
       const stopped = await handshake.allow(req)
       if (stopped !== undefined) return stopped
     }
-    const id = await handshake.id(req)
-    if (id !== GONE && this._isClosed) return closing()
-    return id
+    const answer = await handshake.id(req)
+    if (answer === GONE || answer.refusal !== undefined) return answer.refusal ?? GONE
+    if (this._isClosed) return closing()
+    const error = this._checkId(answer.id)
+    return error === undefined ? open(answer.id) : idRefusal(error)
   }
 
   _isCrowded() {
@@ -255,7 +260,7 @@ class Engine extends EventEmitter {
 
   /** engine.io's hooks for the headers of an answer. */
   _emitHeaders(headers, req) {
-    if (req._query.sid === undefined) this.emit('initial_headers', headers, req)
+    if (!namesSession(req)) this.emit('initial_headers', headers, req)
     this.emit('headers', headers, req)
   }
 
@@ -311,6 +316,11 @@ function prepare(req) {
   const start = req.url.indexOf('?')
   const search = start < 0 ? '' : req.url.slice(start + 1).split('#', 1)[0]
   req._query = Object.fromEntries(new URLSearchParams(search))
+}
+
+/** Whether a request names a session; an empty id is none. */
+function namesSession({ _query: { sid } }) {
+  return typeof sid === 'string' && sid !== ''
 }
 
 function string(value) {

@@ -75,18 +75,16 @@ class Handshake {
     return this.#wait(answer)
   }
 
-  /** Makes the session's id. Resolves with a string, a refusal, or GONE. */
+  /** Makes the session's id. Resolves with `{ id }`, `{ refusal }`, or GONE. */
   id(req) {
     const made = new Promise((resolve) => {
       resolve(this.#engine.generateId(req))
     }).then(
-      (id) => {
-        const error = this.#engine._checkId(id)
-        return error === undefined ? id : idRefusal(error)
-      },
-      (error) => idRefusal(error),
+      (id) => ({ id }),
+      (error) => ({ refusal: idRefusal(error) }),
     )
-    return this.#wait(made)
+    const interrupted = this.#interrupted.then((end) => (end === GONE ? GONE : { refusal: end }))
+    return Promise.race([made, interrupted])
   }
 
   /** The wait is over. */

@@ -14,6 +14,8 @@ class PollingRequests {
   #get
   #post
   #parkedAt = 0
+  /** Answered GETs whose answers have not left. */
+  #leaving = new Set()
   /** Second GETs, which the session is about to refuse. */
   #refused = new Map()
 
@@ -42,6 +44,7 @@ class PollingRequests {
 
   #onGetClose(get) {
     this.#refused.delete(get.token)
+    this.#leaving.delete(get)
     if (get.answered) {
       if (get.answered >= REPORT_FROM) staging.command('getSent', this.#socket)
       return
@@ -65,6 +68,7 @@ class PollingRequests {
   #respond(get, payload, length) {
     const { req, res } = get
     get.answered = length
+    this.#leaving.add(get)
     const headers = {
       'Content-Type': 'text/plain; charset=UTF-8',
       'Content-Length': length,
@@ -161,8 +165,9 @@ class PollingRequests {
     if (this.#get !== undefined) this.answer(this.#get.token, '6', 1)
   }
 
-  /** The session is over: what is still open is ended. */
-  end() {
+  /** The session is over: what is still open is ended; what a lost peer does not read is cut. */
+  end(isGivenUp) {
+    if (isGivenUp) for (const { res } of this.#leaving) res.socket?.destroy()
     if (this.#get !== undefined) this.answer(this.#get.token, '1', 1)
     for (const token of [...this.#refused.keys()]) this.refuse(token)
     if (this.#post !== undefined) {

@@ -62,12 +62,15 @@ class WebSocketUpgrade {
       }
       const verdict = this.#verify()
       if (verdict === undefined) return
-      const id = verdict.isUpgrade ? undefined : await engine._admit(handshake, this.#req)
-      if (id === GONE) return
-      if (typeof id === 'object') return this.#refuse(id)
-      this.#head = early.take()
-      if (verdict.isUpgrade) return this.#probe(verdict)
-      this.#open(verdict, id)
+      if (verdict.isUpgrade) {
+        this.#head = early.take()
+        return this.#probe(verdict)
+      }
+      const refused = await engine._admit(handshake, this.#req, (id) => {
+        this.#head = early.take()
+        this.#open(verdict, id)
+      })
+      if (refused !== undefined && refused !== GONE) this.#refuse(refused)
     } finally {
       handshake.end()
     }

@@ -14,7 +14,8 @@ use super::guard::{Result, guard, internal, not_running};
 
 use crate::runtime::commands::{Action, Command, CommandBatch, SessionId};
 use crate::runtime::gauge::{SharedLimits, Totals};
-use crate::runtime::inbox::{EventBatch, Inbox};
+use crate::runtime::inbox::Inbox;
+use crate::runtime::lanes::Lanes;
 use crate::runtime::pool::Pool;
 use crate::runtime::shard::Shared;
 use crate::runtime::slots::Slots;
@@ -24,8 +25,8 @@ pub struct Host {
     pub pool: Pool,
     pub slots: Slots,
     staged: Vec<CommandBatch>,
-    /// The batch being delivered.
-    pub current: EventBatch,
+    /// What is being delivered.
+    pub lanes: Lanes,
 }
 
 thread_local! {
@@ -132,7 +133,7 @@ pub fn start(env: Env, options: HostOptions, wake: Function<(), ()>) -> Result<b
         let pool =
             Pool::start(options.io_threads, shared).map_err(|error| internal(error.to_string()))?;
         let staged = (0..options.io_threads).map(|_| CommandBatch::default()).collect();
-        let host = Host { pool, slots: Slots::default(), staged, current: EventBatch::default() };
+        let host = Host { pool, slots: Slots::default(), staged, lanes: Lanes::default() };
         HOST.set(Some(host));
         // The threads end before the environment's memory goes.
         env.add_env_cleanup_hook((), |()| {

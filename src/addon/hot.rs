@@ -203,13 +203,9 @@ fn take_group(
     host: &mut Host,
     aftermath: &mut Aftermath,
 ) -> Result<Vec<Value>> {
-    if host.current.records.is_empty() {
-        match host.pool.shared().inbox.take() {
-            Some(batch) => host.current = batch,
-            None => return Ok(Vec::new()),
-        }
-    }
-    let EventBatch { records, bytes } = &mut host.current;
+    let Host { lanes, pool, .. } = host;
+    let Some(batch) = lanes.next(|| pool.shared().inbox.take()) else { return Ok(Vec::new()) };
+    let EventBatch { records, bytes, .. } = batch;
     let count = records.len().min(GROUP);
     let shared = shared_buffer(call, records.iter().take(count), bytes)?;
     let mut used = 0;
@@ -264,7 +260,7 @@ struct Aftermath {
 
 impl Aftermath {
     fn note(&mut self, record: &Record) {
-        let id = SessionId { slot: record.slot, generation: record.generation };
+        let id = record.id();
         match record.kind {
             Kind::Text | Kind::Binary => {
                 self.credits.push((id, MESSAGE_COST + record.payload.len() as u64));

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::commands::SessionId;
+
 /// What kind of thing a record is. The numbers are the contract with `lib/dispatch.js`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
@@ -68,18 +70,46 @@ pub struct Record {
     pub payload: Payload,
 }
 
+impl Record {
+    /// The session it is about.
+    pub fn id(&self) -> SessionId {
+        SessionId { slot: self.slot, generation: self.generation }
+    }
+}
+
 /// Events in order, with the bytes of the small ones.
 #[derive(Debug, Default)]
 pub struct EventBatch {
     pub records: VecDeque<Record>,
     pub bytes: Vec<u8>,
+    /// Set when all events are of one session that had more to say than is fair to others.
+    pub owner: Option<SessionId>,
 }
 
 /// Payloads from here on travel in their own memory.
 const OWN_FROM: usize = 8 * 1024;
 
 impl EventBatch {
-    /// Adds a record without bytes.
+    /// Takes the events from a place on, with their bytes, as a batch of their own.
+    pub fn split_off(&mut self, at: usize) -> Self {
+        let mut split = Self::default();
+        for record in self.records.split_off(at) {
+            split.take_over(record, &self.bytes);
+        }
+        split
+    }
+
+    /// Adds a record of another batch, whose bytes are given.
+    pub fn take_over(&mut self, mut record: Record, bytes: &[u8]) {
+        if let Payload::Ascii(range) | Payload::Utf8(range) | Payload::Bytes(range) =
+            &mut record.payload
+        {
+            *range = self.copy(bytes.get(range.clone()).unwrap_or(&[]));
+        }
+        self.records.push_back(record);
+    }
+
+    /// Adds a record.
     pub fn push(&mut self, slot: u32, generation: u32, kind: Kind, extra: i32, payload: Payload) {
         self.records.push_back(Record { slot, generation, kind, extra, payload });
     }
@@ -144,27 +174,22 @@ impl Inbox {
         }
     }
 
-    /// Hands a batch over and wakes JavaScript.
-    pub fn publish(&self, batch: EventBatch) {
-        self.put(batch);
-        self.wake();
-    }
-
-    /// Hands a batch over from the JavaScript thread itself, which asks [`Self::claim`] next.
+    /// Hands a batch over; [`Self::wake`] or [`Self::claim`] comes next.
     pub fn put(&self, batch: EventBatch) {
         lock(&self.queue).push_back(batch);
+    }
+
+    /// Wakes JavaScript if it sleeps.
+    pub fn wake(&self) {
+        if self.armed.swap(false, SeqCst) {
+            (self.wake)();
+        }
     }
 
     /// Whether there is something to deliver that nobody has been told of. JavaScript, which asks,
     /// has been told by that.
     pub fn claim(&self) -> bool {
         !lock(&self.queue).is_empty() && self.armed.swap(false, SeqCst)
-    }
-
-    fn wake(&self) {
-        if self.armed.swap(false, SeqCst) {
-            (self.wake)();
-        }
     }
 
     /// The next batch.
@@ -208,14 +233,18 @@ mod tests {
         let inbox = Inbox::new(move || {
             counter.fetch_add(1, SeqCst);
         });
-        inbox.publish(EventBatch::default());
-        inbox.publish(EventBatch::default());
+        let publish = || {
+            inbox.put(EventBatch::default());
+            inbox.wake();
+        };
+        publish();
+        publish();
         assert_eq!(wakes.load(SeqCst), 1);
         assert!(inbox.take().is_some());
         assert!(!inbox.arm(), "one is left");
         assert!(inbox.take().is_some());
         assert!(inbox.arm());
-        inbox.publish(EventBatch::default());
+        publish();
         assert_eq!(wakes.load(SeqCst), 2);
     }
 

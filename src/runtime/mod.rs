@@ -9,6 +9,7 @@ pub mod descriptor;
 pub mod driver;
 pub mod gauge;
 pub mod inbox;
+pub mod lanes;
 pub mod link;
 pub mod pool;
 pub mod shard;

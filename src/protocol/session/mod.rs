@@ -210,10 +210,7 @@ impl Session {
         if self.closed {
             return None;
         }
-        if self.closing.is_some() {
-            return min(self.closing, self.probe.as_ref().map(|probe| probe.deadline));
-        }
-        let mut deadline = self.heartbeat.deadline();
+        let mut deadline = min(self.heartbeat.deadline(), self.closing);
         if let Some(probe) = &self.probe {
             deadline = min(deadline, Some(probe.deadline));
             if let (true, Transport::Polling { parked: Some(parked) }) =
@@ -278,17 +275,16 @@ impl Session {
         if self.probe.as_ref().is_some_and(|probe| now >= probe.deadline) {
             self.end_probe(None, fx);
         }
-        if let Some(closing) = self.closing {
-            if now >= closing {
-                self.finish(CloseReason::ForcedClose, None, fx);
-            }
-            return;
+        if !self.closed && self.closing.is_some_and(|closing| now >= closing) {
+            self.finish(CloseReason::ForcedClose, None, fx);
         }
         if self.closed {
             return;
         }
         match self.heartbeat.poll(now, &self.limits) {
             None => {}
+            // A closing session sends nothing more; the answer that does not come ends it.
+            Some(Beat::Ping) if self.closing.is_some() => {}
             Some(Beat::Ping) => self.ping(now, fx),
             Some(Beat::Timeout) => {
                 return self.finish(CloseReason::PingTimeout, None, fx);

@@ -10,6 +10,10 @@ use crate::protocol::packet::PacketType;
 use crate::protocol::payload;
 use crate::protocol::websocket::reader::Chunk;
 
+/// Answers from here on count as waiting until `Input::GetSent`; smaller ones are with the kernel
+/// as soon as they are with Node.
+const REPORTED_FROM: usize = 64 * 1024;
+
 impl Session {
     pub(super) fn get(&mut self, now: Instant, token: Token, fx: &mut impl Effects) {
         let Transport::Polling { parked } = &mut self.transport else {
@@ -72,7 +76,7 @@ impl Session {
         }
         let Some(get) = parked.take() else { return };
         let (payload, receipts) = self.outbox.take_payload();
-        self.in_flight = payload.len();
+        self.in_flight = if payload.len() < REPORTED_FROM { 0 } else { payload.len() };
         fx.answer_get(get.token, payload);
         if receipts > 0 {
             fx.event(Event::Sent(receipts));

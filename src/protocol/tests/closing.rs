@@ -6,6 +6,7 @@ use super::client::frame;
 use super::world::{Seen, World, limits};
 use crate::protocol::close::CloseReason;
 use crate::protocol::effects::Role;
+use crate::protocol::limits::Limits;
 use crate::protocol::session::{Input, Loss};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -100,6 +101,12 @@ fn a_polling_close_waits_for_a_get_but_not_for_ever() {
     world.input(Input::Close { discard: false });
     world.wait(SECOND * 30);
     assert_eq!(world.seen(), [Seen::Closed(CloseReason::ForcedClose)]);
+
+    let (ping_interval, ping_timeout) = (SECOND * 5, SECOND * 3);
+    let mut world = World::polling(Limits { ping_interval, ping_timeout, ..limits() });
+    world.input(Input::Close { discard: false });
+    world.wait(SECOND * 8);
+    assert_eq!(world.seen(), [Seen::Closed(CloseReason::PingTimeout)]);
 }
 
 #[test]

@@ -19,6 +19,7 @@ use slab::Slab;
 use super::commands::{CommandBatch, SessionId};
 use super::gauge::{Gauge, SharedLimits, Totals};
 use super::inbox::{EventBatch, Inbox};
+use super::lanes::LANE_FROM;
 use super::link::Link;
 use super::timers::{Target, Timers};
 use crate::protocol::limits::Limits;
@@ -72,6 +73,8 @@ pub struct Shard {
     streams: HashMap<u32, usize>,
     timers: Timers,
     batch: EventBatch,
+    /// Events are in the inbox that JavaScript has not been woken for.
+    has_put: bool,
     /// Links that may have something to write, or to read.
     dirty: Vec<usize>,
     ready: Vec<usize>,
@@ -96,6 +99,7 @@ impl Shard {
             streams: HashMap::new(),
             timers: Timers::default(),
             batch: EventBatch::default(),
+            has_put: false,
             dirty: Vec::new(),
             ready: Vec::new(),
             buffer: vec![0; READ_BUDGET].into_boxed_slice(),
@@ -145,9 +149,8 @@ impl Shard {
             shard.apply(now, batch);
             shard.write_dirty(now);
         });
-        if !self.batch.records.is_empty() {
-            self.shared.inbox.put(std::mem::take(&mut self.batch));
-        }
+        self.put();
+        self.has_put = false;
         self.answer_barriers();
         let is_sooner = match (self.deadline(), self.waits_until) {
             (Some(deadline), Some(waits_until)) => deadline < waits_until,
@@ -158,8 +161,9 @@ impl Shard {
     }
 
     fn publish(&mut self) {
-        if !self.batch.records.is_empty() {
-            self.shared.inbox.publish(std::mem::take(&mut self.batch));
+        self.put();
+        if std::mem::take(&mut self.has_put) {
+            self.shared.inbox.wake();
         }
     }
 
@@ -262,6 +266,7 @@ impl Shard {
         index: usize,
         change: impl FnOnce(&mut Session, &mut Sink<'_>),
     ) {
+        let before = self.batch.records.len();
         let Some(Some(entry)) = self.entries.get_mut(index) else { return };
         let Entry { id, session, limits, gauge, main, probe, .. } = &mut **entry;
         let mut sink = Sink {
@@ -282,7 +287,32 @@ impl Shard {
             self.shared.totals.panics.fetch_add(1, Relaxed);
             session.handle_input(now, Input::Broken, &mut sink);
         }
-        if session.is_closed() { self.forget(index) } else { self.schedule(index) }
+        let id = *id;
+        if session.is_closed() {
+            self.forget(index)
+        } else {
+            self.schedule(index)
+        }
+        if self.batch.records.len() - before > LANE_FROM {
+            self.move_to_lane(before, id);
+        }
+    }
+
+    /// One step has brought more events than is fair to others: they go in a batch of their own.
+    fn move_to_lane(&mut self, before: usize, id: SessionId) {
+        let mut own = self.batch.split_off(before);
+        own.owner = Some(id);
+        self.put();
+        self.shared.inbox.put(own);
+        self.has_put = true;
+    }
+
+    /// Puts what there is into the inbox, without a wake-up.
+    fn put(&mut self) {
+        if !self.batch.records.is_empty() {
+            self.shared.inbox.put(std::mem::take(&mut self.batch));
+            self.has_put = true;
+        }
     }
 
     /// Drops a session that is over.

@@ -164,13 +164,11 @@ impl Shard {
 
     /// Takes a link out of the shard.
     pub(super) fn drop_link(&mut self, key: usize) -> Option<Link> {
-        let mut link = self.links.try_remove(key)?;
-        match &mut link.io {
+        let link = self.links.try_remove(key)?;
+        match &link.io {
+            // Closing the descriptor takes it out of the poller as well.
             #[cfg(poller)]
-            Io::Tcp(stream) => {
-                // Closing the descriptor takes it out of the poller as well.
-                let _ = self.registry.deregister(stream);
-            }
+            Io::Tcp(_) => {}
             Io::Stream { id, .. } => {
                 self.streams.remove(id);
                 self.batch.push(*id, 0, Kind::StreamReset, 0, Payload::None);
