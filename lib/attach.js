@@ -19,7 +19,7 @@ function attach(server, opts = {}) {
   if (opts === null || typeof opts !== 'object') {
     throw coded(TypeError, 'ERR_UPWIRE_INVALID_OPTION', `upwire: opts must be an object, got ${opts}`)
   }
-  const options = { ...opts, path: opts.path ?? '/socket.io' }
+  const options = { ...opts, path: opts.path === undefined ? '/socket.io' : opts.path }
   const prefix = pathPrefix(readOptions(options))
   const attached = (server[ATTACHED] ?? hidden(server))
   const present = attached.get(prefix)

@@ -3,7 +3,7 @@
 const { AsyncResource } = require('node:async_hooks')
 const { EventEmitter } = require('node:events')
 const { closeError } = require('./close')
-const { KIND, register, unregister } = require('./dispatch')
+const { KIND, register, rethrow, unregister } = require('./dispatch')
 const { PollingRequests } = require('./polling')
 const staging = require('./staging')
 const { Transport } = require('./transport')
@@ -106,7 +106,13 @@ class EngineSocket extends EventEmitter {
   }
 
   _sent(count) {
-    for (const callback of this._callbacks?.splice(0, count) ?? []) callback?.(this.transport)
+    for (const callback of this._callbacks?.splice(0, count) ?? []) {
+      try {
+        callback?.(this.transport)
+      } catch (error) {
+        process.nextTick(rethrow, error)
+      }
+    }
     this.emit('drain')
     this.server.emit('drain', this)
   }

@@ -10,7 +10,8 @@ const { claim } = require('./intercept')
 const { GONE, Handshake, idRefusal } = require('./handshake')
 const { LimitCounters } = require('./limit-counters')
 const { pathPrefix, readOptions } = require('./options')
-const { ERRORS, MESSAGES, busy, refusal, refuseRequest } = require('./refusal')
+const { payloadHeaders } = require('./polling')
+const { ERRORS, MESSAGES, busy, failRequest, refusal, refuseRequest } = require('./refusal')
 const staging = require('./staging')
 const { WebSocketUpgrade } = require('./upgrade')
 const { warnOnce } = require('./errors')
@@ -38,7 +39,8 @@ class Engine extends EventEmitter {
     this.clients = Object.create(null)
     this.clientsCount = 0
     this.middlewares = []
-    this._pendingHandshakes = 0
+    /** Handshakes that wait for the app. */
+    this._handshakes = new Set()
     this._isClosed = false
     this._limits = new LimitCounters()
     /** Answers requests on the path that are not Engine.IO's: socket.io's client bundle. */
@@ -166,12 +168,12 @@ class Engine extends EventEmitter {
   }
 
   _isCrowded() {
-    return this._pendingHandshakes >= this.opts.maxPendingHandshakes
+    return this._handshakes.size >= this.opts.maxPendingHandshakes
   }
 
   _tooManyHandshakes() {
     const { maxPendingHandshakes: limit } = this.opts
-    const value = this._pendingHandshakes
+    const value = this._handshakes.size
     this._onLimit({ name: 'maxPendingHandshakes', limit, value, action: 'refused' })
     return busy('TOO_MANY_HANDSHAKES', 'Too many connections')
   }
@@ -204,10 +206,26 @@ class Engine extends EventEmitter {
   }
 
   _openPolling(req, res, id) {
+    const headers = this._handshakeHeaders(req, res, id)
+    if (res.headersSent) return
     const opened = this._native.openPolling(id, this._canUpgrade())
     const socket = this._open(req, id, 'polling', opened, req.socket?.remoteAddress)
-    socket._polling.park(req, res)
+    socket._polling.park(req, res, headers)
     this._connect(socket)
+  }
+
+  /** Headers of a polling handshake, if somebody wants to see them before there is a session. */
+  _handshakeHeaders(req, res, id) {
+    if (!this._hasHeaderListeners()) return undefined
+    const { pingInterval, pingTimeout, maxHttpBufferSize: maxPayload } = this.opts
+    const upgrades = this._canUpgrade() ? ['websocket'] : []
+    const packet = JSON.stringify({ sid: id, upgrades, pingInterval, pingTimeout, maxPayload })
+    const headers = payloadHeaders(1 + Buffer.byteLength(packet))
+    return this._emitHeaders(headers, req, () => failRequest(res)) ? headers : undefined
+  }
+
+  _hasHeaderListeners() {
+    return this.listenerCount('headers') > 0 || this.listenerCount('initial_headers') > 0
   }
 
   _canUpgrade() {
@@ -258,10 +276,20 @@ class Engine extends EventEmitter {
     }
   }
 
-  /** engine.io's hooks for the headers of an answer. */
-  _emitHeaders(headers, req) {
-    if (!namesSession(req)) this.emit('initial_headers', headers, req)
-    this.emit('headers', headers, req)
+  /**
+   * engine.io's hooks for the headers of an answer. When a listener fails, the request is answered
+   * by `fail` (500), the error surfaces, and the result is `false`.
+   */
+  _emitHeaders(headers, req, fail) {
+    try {
+      if (!namesSession(req)) this.emit('initial_headers', headers, req)
+      this.emit('headers', headers, req)
+      return true
+    } catch (error) {
+      process.nextTick(rethrow, error)
+      fail()
+      return false
+    }
   }
 
   /** A limit was met: at most ten events a second and name, the rest is counted. */
@@ -280,7 +308,7 @@ class Engine extends EventEmitter {
   stats() {
     return {
       sessions: this.clientsCount,
-      pendingHandshakes: this._pendingHandshakes,
+      pendingHandshakes: this._handshakes.size,
       limits: this._limits.totals(),
       ...native.stats(),
     }
@@ -295,6 +323,7 @@ class Engine extends EventEmitter {
   _shutdown() {
     if (this._isClosed) return
     this._isClosed = true
+    for (const handshake of this._handshakes) handshake.refuse(closing())
     const sockets = Object.values(this.clients)
     for (const socket of sockets) socket._shutdown()
     // Whoever closes may exit at once: the close frames go out first.

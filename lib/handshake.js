@@ -31,7 +31,7 @@ class Handshake {
     this.peer = peer
     this.onGone = () => this.#settle(GONE)
     peer.once('close', this.onGone)
-    engine._pendingHandshakes++
+    engine._handshakes.add(this)
   }
 
   /** Waits for a step: its value, or what interrupted it. */
@@ -87,11 +87,16 @@ class Handshake {
     return Promise.race([made, interrupted])
   }
 
+  /** Ends the wait with a refusal. */
+  refuse(reason) {
+    this.#settle(reason)
+  }
+
   /** The wait is over. */
   end() {
     clearTimeout(this.#timer)
     this.peer.removeListener('close', this.onGone)
-    this.#engine._pendingHandshakes--
+    this.#engine._handshakes.delete(this)
     this.#settle(GONE)
   }
 }

@@ -1,12 +1,25 @@
 'use strict'
 
+const { failRequest } = require('./refusal')
 const staging = require('./staging')
 const { Fault } = require('./native')
 
 /** Answers from here on are reported as sent, because they count against `maxSendBuffer`. */
 const REPORT_FROM = 64 * 1024
 
+/** Headers of a POST's answer, `ok`. */
+const POSTED = { 'Content-Type': 'text/html', 'Content-Length': 2, 'cache-control': 'no-store' }
+
 let lastToken = 0
+
+/** Headers of a GET's answer, in engine.io's spelling. */
+function payloadHeaders(length) {
+  return {
+    'Content-Type': 'text/plain; charset=UTF-8',
+    'Content-Length': length,
+    'cache-control': 'no-store',
+  }
+}
 
 /** The HTTP side of a polling session: at most one GET and one POST at a time. */
 class PollingRequests {
@@ -28,10 +41,10 @@ class PollingRequests {
     return this.#get !== undefined && wroteAt < this.#parkedAt
   }
 
-  /** A GET: parked until there are packets. */
-  park(req, res) {
+  /** A GET: parked until there are packets. `headers` are those of its answer, if made already. */
+  park(req, res, headers) {
     lastToken = (lastToken + 1) >>> 0
-    const get = { req, res, token: lastToken }
+    const get = { req, res, token: lastToken, headers }
     if (this.#get === undefined) {
       this.#get = get
       this.#parkedAt = staging.currentTick()
@@ -69,26 +82,31 @@ class PollingRequests {
     const { req, res } = get
     get.answered = length
     this.#leaving.add(get)
-    const headers = {
-      'Content-Type': 'text/plain; charset=UTF-8',
-      'Content-Length': length,
-      'cache-control': 'no-store',
-    }
+    const headers = get.headers ?? payloadHeaders(length)
+    headers['Content-Length'] = length
     // A kept connection would hold up a server that is closing.
     if (this.#socket.server._isClosed) headers.Connection = 'close'
-    this.#write(req, res, 200, headers, payload)
+    const isDone = this.#write(req, res, headers, payload, get.headers !== undefined)
+    // What the answer would have carried is lost.
+    if (!isDone) this.#socket.close(true)
   }
 
-  #write(req, res, status, headers, body) {
-    if (res.headersSent || res.destroyed) return
+  /** Answers with 200. Returns `false` when a listener for headers has failed. */
+  #write(req, res, headers, body, isEmitted) {
+    if (res.headersSent || res.destroyed) return true
     const agent = req.headers['user-agent']
     // Old Internet Explorers break payloads that look like scripts.
     if (agent !== undefined && (agent.includes(';MSIE') || agent.includes('Trident/'))) {
       headers['X-XSS-Protection'] = '0'
     }
-    this.#socket.server._emitHeaders(headers, req)
-    res.writeHead(status, headers)
+    if (!isEmitted && !this.#emitHeaders(headers, req, res)) return false
+    res.writeHead(200, headers)
     res.end(body)
+    return true
+  }
+
+  #emitHeaders(headers, req, res) {
+    return this.#socket.server._emitHeaders(headers, req, () => failRequest(res))
   }
 
   /** The second of two GETs. */
@@ -140,8 +158,7 @@ class PollingRequests {
       this.#finishPost(post)
       const body = post.chunks.length === 1 ? post.chunks[0] : Buffer.concat(post.chunks)
       staging.command('post', this.#socket, body)
-      const headers = { 'Content-Type': 'text/html', 'Content-Length': 2, 'cache-control': 'no-store' }
-      this.#write(req, res, 200, headers, 'ok')
+      this.#write(req, res, { ...POSTED }, 'ok')
     })
     req.on('close', () => {
       if (post.isOver) return
@@ -204,4 +221,4 @@ function refuseBody(res, status, req) {
   })
 }
 
-module.exports = { PollingRequests }
+module.exports = { PollingRequests, payloadHeaders }

@@ -62,6 +62,12 @@ function refuseRequest(res, { code, status, message, headers }) {
   res.end(body)
 }
 
+/** Answers a polling request when the app's own listeners fail. */
+function failRequest(res) {
+  res.writeHead(500, { 'Content-Length': 0, Connection: 'close' })
+  res.end()
+}
+
 /** Answers an upgrade with plain HTTP and ends the connection. */
 function refuseUpgrade(socket, { status, message, headers = {} }, extraHeaders = '') {
   if (socket.destroyed) return
@@ -84,4 +90,12 @@ function refuseUpgrade(socket, { status, message, headers = {} }, extraHeaders =
   else write()
 }
 
-module.exports = { ERRORS, MESSAGES, busy, refusal, refuseRequest, refuseUpgrade }
+module.exports = {
+  ERRORS,
+  MESSAGES,
+  busy,
+  failRequest,
+  refusal,
+  refuseRequest,
+  refuseUpgrade,
+}

@@ -15,6 +15,9 @@ const { StreamLink } = require('./stream-link')
 /** What the native check of a request answers with for the upgrade of a session. */
 const UPGRADE = 2
 
+/** The answer when the app's own listeners fail. */
+const INTERNAL_ERROR = { status: 500, message: 'Internal Server Error' }
+
 class WebSocketUpgrade {
   #engine
   #req
@@ -159,18 +162,17 @@ class WebSocketUpgrade {
   /** Header lines for the 101, from middlewares and engine.io's header events. */
   #headers() {
     const engine = this.#engine
-    const hasListeners =
-      engine.listenerCount('headers') > 0 || engine.listenerCount('initial_headers') > 0
-    if (this.#response === undefined && !hasListeners) return ''
+    if (this.#response === undefined && !engine._hasHeaderListeners()) return ''
     this.#isPlain = false
+    this.#response?.writeHead(101)
+    const headers = this.#response?._toObject() ?? {}
+    const fail = () => refuseUpgrade(this.#socket, INTERNAL_ERROR)
+    if (!engine._emitHeaders(headers, this.#req, fail)) return undefined
     try {
-      this.#response?.writeHead(101)
-      const headers = this.#response?._toObject() ?? {}
-      engine._emitHeaders(headers, this.#req)
       return headerLines(headers)
     } catch (error) {
-      refuseUpgrade(this.#socket, { status: 500, message: 'Internal Server Error' })
       process.nextTick(rethrow, error)
+      fail()
       return undefined
     }
   }

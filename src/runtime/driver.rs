@@ -84,26 +84,45 @@ impl Poller {
         let _ = self.poll.readable_mut().await;
     }
 
-    /// Tells the shard what the sockets have to say.
+    /// Tells the shard what the sockets have to say, as far as tokio has heard of it.
     fn collect(&mut self, shard: &mut Shard) {
         let Self { poll, events } = self;
         // Does nothing unless tokio has seen the poller ready.
         let _ = poll.try_io_mut(tokio::io::Interest::READABLE, |poll| {
-            poll.poll(events, Some(std::time::Duration::ZERO))?;
-            for event in events.iter() {
-                let is_over = event.is_read_closed() || event.is_error();
-                let seen = Seen {
-                    readable: event.is_readable() || is_over,
-                    is_over,
-                    writable: event.is_writable(),
-                };
-                shard.event(event.token().0, seen);
-            }
             // Only a list that is not full has all; then tokio may wait for the next edge.
-            let is_full = events.iter().count() >= events.capacity();
-            if is_full { Ok(()) } else { Err(std::io::ErrorKind::WouldBlock.into()) }
+            match take_events(poll, events, shard)? {
+                true => Ok(()),
+                false => Err(std::io::ErrorKind::WouldBlock.into()),
+            }
         });
     }
+
+    /// Tells the shard all that the sockets have to say, whatever tokio has heard: before a
+    /// deadline is judged, what came in time is read. A process that was stopped wakes up with
+    /// deadlines and bytes at once.
+    fn collect_all(&mut self, shard: &mut Shard) {
+        let Self { poll, events } = self;
+        while take_events(poll.get_mut(), events, shard).unwrap_or(false) {}
+    }
+}
+
+/// Takes a list of events. Returns whether it was full.
+#[cfg(poller)]
+fn take_events(
+    poll: &mut mio::Poll,
+    events: &mut mio::Events,
+    shard: &mut Shard,
+) -> std::io::Result<bool> {
+    poll.poll(events, Some(std::time::Duration::ZERO))?;
+    let mut count = 0;
+    for event in events.iter() {
+        count += 1;
+        let is_over = event.is_read_closed() || event.is_error();
+        let readable = event.is_readable() || is_over;
+        let seen = Seen { readable, is_over, writable: event.is_writable() };
+        shard.event(event.token().0, seen);
+    }
+    Ok(count >= events.capacity())
 }
 
 /// Turns the shard until the mailbox says stop. The shard's lock is never held while waiting.
@@ -114,8 +133,13 @@ pub async fn drive(shard: Arc<Mutex<Shard>>, mailbox: Arc<Mailbox>, mut poller: 
     loop {
         let (has_work, deadline) = {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            poller.collect(&mut shard);
-            shard.turn(now(), mailbox.take());
+            let now = now();
+            if shard.deadline().is_some_and(|deadline| deadline <= now) {
+                poller.collect_all(&mut shard);
+            } else {
+                poller.collect(&mut shard);
+            }
+            shard.turn(now, mailbox.take());
             (shard.has_work(), shard.wait_until())
         };
         if mailbox.is_stopped() {

@@ -58,11 +58,9 @@ pub enum Received<'a> {
 impl Connection {
     /// An open WebSocket whose first outgoing bytes are the answer to its opening handshake.
     pub fn new(handshake_answer: &[u8]) -> Self {
-        let mut wire = Wire::default();
-        wire.push_raw(handshake_answer);
         Self {
             reader: Reader::default(),
-            wire,
+            wire: Wire::new(handshake_answer),
             phase: Phase::Open,
             pongs: 0,
             late_pong: None,

@@ -38,6 +38,9 @@ pub struct Wire {
     tail: Vec<u8>,
     /// Bytes of the first chunk, or of the tail, that are written already.
     offset: usize,
+    /// Bytes of the answer to the opening handshake, at the start of the first chunk: nothing may
+    /// be written before them.
+    answer: usize,
     /// Bytes that wait.
     waiting: usize,
     /// Bytes ever queued; positions of receipts count in these.
@@ -70,8 +73,15 @@ impl Wire {
         self.queued.saturating_sub(self.waiting as u64)
     }
 
-    /// Queues bytes that are no frame: the answer to the opening handshake.
-    pub fn push_raw(&mut self, bytes: &[u8]) {
+    /// A wire whose first bytes are the answer to the opening handshake.
+    pub fn new(answer: &[u8]) -> Self {
+        let mut wire = Self { answer: answer.len(), ..Self::default() };
+        wire.push_raw(answer);
+        wire
+    }
+
+    /// Queues bytes as they are.
+    fn push_raw(&mut self, bytes: &[u8]) {
         self.make_room(bytes.len());
         self.tail.extend_from_slice(bytes);
         self.count(bytes.len());
@@ -155,6 +165,7 @@ impl Wire {
             self.chunks = VecDeque::new();
             self.tail = Vec::new();
             self.offset = 0;
+            self.answer = 0;
             return;
         }
         while let Some(front) = self.chunks.front() {
@@ -164,20 +175,27 @@ impl Wire {
             }
             count = count.saturating_sub(left);
             self.offset = 0;
+            self.answer = 0;
             self.chunks.pop_front();
         }
         self.offset = self.offset.saturating_add(count);
     }
 
-    /// Drops all that waits but the rest of a chunk that is partly written.
+    /// Drops all that waits but the answer to the handshake, or the rest of a chunk that is partly
+    /// written.
     pub fn discard(&mut self) {
         let front = match self.chunks.pop_front() {
             Some(chunk) => chunk.bytes().to_vec(),
             None => std::mem::take(&mut self.tail),
         };
-        let rest = if self.offset == 0 { &[] } else { front.get(self.offset..).unwrap_or(&[]) };
+        let end = match self.offset {
+            offset if offset < self.answer => self.answer,
+            0 => 0,
+            _ => front.len(),
+        };
+        self.answer = self.answer.saturating_sub(self.offset);
+        self.tail = front.get(self.offset..end).unwrap_or(&[]).to_vec();
         self.chunks = VecDeque::new();
-        self.tail = rest.to_vec();
         self.waiting = self.tail.len();
         self.offset = 0;
     }
@@ -217,6 +235,21 @@ mod tests {
             assert_eq!(wire.waiting(), expected.len());
             assert_eq!(drain(&mut wire, step), expected);
             assert_eq!(wire.cost(), 0);
+        }
+    }
+
+    #[test]
+    fn keeps_the_answer_to_the_handshake() {
+        for written in 0..4 {
+            let mut wire = Wire::new(b"101");
+            wire.push_frame(OpCode::Data(Data::Text), b"", b"open");
+            wire.written(written);
+            wire.discard();
+            wire.push_frame(OpCode::Data(Data::Text), b"", b"close");
+            let left = drain(&mut wire, 1);
+            let expected: &[u8] =
+                if written < 3 { b"\x81\x05close" } else { b"\x81\x04open\x81\x05close" };
+            assert_eq!(left, [&b"101"[written..], expected].concat());
         }
     }
 
