@@ -17,11 +17,15 @@ const ATTACHED = Symbol.for('upwire.attached')
 function attach(server, opts = {}) {
   checkServer(server)
   if (opts === null || typeof opts !== 'object') {
-    throw coded(TypeError, 'ERR_UPWIRE_INVALID_OPTION', `upwire: opts must be an object, got ${opts}`)
+    throw coded(
+      TypeError,
+      'ERR_UPWIRE_INVALID_OPTION',
+      `upwire: opts must be an object, got ${opts}`,
+    )
   }
   const options = { ...opts, path: opts.path === undefined ? '/socket.io' : opts.path }
   const prefix = pathPrefix(readOptions(options))
-  const attached = (server[ATTACHED] ?? hidden(server))
+  const attached = server[ATTACHED] ?? hidden(server)
   const present = attached.get(prefix)
   if (present !== undefined && !present.engine._isClosed) {
     if (Object.keys(opts).length > 0 && !isDeepStrictEqual(opts, present.opts)) {
@@ -50,9 +54,7 @@ function hidden(server) {
 function checkServer(server) {
   if (typeof server?.emit === 'function' && typeof server.listen === 'function') return
   const hint =
-    typeof server === 'function'
-      ? ' (a request handler; pass the http.Server that runs it)'
-      : ''
+    typeof server === 'function' ? ' (a request handler; pass the http.Server that runs it)' : ''
   throw coded(
     TypeError,
     'ERR_UPWIRE_INVALID_SERVER',

@@ -57,7 +57,11 @@ class Handshake {
       const fail = (error) => {
         const context = { name: 'ALLOW_REQUEST_ERROR', error }
         if (this.#engine.listenerCount('connection_error') === 0) {
-          warnOnce('allowRequest', 'UPWIRE_ALLOW_REQUEST', `allowRequest failed: ${error?.stack ?? error}`)
+          warnOnce(
+            'allowRequest',
+            'UPWIRE_ALLOW_REQUEST',
+            `allowRequest failed: ${error?.stack ?? error}`,
+          )
         }
         resolve(refusal(ERRORS.FORBIDDEN, context))
       }

@@ -36,7 +36,11 @@ function warnAboutOldPackages() {
     const isOld = a < major || (a === major && (b < minor || (b === minor && c < patch)))
     if (isOld) {
       const wanted = `${major}.${minor}.${patch}`
-      warnOnce(name, 'UPWIRE_OLD_PACKAGE', `${name} ${version} has published security holes: update to ${wanted}`)
+      warnOnce(
+        name,
+        'UPWIRE_OLD_PACKAGE',
+        `${name} ${version} has published security holes: update to ${wanted}`,
+      )
     }
   }
 }
