@@ -117,6 +117,12 @@ class EngineSocket extends EventEmitter {
     this.server.emit('drain', this)
   }
 
+  _onLimit({ receipt, ...limit }) {
+    // A dropped message has not been sent: its callback is not called.
+    if (typeof receipt === 'number') this._callbacks?.splice(receipt, 1)
+    this.server._onLimit(limit, this)
+  }
+
   /** Closes the session; what was written before is sent first, unless `discard`. */
   close(discard = false) {
     if (this.readyState === 'open' || (discard && this.readyState === 'closing')) {
@@ -233,7 +239,7 @@ function onEvent(kind, value, extra, offset, length) {
       this.server._native.probeEnded(this.id, false)
       return
     case KIND.LIMIT:
-      return this.server._onLimit(JSON.parse(value), this)
+      return this._onLimit(JSON.parse(value))
     case KIND.CLOSE:
       return closed(this, REASONS[extra], value)
   }

@@ -220,7 +220,7 @@ class Engine extends EventEmitter {
     const { pingInterval, pingTimeout, maxHttpBufferSize: maxPayload } = this.opts
     const upgrades = this._canUpgrade() ? ['websocket'] : []
     const packet = JSON.stringify({ sid: id, upgrades, pingInterval, pingTimeout, maxPayload })
-    const headers = payloadHeaders(1 + Buffer.byteLength(packet))
+    const headers = payloadHeaders(req, 1 + Buffer.byteLength(packet))
     return this._emitHeaders(headers, req, () => failRequest(res)) ? headers : undefined
   }
 

@@ -72,6 +72,8 @@ function wrapEmit(server, claims, keepUpgrades) {
         claim.upgrade(req, resOrSocket, head)
         return true
       }
+      // What a peer does to a socket that nobody minds must not end the process.
+      resOrSocket.on('error', () => {})
       const settings = claims.find(({ destroyUpgrade }) => destroyUpgrade)
       if (settings !== undefined) watch(resOrSocket, settings.destroyUpgradeTimeout)
     } else if (type === 'request') {
@@ -152,7 +154,6 @@ const SIGNS = ['data', 'readable', 'end']
 function watch(socket, timeout) {
   const written = socket.bytesWritten
   const counts = SIGNS.map((event) => socket.listenerCount(event))
-  socket.on('error', () => {})
   const isTouched = () =>
     socket.bytesWritten > written ||
     socket.writableLength > 0 ||

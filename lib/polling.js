@@ -13,12 +13,20 @@ const POSTED = { 'Content-Type': 'text/html', 'Content-Length': 2, 'cache-contro
 let lastToken = 0
 
 /** Headers of a GET's answer, in engine.io's spelling. */
-function payloadHeaders(length) {
-  return {
+function payloadHeaders(req, length) {
+  return withAgent(req, {
     'Content-Type': 'text/plain; charset=UTF-8',
     'Content-Length': length,
     'cache-control': 'no-store',
+  })
+}
+
+/** Old Internet Explorers break payloads that look like scripts. */
+function withAgent({ headers: { 'user-agent': agent } }, headers) {
+  if (agent !== undefined && (agent.includes(';MSIE') || agent.includes('Trident/'))) {
+    headers['X-XSS-Protection'] = '0'
   }
+  return headers
 }
 
 /** The HTTP side of a polling session: at most one GET and one POST at a time. */
@@ -82,7 +90,7 @@ class PollingRequests {
     const { req, res } = get
     get.answered = length
     this.#leaving.add(get)
-    const headers = get.headers ?? payloadHeaders(length)
+    const headers = get.headers ?? payloadHeaders(req, length)
     headers['Content-Length'] = length
     // A kept connection would hold up a server that is closing.
     if (this.#socket.server._isClosed) headers.Connection = 'close'
@@ -94,11 +102,6 @@ class PollingRequests {
   /** Answers with 200. Returns `false` when a listener for headers has failed. */
   #write(req, res, headers, body, isEmitted) {
     if (res.headersSent || res.destroyed) return true
-    const agent = req.headers['user-agent']
-    // Old Internet Explorers break payloads that look like scripts.
-    if (agent !== undefined && (agent.includes(';MSIE') || agent.includes('Trident/'))) {
-      headers['X-XSS-Protection'] = '0'
-    }
     if (!isEmitted && !this.#emitHeaders(headers, req, res)) return false
     res.writeHead(200, headers)
     res.end(body)
@@ -158,7 +161,7 @@ class PollingRequests {
       this.#finishPost(post)
       const body = post.chunks.length === 1 ? post.chunks[0] : Buffer.concat(post.chunks)
       staging.command('post', this.#socket, body)
-      this.#write(req, res, { ...POSTED }, 'ok')
+      this.#write(req, res, withAgent(req, { ...POSTED }), 'ok')
     })
     req.on('close', () => {
       if (post.isOver) return

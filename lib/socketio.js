@@ -58,6 +58,8 @@ function createServer(server, engine, opts) {
   io.httpServer = server
   io.eio = engine
   io.bind(engine)
+  io.attach = refuseSecondEngine
+  io.listen = refuseSecondEngine
   // A server that closes says so, as io.close() does, before the sessions end.
   engine.on('shutdown', () => {
     for (const namespace of io._nsps.values()) {
@@ -65,6 +67,15 @@ function createServer(server, engine, opts) {
     }
   })
   return io
+}
+
+/** socket.io would put its own engine beside ours, in silence. */
+function refuseSecondEngine() {
+  throw coded(
+    Error,
+    'ERR_UPWIRE_ATTACHED',
+    'upwire: this socket.io server is attached already; for another HTTP server call attach(server)',
+  )
 }
 
 /**

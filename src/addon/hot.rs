@@ -118,13 +118,15 @@ impl Export for SendShared {
     fn run(call: &mut Call) -> Result<Value> {
         let count = call.number(1)? as usize;
         let frame = call.bytes(3);
-        let broadcast = Arc::new(match call.is_string(2)? {
-            true if frame.is_empty() => Broadcast::text(call.text(2)?),
+        let broadcast = match call.is_string(2)? {
+            true if frame.is_empty() => Broadcast::text(&call.text(2)?),
             true => Broadcast::with_frame(call.text(2)?, frame.to_vec()),
-            false => Broadcast::binary(call.bytes(2).to_vec()),
-        });
+            false => Broadcast::binary(call.bytes(2)),
+        };
         let pairs = call.pairs(0, count)?;
         with(|host| {
+            let total = &host.pool.shared().totals.unsent;
+            let broadcast = Arc::new(broadcast.charged_to(total));
             for [slot, generation] in pairs.iter().map(|pair| pair.map(i32::cast_unsigned)) {
                 let id = SessionId { slot, generation };
                 host.stage(id, Action::SendShared(Arc::clone(&broadcast)));

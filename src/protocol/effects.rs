@@ -34,8 +34,9 @@ pub enum Event {
     /// So many messages that asked for a receipt have been handed to the operating system (or to
     /// a polling response).
     Sent(u32),
-    /// A message found the queue full and was dropped; the value is what waited, in bytes.
-    Dropped(u64),
+    /// A message found the queue full and was dropped. `waiting` is what waited, in bytes; `receipt`
+    /// the number of earlier receipts still owed, if it asked for one itself.
+    Dropped { waiting: u64, receipt: Option<u32> },
     /// The session is over. Always the last event, exactly once.
     Closed(CloseReason, Option<Box<CloseDetail>>),
 }

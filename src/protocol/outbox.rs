@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use super::packet::{self, PacketType};
 use super::payload;
@@ -13,36 +14,84 @@ use super::websocket::frame::{self, Data, OpCode};
 const PACKET_COST: usize = 64;
 
 /// A message encoded once for many receivers.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Broadcast {
     is_text: bool,
-    body: Vec<u8>,
     /// Its WebSocket form.
     frame: Vec<u8>,
+    body: Body,
+    /// Held for what its end does.
+    #[allow(dead_code)]
+    charge: Option<Charge>,
+}
+
+/// Where the message itself is.
+#[derive(Debug)]
+enum Body {
+    /// In the frame, from there on.
+    InFrame(usize),
+    /// Apart, because the app made the frame.
+    Apart(Vec<u8>),
+}
+
+/// The memory of a shared message in a total, as long as somebody waits to send it.
+#[derive(Debug)]
+struct Charge {
+    total: Arc<AtomicI64>,
+    bytes: i64,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.bytes, Relaxed);
+    }
 }
 
 impl Broadcast {
     /// A text message.
-    pub fn text(body: Vec<u8>) -> Self {
-        let mut wire = Vec::with_capacity(body.len().saturating_add(frame::MAX_HEADER));
-        frame::write_header(OpCode::Data(Data::Text), body.len().saturating_add(1), &mut wire);
-        wire.push(PacketType::Message as u8);
-        wire.extend_from_slice(&body);
-        Self { is_text: true, body, frame: wire }
+    pub fn text(body: &[u8]) -> Self {
+        Self::framed(true, &[PacketType::Message as u8], body)
+    }
+
+    /// A binary message.
+    pub fn binary(body: &[u8]) -> Self {
+        Self::framed(false, &[], body)
+    }
+
+    fn framed(is_text: bool, prefix: &[u8], body: &[u8]) -> Self {
+        let payload = prefix.len().saturating_add(body.len());
+        let mut wire = Vec::with_capacity(payload.saturating_add(frame::MAX_HEADER));
+        let data = if is_text { Data::Text } else { Data::Binary };
+        frame::write_header(OpCode::Data(data), payload, &mut wire);
+        wire.extend_from_slice(prefix);
+        let start = wire.len();
+        wire.extend_from_slice(body);
+        Self { is_text, frame: wire, body: Body::InFrame(start), charge: None }
     }
 
     /// A text message whose WebSocket form the app made itself (`wsPreEncodedFrame`); it is sent
     /// as it is.
     pub fn with_frame(body: Vec<u8>, frame: Vec<u8>) -> Self {
-        Self { is_text: true, body, frame }
+        Self { is_text: true, frame, body: Body::Apart(body), charge: None }
     }
 
-    /// A binary message.
-    pub fn binary(body: Vec<u8>) -> Self {
-        let mut wire = Vec::with_capacity(body.len().saturating_add(frame::MAX_HEADER));
-        frame::write_header(OpCode::Data(Data::Binary), body.len(), &mut wire);
-        wire.extend_from_slice(&body);
-        Self { is_text: false, body, frame: wire }
+    fn body(&self) -> &[u8] {
+        match &self.body {
+            Body::InFrame(start) => self.frame.get(*start..).unwrap_or(&[]),
+            Body::Apart(body) => body,
+        }
+    }
+
+    /// Counts the message in a total, once for all its receivers, until the last has sent it.
+    pub fn charged_to(mut self, total: &Arc<AtomicI64>) -> Self {
+        let apart = match &self.body {
+            Body::InFrame(_) => 0,
+            Body::Apart(body) => body.len(),
+        };
+        let bytes = i64::try_from(self.frame.len().saturating_add(apart)).unwrap_or(i64::MAX);
+        total.fetch_add(bytes, Relaxed);
+        self.charge = Some(Charge { total: Arc::clone(total), bytes });
+        self
     }
 
     /// The WebSocket form.
@@ -74,7 +123,7 @@ impl Queued {
     fn cost(&self) -> usize {
         let body = match self {
             Queued::Plain(_, body) | Queued::Binary(body) => body.len(),
-            Queued::Shared(broadcast) => broadcast.body.len(),
+            Queued::Shared(broadcast) => broadcast.body().len(),
         };
         body.saturating_add(PACKET_COST)
     }
@@ -88,9 +137,9 @@ impl Queued {
             Queued::Binary(body) => packet::encode_binary(body, out),
             Queued::Shared(shared) if shared.is_text => {
                 out.push(PacketType::Message as u8);
-                out.extend_from_slice(&shared.body);
+                out.extend_from_slice(shared.body());
             }
-            Queued::Shared(shared) => packet::encode_binary(&shared.body, out),
+            Queued::Shared(shared) => packet::encode_binary(shared.body(), out),
         }
     }
 }
@@ -100,6 +149,8 @@ impl Queued {
 pub struct Outbox {
     packets: VecDeque<Queued>,
     cost: usize,
+    /// Bytes of the cost that are shared with other sessions.
+    shared: usize,
     /// Receipts asked for by the messages that wait.
     receipts: u32,
 }
@@ -113,6 +164,11 @@ impl Outbox {
     /// Memory that waits, in bytes.
     pub fn cost(&self) -> usize {
         self.cost
+    }
+
+    /// Of [`Self::cost`], bytes that are shared with other sessions.
+    pub fn shared(&self) -> usize {
+        self.shared
     }
 
     /// Queues a packet that is no message.
@@ -134,12 +190,15 @@ impl Outbox {
 
     fn push(&mut self, packet: Queued) {
         self.cost = self.cost.saturating_add(packet.cost());
+        if let Queued::Shared(broadcast) = &packet {
+            self.shared = self.shared.saturating_add(broadcast.body().len());
+        }
         self.packets.push_back(packet);
     }
 
     /// Takes all that waits as one payload, with the number of receipts in it.
     pub fn take_payload(&mut self) -> (Vec<u8>, u32) {
-        let Self { packets, cost, receipts } = std::mem::take(self);
+        let Self { packets, cost, receipts, .. } = std::mem::take(self);
         let mut body = Vec::with_capacity(cost);
         for packet in packets {
             if !body.is_empty() {
@@ -148,6 +207,11 @@ impl Outbox {
             packet.encode(&mut body);
         }
         (body, receipts)
+    }
+
+    /// How many receipts the messages that wait have asked for.
+    pub fn receipts(&self) -> u32 {
+        self.receipts
     }
 
     /// Moves all that waits to a WebSocket and returns the number of receipts in it.
@@ -174,8 +238,8 @@ mod tests {
         outbox.push_packet(PacketType::Open, b"{}");
         outbox.push_message(Outgoing::Text(b"a"), true);
         outbox.push_message(Outgoing::Binary(&[1, 2, 3]), false);
-        outbox.push_message(Outgoing::Shared(&Arc::new(Broadcast::text(b"all".to_vec()))), true);
-        outbox.push_message(Outgoing::Shared(&Arc::new(Broadcast::binary(vec![4]))), false);
+        outbox.push_message(Outgoing::Shared(&Arc::new(Broadcast::text(b"all"))), true);
+        outbox.push_message(Outgoing::Shared(&Arc::new(Broadcast::binary(&[4]))), false);
         assert!(outbox.cost() > 5 * PACKET_COST);
         let (payload, receipts) = outbox.take_payload();
         assert_eq!(payload, b"0{}\x1e4a\x1ebAQID\x1e4all\x1ebBA==");

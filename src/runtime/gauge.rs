@@ -1,5 +1,6 @@
 //! Counters shared between an I/O thread and the JavaScript thread.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 /// What is counted for one session.
@@ -57,8 +58,8 @@ impl Gauge {
 pub struct Totals {
     /// Cost of all undelivered messages.
     pub undelivered: AtomicI64,
-    /// Bytes queued for all peers.
-    pub unsent: AtomicI64,
+    /// Bytes queued for all peers; a message that many wait for counts once.
+    pub unsent: Arc<AtomicI64>,
     /// Panics caught on I/O threads.
     pub panics: AtomicU64,
 }

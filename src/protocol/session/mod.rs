@@ -200,6 +200,12 @@ impl Session {
         self.outbox.cost().saturating_add(wire).saturating_add(self.held.len())
     }
 
+    /// Of [`Self::waiting`], what is this session's alone.
+    pub fn waiting_alone(&self) -> usize {
+        let wire = self.connection(Role::Main).map_or(0, |connection| connection.wire().shared());
+        self.waiting().saturating_sub(self.outbox.shared()).saturating_sub(wire)
+    }
+
     /// Whether the next message meets the bound of the queue.
     pub fn is_full(&self) -> bool {
         self.limits.max_send_buffer > 0 && self.waiting() > self.limits.max_send_buffer

@@ -13,7 +13,7 @@ impl Session {
             return;
         }
         if self.is_full() {
-            return self.overflow(fx);
+            return self.overflow(receipt, fx);
         }
         match &mut self.transport {
             Transport::Polling { .. } => {
@@ -39,9 +39,12 @@ impl Session {
 
     /// The queue is full: the message is refused, which ends the session unless the app chose to
     /// lose messages.
-    pub(super) fn overflow(&mut self, fx: &mut impl Effects) {
+    pub(super) fn overflow(&mut self, receipt: bool, fx: &mut impl Effects) {
         if self.limits.slow_consumer == SlowConsumer::Drop {
-            return fx.event(Event::Dropped(self.waiting() as u64));
+            let owed = u32::try_from(self.receipts.len()).unwrap_or(u32::MAX);
+            let owed = owed.saturating_add(self.outbox.receipts());
+            let waiting = self.waiting() as u64;
+            return fx.event(Event::Dropped { waiting, receipt: receipt.then_some(owed) });
         }
         self.evict("maxSendBuffer", self.limits.max_send_buffer as u64, fx);
     }

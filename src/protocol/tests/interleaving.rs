@@ -123,7 +123,7 @@ fn run(mut world: World, script: Vec<Step>) -> Result<(), TestCaseError> {
                 Seen::Get(_, payload) => out.extend(numbers_in_payload(&payload)),
                 Seen::Text(text) => delivered.extend(text.parse::<u32>().ok()),
                 Seen::Closed(_) => closed += 1,
-                Seen::Event(Event::Dropped(_)) => prop_assert!(false, "nothing may be dropped"),
+                Seen::Event(Event::Dropped { .. }) => prop_assert!(false, "nothing may be dropped"),
                 _ => {}
             }
         }

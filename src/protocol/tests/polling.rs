@@ -137,6 +137,6 @@ fn a_full_queue_ends_the_session_or_drops_the_message() {
     let mut world = World::polling(Limits { slow_consumer: SlowConsumer::Drop, ..full });
     world.send("a message of any size passes while less than the bound waits");
     world.send("the next does not");
-    assert!(matches!(world.seen()[..], [Seen::Event(Event::Dropped(_))]));
+    assert!(matches!(world.seen()[..], [Seen::Event(Event::Dropped { .. })]));
     assert!(!world.session.is_closed());
 }

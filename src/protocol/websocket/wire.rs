@@ -43,6 +43,8 @@ pub struct Wire {
     answer: usize,
     /// Bytes that wait.
     waiting: usize,
+    /// Bytes of chunks that are shared with other connections.
+    shared: usize,
     /// Bytes ever queued; positions of receipts count in these.
     queued: u64,
 }
@@ -56,6 +58,11 @@ impl Wire {
     /// Memory that waits: bytes and a fixed cost for each piece.
     pub fn cost(&self) -> usize {
         self.waiting.saturating_add(self.chunks.len().saturating_mul(CHUNK_COST))
+    }
+
+    /// Of [`Self::cost`], bytes that are shared with other connections.
+    pub fn shared(&self) -> usize {
+        self.shared.min(self.waiting)
     }
 
     /// Bytes that wait.
@@ -120,6 +127,7 @@ impl Wire {
             return self.push_raw(frame);
         }
         self.count(frame.len());
+        self.shared = self.shared.saturating_add(frame.len());
         self.seal();
         self.chunks.push_back(Chunk::Shared(Arc::clone(broadcast)));
     }
@@ -166,6 +174,7 @@ impl Wire {
             self.tail = Vec::new();
             self.offset = 0;
             self.answer = 0;
+            self.shared = 0;
             return;
         }
         while let Some(front) = self.chunks.front() {
@@ -176,7 +185,9 @@ impl Wire {
             count = count.saturating_sub(left);
             self.offset = 0;
             self.answer = 0;
-            self.chunks.pop_front();
+            if let Some(Chunk::Shared(broadcast)) = self.chunks.pop_front() {
+                self.shared = self.shared.saturating_sub(broadcast.frame().len());
+            }
         }
         self.offset = self.offset.saturating_add(count);
     }
@@ -196,6 +207,7 @@ impl Wire {
         self.answer = self.answer.saturating_sub(self.offset);
         self.tail = front.get(self.offset..end).unwrap_or(&[]).to_vec();
         self.chunks = VecDeque::new();
+        self.shared = 0;
         self.waiting = self.tail.len();
         self.offset = 0;
     }
@@ -225,9 +237,9 @@ mod tests {
         for step in [1, 3, 1000, usize::MAX] {
             let mut wire = Wire::default();
             wire.push_frame(text, b"4", b"a");
-            wire.push_shared(&Arc::new(Broadcast::text(b"b".to_vec())));
+            wire.push_shared(&Arc::new(Broadcast::text(b"b")));
             wire.push_owned(text, b"4", vec![b'c'; JOIN_BELOW]);
-            wire.push_shared(&Arc::new(Broadcast::text(b"d".to_vec())));
+            wire.push_shared(&Arc::new(Broadcast::text(b"d")));
             wire.push_frame(text, b"4", b"e");
             let mut expected = b"\x81\x024a\x81\x024b\x81\x7e\x10\x014".to_vec();
             expected.extend([b'c'; JOIN_BELOW]);

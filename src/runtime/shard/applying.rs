@@ -111,7 +111,7 @@ impl Shard {
     /// All queues together are too long: the longest is closed, once writing has not helped.
     fn evict_longest(&mut self, now: Instant, limit: i64) {
         let size = |(index, entry): (usize, &Option<Box<Entry>>)| {
-            entry.as_ref().map(|entry| (entry.counted, index, entry.main))
+            entry.as_ref().map(|entry| (entry.session.waiting(), index, entry.main))
         };
         let longest = self.entries.iter().enumerate().filter_map(size).max();
         let Some((_, index, main)) = longest else { return };

@@ -78,10 +78,10 @@ impl Effects for Sink<'_> {
             Event::Upgraded => self.push(Kind::Upgraded, 0, Payload::None),
             Event::UpgradeFailed => self.push(Kind::UpgradeFailed, 0, Payload::None),
             Event::Sent(count) => self.push(Kind::Sent, count.cast_signed(), Payload::None),
-            Event::Dropped(waiting) => {
+            Event::Dropped { waiting, receipt } => {
                 let text = serde_json::json!({
                     "name": "maxSendBuffer", "action": "dropped",
-                    "limit": self.limits.max_send_buffer, "value": waiting,
+                    "limit": self.limits.max_send_buffer, "value": waiting, "receipt": receipt,
                 });
                 let payload = self.batch.text(text.to_string().into_bytes().into());
                 self.push(Kind::Limit, 0, payload);

@@ -153,13 +153,13 @@ impl Shard {
     /// Takes what a session has waiting into the counters.
     pub(super) fn count_session(&mut self, index: usize) {
         let Some(Some(entry)) = self.entries.get_mut(index) else { return };
-        let waiting = entry.session.waiting();
-        if waiting != entry.counted {
-            let change = waiting as i64 - entry.counted as i64;
+        let alone = entry.session.waiting_alone();
+        if alone != entry.counted {
+            let change = alone as i64 - entry.counted as i64;
             self.shared.totals.unsent.fetch_add(change, Relaxed);
-            entry.counted = waiting;
-            entry.gauge.set_unsent(waiting);
+            entry.counted = alone;
         }
+        entry.gauge.set_unsent(entry.session.waiting());
     }
 
     /// Takes a link out of the shard.
