@@ -1,29 +1,29 @@
 // The bench: `node bench/run.mjs`. Every row of the targets table, stock and upwire in turn. See README.md here.
 
-import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
+import { writeFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
 
-import './harness/children.mjs';
-import { build } from './harness/client-process.mjs';
-import { describe, descriptorLimit, DISTURBING, pinning } from './harness/machine.mjs';
-import { enter, isInside, shouldEnter } from './harness/network.mjs';
-import { Patience } from './harness/quiet.mjs';
-import { evaluate, remarks, table } from './harness/report.mjs';
-import { rows } from './harness/rows.mjs';
-import { Sample } from './harness/sample.mjs';
-import { scenarios } from './harness/scenarios.mjs';
+import './harness/children.mjs'
+import { build } from './harness/client-process.mjs'
+import { describe, descriptorLimit, DISTURBING, pinning } from './harness/machine.mjs'
+import { enter, isInside, shouldEnter } from './harness/network.mjs'
+import { Patience } from './harness/quiet.mjs'
+import { evaluate, remarks, table } from './harness/report.mjs'
+import { rows } from './harness/rows.mjs'
+import { Sample } from './harness/sample.mjs'
+import { scenarios } from './harness/scenarios.mjs'
 
-const { patience, rounds, selected, timing } = options();
+const { patience, rounds, selected, timing } = options()
 
 /** Which server plays upwire. `UPWIRE_BENCH_PEER=stock` compares stock with itself: that is the bench's own noise. */
-const upwire = process.env.UPWIRE_BENCH_PEER ?? 'upwire';
+const upwire = process.env.UPWIRE_BENCH_PEER ?? 'upwire'
 
 // Built outside: inside its own network cargo could not download crates.
-if (!isInside) await build();
-if (shouldEnter()) process.exit(await enter());
+if (!isInside) await build()
+if (shouldEnter()) process.exit(await enter())
 
-const machine = describe();
-const pinned = pinning();
+const machine = describe()
+const pinned = pinning()
 console.log(
   `${machine.date}  ${machine.cores} × ${machine.cpu}, ${machine.memoryGiB} GiB, ${machine.kernel}, ` +
     `tcp ${machine.congestionControl}${isInside ? ' in its own network' : ''}, load ${machine.load.join(' ')}\n` +
@@ -33,16 +33,16 @@ console.log(
       ? `pinned rows: server on core ${pinned.server}, clients on core ${pinned.client}`
       : 'NOTHING IS PINNED: no taskset, or one core') +
     (upwire === 'upwire' ? '' : `\nUPWIRE IS PLAYED BY ${upwire.toUpperCase()}`),
-);
+)
 
-const samples = [];
-const skipped = new Map();
-const names = selected.map((row) => row.id).filter(allowed);
+const samples = []
+const skipped = new Map()
+const names = selected.map((row) => row.id).filter(allowed)
 for (let round = 0; round < rounds; round++) {
   for (const scenario of names) {
     // Who goes first alternates: drift of the machine then hits both alike.
-    const order = round % 2 ? ['upwire', 'stock'] : ['stock', 'upwire'];
-    for (const peer of order) samples.push(await take(scenario, peer, round));
+    const order = round % 2 ? ['upwire', 'stock'] : ['stock', 'upwire']
+    for (const peer of order) samples.push(await take(scenario, peer, round))
   }
 }
 
@@ -50,51 +50,54 @@ const results = selected.map((row) =>
   skipped.has(row.id)
     ? { id: row.id, title: row.title, unit: row.unit, skipped: skipped.get(row.id) }
     : evaluate(row, roundsOf(row.id)),
-);
-console.log(`\n${table(results, pinned)}\n`);
-for (const line of remarks(results, samples)) console.log(line);
+)
+console.log(`\n${table(results, pinned)}\n`)
+for (const line of remarks(results, samples)) console.log(line)
 
-const file = new URL('results.json', import.meta.url);
-writeFileSync(file, `${JSON.stringify({ machine, pinned, rounds, timing, results, samples }, null, 2)}\n`);
-process.exit(samples.some(({ error }) => error) ? 1 : 0);
+const file = new URL('results.json', import.meta.url)
+writeFileSync(
+  file,
+  `${JSON.stringify({ machine, pinned, rounds, timing, results, samples }, null, 2)}\n`,
+)
+process.exit(samples.some(({ error }) => error) ? 1 : 0)
 
 /** One sample; again if something else was using the machine, as long as there is patience. The quietest counts. */
 async function take(scenario, peer, round) {
-  const others = ({ figures }) => figures?.othersShare ?? 0;
-  let quietest;
+  const others = ({ figures }) => figures?.othersShare ?? 0
+  let quietest
   for (let attempt = 0; attempt < 3; attempt++) {
-    await patience.untilQuiet();
-    const started = performance.now();
-    const entry = await attemptOnce(scenario, peer, round);
-    if (entry.error) return entry;
-    if (!quietest || others(entry) < others(quietest)) quietest = entry;
-    if (others(quietest) <= DISTURBING || !patience.isLeft) break;
-    patience.spend((performance.now() - started) / 1000);
+    await patience.untilQuiet()
+    const started = performance.now()
+    const entry = await attemptOnce(scenario, peer, round)
+    if (entry.error) return entry
+    if (!quietest || others(entry) < others(quietest)) quietest = entry
+    if (others(quietest) <= DISTURBING || !patience.isLeft) break
+    patience.spend((performance.now() - started) / 1000)
   }
-  return quietest;
+  return quietest
 }
 
 async function attemptOnce(scenario, peer, round) {
-  const started = performance.now();
-  const entry = { scenario, peer, round };
+  const started = performance.now()
+  const entry = { scenario, peer, round }
   try {
-    const played = peer === 'upwire' ? upwire : peer;
-    entry.figures = await Sample.take(played, scenarios[scenario], { pinning: pinned, timing });
+    const played = peer === 'upwire' ? upwire : peer
+    entry.figures = await Sample.take(played, scenarios[scenario], { pinning: pinned, timing })
   } catch (error) {
-    entry.error = error.message;
+    entry.error = error.message
   }
-  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  const seconds = ((performance.now() - started) / 1000).toFixed(1)
   process.stderr.write(
     `round ${round + 1}  ${scenario.padEnd(17)} ${peer.padEnd(7)} ${seconds} s  ${brief(entry)}\n`,
-  );
-  return entry;
+  )
+  return entry
 }
 
 function brief({ scenario, figures, error }) {
-  if (error) return `FAILED: ${error}`;
-  const row = rows.find(({ id }) => id === scenario);
-  const disturbed = figures.othersShare > DISTURBING ? ', disturbed' : '';
-  return `${row.value(figures)?.toFixed(3)} ${row.unit}${disturbed}`;
+  if (error) return `FAILED: ${error}`
+  const row = rows.find(({ id }) => id === scenario)
+  const disturbed = figures.othersShare > DISTURBING ? ', disturbed' : ''
+  return `${row.value(figures)?.toFixed(3)} ${row.unit}${disturbed}`
 }
 
 function roundsOf(scenario) {
@@ -104,16 +107,16 @@ function roundsOf(scenario) {
         .filter((sample) => sample.scenario === scenario && sample.round === round)
         .map(({ peer, figures, error }) => [peer, error ? { error } : figures]),
     ),
-  );
+  )
 }
 
 function allowed(scenario) {
-  const needed = scenarios[scenario].descriptors ?? 0;
-  const limit = descriptorLimit();
-  if (limit >= needed) return true;
-  skipped.set(scenario, `${needed} descriptors needed, ulimit -Hn is ${limit}`);
-  process.stderr.write(`SKIPPED ${scenario}: ${skipped.get(scenario)}\n`);
-  return false;
+  const needed = scenarios[scenario].descriptors ?? 0
+  const limit = descriptorLimit()
+  if (limit >= needed) return true
+  skipped.set(scenario, `${needed} descriptors needed, ulimit -Hn is ${limit}`)
+  process.stderr.write(`SKIPPED ${scenario}: ${skipped.get(scenario)}\n`)
+  return false
 }
 
 function options() {
@@ -125,15 +128,15 @@ function options() {
       rounds: { type: 'string' },
       seconds: { type: 'string' },
     },
-  });
-  const ids = values.only?.split(',');
-  const unknown = ids?.filter((id) => !rows.some((row) => row.id === id)) ?? [];
-  const rounds = Number(values.rounds ?? (values.quick ? 1 : 3));
-  const seconds = Number(values.seconds ?? (values.quick ? 1 : 3));
+  })
+  const ids = values.only?.split(',')
+  const unknown = ids?.filter((id) => !rows.some((row) => row.id === id)) ?? []
+  const rounds = Number(values.rounds ?? (values.quick ? 1 : 3))
+  const seconds = Number(values.seconds ?? (values.quick ? 1 : 3))
   if (unknown.length > 0 || !(rounds >= 1) || !(seconds > 0)) {
     console.error(`usage: node bench/run.mjs [--rounds N] [--seconds N] [--patience N] [--quick] [--only row,row]
-rows: ${rows.map((row) => row.id).join(', ')}`);
-    process.exit(2);
+rows: ${rows.map((row) => row.id).join(', ')}`)
+    process.exit(2)
   }
   return {
     patience: new Patience(Number(values.patience)),
@@ -144,5 +147,5 @@ rows: ${rows.map((row) => row.id).join(', ')}`);
       warmUp: values.quick ? 0.5 : 1,
       idle: values.quick ? { base: 500, more: 2_000 } : { base: 1_000, more: 5_000 },
     },
-  };
+  }
 }

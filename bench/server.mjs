@@ -1,75 +1,75 @@
 // The server under measure: `node --expose-gc bench/server.mjs stock|upwire`, started by run.mjs with an IPC channel.
 // Both peers get the same http server, the same handlers and default options; they differ in one line.
 
-import http from 'node:http';
-import { createRequire } from 'node:module';
-import { performance } from 'node:perf_hooks';
-import { setImmediate, setTimeout } from 'node:timers/promises';
+import http from 'node:http'
+import { createRequire } from 'node:module'
+import { performance } from 'node:perf_hooks'
+import { setImmediate, setTimeout } from 'node:timers/promises'
 
-const require = createRequire(import.meta.url);
+const require = createRequire(import.meta.url)
 
 const peers = {
   stock: (server) => new (require('socket.io').Server)(server),
   upwire: (server) => require('../index.js').attach(server),
-};
+}
 
 const page = Buffer.from(
   `<!doctype html><title>page</title><body>${'<p>Some text, as pages have it.</p>'.repeat(90)}</body>`,
-);
+)
 
 /** What the handlers saw; the runner divides CPU time by it. */
-const seen = { echoes: 0, connections: 0, disconnects: 0, broadcasts: 0 };
+const seen = { echoes: 0, connections: 0, disconnects: 0, broadcasts: 0 }
 
 /** Twelve digits of the broadcast's number, by which the client checks order, and filler up to 64 bytes. */
 function broadcast() {
-  const number = seen.broadcasts++;
-  io.emit('news', number.toString(16).padStart(12, '0') + 'x'.repeat(52));
+  const number = seen.broadcasts++
+  io.emit('news', number.toString(16).padStart(12, '0') + 'x'.repeat(52))
 }
 
 const server = http.createServer((request, response) => {
-  const found = request.url === '/page';
+  const found = request.url === '/page'
   response.writeHead(found ? 200 : 404, {
     'content-type': 'text/html; charset=utf-8',
     'content-length': found ? page.length : 0,
-  });
-  response.end(found ? page : undefined);
-});
+  })
+  response.end(found ? page : undefined)
+})
 // The probers keep their connections; closing idle ones is not what is measured.
-server.keepAliveTimeout = 60_000;
+server.keepAliveTimeout = 60_000
 
-const attach = peers[process.argv[2]];
+const attach = peers[process.argv[2]]
 if (!attach || !process.send) {
-  console.error('usage: started by bench/run.mjs with stock or upwire');
-  process.exit(2);
+  console.error('usage: started by bench/run.mjs with stock or upwire')
+  process.exit(2)
 }
 
-const io = attach(server);
+const io = attach(server)
 
 io.on('connection', (socket) => {
-  seen.connections++;
+  seen.connections++
   socket.on('echo', (message) => {
-    seen.echoes++;
-    socket.emit('echo', message);
-  });
-  socket.on('more', broadcast);
+    seen.echoes++
+    socket.emit('echo', message)
+  })
+  socket.on('more', broadcast)
   socket.on('disconnect', () => {
-    seen.disconnects++;
-  });
-});
+    seen.disconnects++
+  })
+})
 
 const operations = {
   /** CPU of the whole process, all threads, with the counts of the same instant. */
   sample() {
-    return { at: performance.now(), cpu: process.cpuUsage(), ...seen };
+    return { at: performance.now(), cpu: process.cpuUsage(), ...seen }
   },
 
   /** Resident memory once garbage is gone: twice, since finalizers free native memory only after the first. */
   async memory() {
     for (let pass = 0; pass < 2; pass++) {
-      global.gc();
-      await setTimeout(200);
+      global.gc()
+      await setTimeout(200)
     }
-    return { rss: process.memoryUsage().rss };
+    return { rss: process.memoryUsage().rss }
   },
 
   /**
@@ -77,28 +77,28 @@ const operations = {
    * least one turn of the loop.
    */
   async broadcast({ count, rate }) {
-    const times = [];
-    const start = performance.now();
+    const times = []
+    const start = performance.now()
     for (let done = 0; done < count; done++) {
-      const wait = start + (done * 1000) / rate - performance.now();
-      await (wait > 1 ? setTimeout(wait) : setImmediate());
-      const before = performance.now();
-      broadcast();
-      times.push(performance.now() - before);
+      const wait = start + (done * 1000) / rate - performance.now()
+      await (wait > 1 ? setTimeout(wait) : setImmediate())
+      const before = performance.now()
+      broadcast()
+      times.push(performance.now() - before)
     }
-    return { times, seconds: (performance.now() - start) / 1000 };
+    return { times, seconds: (performance.now() - start) / 1000 }
   },
-};
+}
 
 process.on('message', async ({ id, operation, options }) => {
   try {
-    process.send({ id, result: await operations[operation](options) });
+    process.send({ id, result: await operations[operation](options) })
   } catch (error) {
-    process.send({ id, error: String(error?.stack ?? error) });
+    process.send({ id, error: String(error?.stack ?? error) })
   }
-});
+})
 
 // The runner is gone, however it went.
-process.on('disconnect', () => process.exit(0));
+process.on('disconnect', () => process.exit(0))
 
-server.listen(0, '127.0.0.1', () => process.send({ port: server.address().port }));
+server.listen(0, '127.0.0.1', () => process.send({ port: server.address().port }))

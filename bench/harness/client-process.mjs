@@ -1,90 +1,90 @@
 // The Rust load client as the runner sees it: commands as lines in, events as lines of JSON out (client/src/driver.rs).
 
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 
-import { end, start } from './children.mjs';
-import { Expectations } from './expect.mjs';
+import { end, start } from './children.mjs'
+import { Expectations } from './expect.mjs'
 
-const crate = new URL('../client/', import.meta.url);
-const binary = fileURLToPath(new URL('target/release/upwire-bench-client', crate));
+const crate = new URL('../client/', import.meta.url)
+const binary = fileURLToPath(new URL('target/release/upwire-bench-client', crate))
 
 /** Builds the client in release mode; its output goes to the terminal. */
 export function build() {
-  const manifest = fileURLToPath(new URL('Cargo.toml', crate));
-  const target = fileURLToPath(new URL('target', crate));
+  const manifest = fileURLToPath(new URL('Cargo.toml', crate))
+  const target = fileURLToPath(new URL('target', crate))
   const cargo = start(
     'cargo',
     ['build', '--release', '--locked', '--manifest-path', manifest, '--target-dir', target],
     { stdio: ['ignore', 'inherit', 'inherit'] },
-  );
+  )
   return new Promise((resolve, reject) => {
-    cargo.once('error', reject);
+    cargo.once('error', reject)
     cargo.once('exit', (code) =>
       code === 0 ? resolve() : reject(new Error(`cargo build ended with ${code}`)),
-    );
-  });
+    )
+  })
 }
 
 export class ClientProcess {
-  #child;
-  #expect = new Expectations();
-  #scenario;
+  #child
+  #expect = new Expectations()
+  #scenario
 
   /** Connects everything the scenario needs; resolves when that is done. */
   static async start(scenario, options, core) {
-    const client = new ClientProcess();
-    await client.#spawn(scenario, options, core);
-    return client;
+    const client = new ClientProcess()
+    await client.#spawn(scenario, options, core)
+    return client
   }
 
   go() {
-    this.#child.stdin.write('go\n');
+    this.#child.stdin.write('go\n')
   }
 
   /** The counters now. */
   mark() {
-    return this.#command('mark', 'mark');
+    return this.#command('mark', 'mark')
   }
 
   /** Resolves once so many messages have arrived since the start. */
   until(count, seconds) {
-    return this.#command(`until ${count}`, 'until', seconds);
+    return this.#command(`until ${count}`, 'until', seconds)
   }
 
   /** No new messages; resolves when nothing is outstanding and everything has been verified. */
   stop() {
-    return this.#command('stop', 'done', 40);
+    return this.#command('stop', 'done', 40)
   }
 
   end() {
-    return end(this.#child);
+    return end(this.#child)
   }
 
   #command(line, event, seconds = 20) {
-    const answer = this.#expect.wait(event, `client ${this.#scenario}: ${event}`, seconds);
-    this.#child.stdin.write(`${line}\n`);
-    return answer;
+    const answer = this.#expect.wait(event, `client ${this.#scenario}: ${event}`, seconds)
+    this.#child.stdin.write(`${line}\n`)
+    return answer
   }
 
   #spawn(scenario, options, core) {
-    this.#scenario = scenario;
-    const pairs = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
-    this.#child = start(binary, [scenario, ...pairs], { core, stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#scenario = scenario
+    const pairs = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)])
+    this.#child = start(binary, [scenario, ...pairs], { core, stdio: ['pipe', 'pipe', 'inherit'] })
     // Writing to a client that has just failed: its exit says why.
-    this.#child.stdin.on('error', () => {});
+    this.#child.stdin.on('error', () => {})
     createInterface({ input: this.#child.stdout }).on('line', (line) => {
-      const { event, ...fields } = JSON.parse(line);
-      if (event === 'failed') this.#fail(fields.message);
-      else this.#expect.resolve(event, fields);
-    });
-    this.#child.on('error', (error) => this.#fail(error.message));
+      const { event, ...fields } = JSON.parse(line)
+      if (event === 'failed') this.#fail(fields.message)
+      else this.#expect.resolve(event, fields)
+    })
+    this.#child.on('error', (error) => this.#fail(error.message))
     // After the last line was read, not at once: a failure is named by a line.
-    this.#child.on('close', (code, signal) => this.#fail(`ended (${signal ?? `code ${code}`})`));
-    return this.#expect.wait('ready', `client ${scenario}: connecting`, 60);
+    this.#child.on('close', (code, signal) => this.#fail(`ended (${signal ?? `code ${code}`})`))
+    return this.#expect.wait('ready', `client ${scenario}: connecting`, 60)
   }
 
   #fail(message) {
-    this.#expect.fail(new Error(`client ${this.#scenario}: ${message}`));
+    this.#expect.fail(new Error(`client ${this.#scenario}: ${message}`))
   }
 }

@@ -1,56 +1,60 @@
 // What the figures were taken on, and what it allows.
 
-import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
-import { createRequire } from 'node:module';
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { createRequire } from 'node:module'
 
-const require = createRequire(import.meta.url);
+const require = createRequire(import.meta.url)
 
 /** Cores for the server and for the clients, or undefined where pinning is not possible. */
 export function pinning() {
-  const server = 0;
-  const client = 1;
-  const possible = spawnSync('taskset', ['-c', `${server},${client}`, 'true']).status === 0;
-  return possible && os.availableParallelism() > 1 ? { server, client } : undefined;
+  const server = 0
+  const client = 1
+  const possible = spawnSync('taskset', ['-c', `${server},${client}`, 'true']).status === 0
+  return possible && os.availableParallelism() > 1 ? { server, client } : undefined
 }
 
 /** Share of a core that may go to others in a window; prober and runner stay well below it. */
-export const DISTURBING = 0.2;
+export const DISTURBING = 0.2
 
 /** CPU seconds the whole machine has worked since it started. */
 export function busySeconds() {
-  const [line] = readFileSync('/proc/stat', 'utf8').split('\n', 1);
-  const [user, nice, system, , , irq, softirq, steal] = line.split(/\s+/).slice(1).map(Number);
-  const ticksPerSecond = 100;
-  return (user + nice + system + irq + softirq + steal) / ticksPerSecond;
+  const [line] = readFileSync('/proc/stat', 'utf8').split('\n', 1)
+  const [user, nice, system, , , irq, softirq, steal] = line.split(/\s+/).slice(1).map(Number)
+  const ticksPerSecond = 100
+  return (user + nice + system + irq + softirq + steal) / ticksPerSecond
 }
 
 /** The hard descriptor limit. Node and the client each raise their soft limit to it. */
 export function descriptorLimit() {
-  const limits = readFileSync('/proc/self/limits', 'utf8');
-  const [, hard] = limits.match(/^Max open files\s+\S+\s+(\S+)/m);
-  return hard === 'unlimited' ? Infinity : Number(hard);
+  const limits = readFileSync('/proc/self/limits', 'utf8')
+  const [, hard] = limits.match(/^Max open files\s+\S+\s+(\S+)/m)
+  return hard === 'unlimited' ? Infinity : Number(hard)
 }
 
 /** Of new TCP connections, in this network namespace. */
 export function congestionControl() {
-  return readFileSync('/proc/sys/net/ipv4/tcp_congestion_control', 'utf8').trim();
+  return readFileSync('/proc/sys/net/ipv4/tcp_congestion_control', 'utf8').trim()
 }
 
 /** Read from beside the package's entry: not every package exports its package.json. */
 function version(name) {
-  for (let at = path.dirname(require.resolve(name)); at !== path.dirname(at); at = path.dirname(at)) {
-    const manifest = path.join(at, 'package.json');
-    const found = existsSync(manifest) && JSON.parse(readFileSync(manifest, 'utf8'));
-    if (found?.name === name) return found.version;
+  for (
+    let at = path.dirname(require.resolve(name));
+    at !== path.dirname(at);
+    at = path.dirname(at)
+  ) {
+    const manifest = path.join(at, 'package.json')
+    const found = existsSync(manifest) && JSON.parse(readFileSync(manifest, 'utf8'))
+    if (found?.name === name) return found.version
   }
-  return 'unknown';
+  return 'unknown'
 }
 
 export function describe() {
-  const [core] = os.cpus();
+  const [core] = os.cpus()
   return {
     date: new Date().toISOString(),
     cores: os.availableParallelism(),
@@ -64,5 +68,5 @@ export function describe() {
     ws: version('ws'),
     descriptors: descriptorLimit(),
     load: os.loadavg().map((value) => Number(value.toFixed(2))),
-  };
+  }
 }

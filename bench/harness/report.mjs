@@ -1,8 +1,8 @@
 // From samples to the table: medians of each peer, ratios pair by pair, targets.
 
-import { DISTURBING } from './machine.mjs';
-import { FANOUT_RATE, scenarios } from './scenarios.mjs';
-import { median, range } from './statistics.mjs';
+import { DISTURBING } from './machine.mjs'
+import { FANOUT_RATE, scenarios } from './scenarios.mjs'
+import { median, range } from './statistics.mjs'
 
 const HEAD = [
   'row',
@@ -18,16 +18,19 @@ const HEAD = [
   'upwire',
   'First',
   'verdict',
-];
+]
 
 /** One row's figures out of its scenario's rounds, each `{ stock, upwire }` of figures or `{ error }`. */
 export function evaluate(row, rounds) {
   const side = (peer, value) =>
-    rounds.map((round) => (round[peer]?.error ? undefined : value(round[peer] ?? {})));
-  const stock = side('stock', row.value);
-  const upwire = side('upwire', row.value);
-  const ratios = stock.map((value, round) => upwire[round] / value).filter(Number.isFinite);
-  const both = (value) => ({ stock: median(side('stock', value)), upwire: median(side('upwire', value)) });
+    rounds.map((round) => (round[peer]?.error ? undefined : value(round[peer] ?? {})))
+  const stock = side('stock', row.value)
+  const upwire = side('upwire', row.value)
+  const ratios = stock.map((value, round) => upwire[round] / value).filter(Number.isFinite)
+  const both = (value) => ({
+    stock: median(side('stock', value)),
+    upwire: median(side('upwire', value)),
+  })
   const result = {
     id: row.id,
     title: row.title,
@@ -44,16 +47,17 @@ export function evaluate(row, rounds) {
     clientShare: both(({ clientShare }) => clientShare),
     target: row.limit === undefined ? { ratioAtMost: row.atMost } : { atMost: row.limit },
     failed: rounds.some((round) => round.stock?.error || round.upwire?.error),
-  };
-  const [figure, bound] = row.limit === undefined ? [result.ratio, row.atMost] : [result.upwire, row.limit];
-  result.met = !result.failed && Number.isFinite(figure) ? figure <= bound : undefined;
-  return result;
+  }
+  const [figure, bound] =
+    row.limit === undefined ? [result.ratio, row.atMost] : [result.upwire, row.limit]
+  result.met = !result.failed && Number.isFinite(figure) ? figure <= bound : undefined
+  return result
 }
 
 export function table(results, pinned) {
   const lines = results.map((result) => {
-    if (result.skipped) return [result.title, '', result.unit, `SKIPPED: ${result.skipped}`];
-    const { cpuSecondsPerMillion: cpu, getP50, getP99, target } = result;
+    if (result.skipped) return [result.title, '', result.unit, `SKIPPED: ${result.skipped}`]
+    const { cpuSecondsPerMillion: cpu, getP50, getP99, target } = result
     return [
       result.title,
       mode(result.id, pinned),
@@ -68,61 +72,72 @@ export function table(results, pinned) {
       `${number(getP50.upwire)} / ${number(getP99.upwire)}`,
       `≤ ${target.ratioAtMost ?? `${target.atMost} ${result.unit}`}`,
       result.failed ? 'FAILED' : result.met ? 'met' : 'not met',
-    ];
-  });
+    ]
+  })
   const widths = HEAD.map((head, at) =>
-    Math.max(head.length, ...lines.filter((line) => line.length === HEAD.length).map((line) => line[at].length)),
-  );
+    Math.max(
+      head.length,
+      ...lines.filter((line) => line.length === HEAD.length).map((line) => line[at].length),
+    ),
+  )
   const print = (cells) =>
     cells.length < HEAD.length
       ? `| ${cells.filter(Boolean).join(' | ')} |`
-      : `| ${cells.map((cell, at) => cell.padEnd(widths[at])).join(' | ')} |`;
-  return [print(HEAD), `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`, ...lines.map(print)].join('\n');
+      : `| ${cells.map((cell, at) => cell.padEnd(widths[at])).join(' | ')} |`
+  return [
+    print(HEAD),
+    `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`,
+    ...lines.map(print),
+  ].join('\n')
 }
 
 /** What a reader has to know to trust the table, and what speaks against it. */
 export function remarks(results, samples) {
-  const rates = Object.entries(FANOUT_RATE).map(([clients, rate]) => `${rate}/s to ${clients}`);
-  const lines = [`paced fan-out, both peers: ${rates.join(', ')}`];
+  const rates = Object.entries(FANOUT_RATE).map(([clients, rate]) => `${rate}/s to ${clients}`)
+  const lines = [`paced fan-out, both peers: ${rates.join(', ')}`]
   for (const { id, serverShare, clientShare } of results.filter(({ clientShare }) => clientShare)) {
     for (const peer of ['stock', 'upwire']) {
-      const [server, client] = [serverShare[peer], clientShare[peer]];
-      const costly = client > server;
+      const [server, client] = [serverShare[peer], clientShare[peer]]
+      const costly = client > server
       if (id === 'echo-8' || costly) {
         lines.push(
           `${id}, ${peer}: server ${percent(server)} of a core, client ${percent(client)}` +
             (costly ? ' (the client costs more than the server)' : ''),
-        );
+        )
       }
     }
   }
   for (const { scenario, round, peer, figures } of samples) {
-    const wanted = FANOUT_RATE[scenario.split('-').at(-1)];
+    const wanted = FANOUT_RATE[scenario.split('-').at(-1)]
     if (figures?.rate < wanted * 0.95) {
-      lines.push(`${scenario}, ${peer}, round ${round + 1}: only ${figures.rate.toFixed(1)} broadcasts/s`);
+      lines.push(
+        `${scenario}, ${peer}, round ${round + 1}: only ${figures.rate.toFixed(1)} broadcasts/s`,
+      )
     }
   }
   for (const { scenario, round, peer, figures } of samples) {
     if (figures?.othersShare > DISTURBING) {
-      const share = percent(figures.othersShare);
-      lines.push(`${scenario}, ${peer}, round ${round + 1}: disturbed, others used ${share} of a core`);
+      const share = percent(figures.othersShare)
+      lines.push(
+        `${scenario}, ${peer}, round ${round + 1}: disturbed, others used ${share} of a core`,
+      )
     }
   }
   for (const { scenario, round, peer, error } of samples.filter(({ error }) => error)) {
-    lines.push(`FAILED ${scenario}, ${peer}, round ${round + 1}: ${error}`);
+    lines.push(`FAILED ${scenario}, ${peer}, round ${round + 1}: ${error}`)
   }
-  return lines;
+  return lines
 }
 
 function mode(scenario, pinned) {
-  return scenarios[scenario].pinned && pinned ? `core ${pinned.server}` : 'no';
+  return scenarios[scenario].pinned && pinned ? `core ${pinned.server}` : 'no'
 }
 
-const percent = (share) => `${Math.round(share * 100)} %`;
+const percent = (share) => `${Math.round(share * 100)} %`
 
 /** Three significant digits. */
 function number(value) {
-  if (!Number.isFinite(value)) return '-';
-  const digits = value === 0 ? 0 : Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));
-  return value.toFixed(Math.min(digits, 4));
+  if (!Number.isFinite(value)) return '-'
+  const digits = value === 0 ? 0 : Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))))
+  return value.toFixed(Math.min(digits, 4))
 }

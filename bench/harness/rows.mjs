@@ -1,7 +1,7 @@
 // The rows of the report: which figure of the scenario of the same name, and the first target (docs/design.md).
 
-const cpu = { unit: 'CPU µs', value: ({ cpu }) => cpu };
-const page = { unit: 'GET p99 ms', value: ({ get }) => get?.p99 };
+const cpu = { unit: 'CPU µs', value: ({ cpu }) => cpu }
+const page = { unit: 'GET p99 ms', value: ({ get }) => get?.p99 }
 
 /** `atMost` bounds the ratio upwire/stock, `limit` upwire's own figure. */
 export const rows = [
@@ -32,4 +32,4 @@ export const rows = [
     value: ({ upgradeMs }) => upgradeMs,
     limit: 25,
   },
-];
+]

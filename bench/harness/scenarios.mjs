@@ -1,47 +1,50 @@
 // The loads. Each takes one sample and returns figures; rows.mjs says which figure is which row.
 // `pages`: how densely /page is got meanwhile. `pinned`: server on one core, clients on another.
 
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises'
 
-import { median } from './statistics.mjs';
+import { median } from './statistics.mjs'
 
-const CONNECTIONS = 100;
-const SIZE = 64;
+const CONNECTIONS = 100
+const SIZE = 64
 
 /** Just under the default maxHttpBufferSize of 1,000,000 bytes. */
-const LARGE = 999_936;
+const LARGE = 999_936
 
 /**
  * Broadcasts a second in the GET rows, the same for both peers: about what stock can just sustain. More would measure
  * the length of stock's queue, which grows with the window.
  */
-export const FANOUT_RATE = { 1_000: 75, 10_000: 5 };
+export const FANOUT_RATE = { 1000: 75, 10000: 5 }
 
-const PACE = 20_000;
+const PACE = 20_000
 
 /** Broadcasts outstanding in the CPU rows of fan-out. */
-const OVERLAPPING = 4;
+const OVERLAPPING = 4
 
 /** Code that runs once a connection takes V8 this much longer to optimize than code that runs once a message. */
-const STORM_WARM_UPS = 3;
+const STORM_WARM_UPS = 3
 
 const closedLoop = (outstanding) => ({
   load: ['echo', { connections: CONNECTIONS, size: SIZE, outstanding }],
   counter: 'echoes',
-});
+})
 
-const paced = { load: ['paced', { connections: CONNECTIONS, size: SIZE, rate: PACE }], counter: 'echoes' };
+const paced = {
+  load: ['paced', { connections: CONNECTIONS, size: SIZE, rate: PACE }],
+  counter: 'echoes',
+}
 
 /** A load that runs by itself: warm up, look for some seconds, stop. */
 function steady({ load: [name, options], counter, receivers = 1 }) {
   return async (sample) => {
-    const client = await sample.client(name, options);
-    await sample.warmUp(client);
-    const wait = () => sleep(sample.timing.seconds * 1000);
-    const figures = await sample.window(client, { counter, receivers }, wait);
-    await sample.finish(client, { counter, receivers });
-    return figures;
-  };
+    const client = await sample.client(name, options)
+    await sample.warmUp(client)
+    const wait = () => sleep(sample.timing.seconds * 1000)
+    const figures = await sample.window(client, { counter, receivers }, wait)
+    await sample.finish(client, { counter, receivers })
+    return figures
+  }
 }
 
 /** Some broadcasts always outstanding: the server has no pause, as in the echo rows. */
@@ -50,56 +53,56 @@ const fanout = (connections) =>
     load: ['fanout', { connections, size: SIZE, outstanding: OVERLAPPING }],
     counter: 'broadcasts',
     receivers: connections,
-  });
+  })
 
 /** Broadcasts at a pace; the window ends when the last one has arrived everywhere. */
 function pacedFanout(connections, rate = FANOUT_RATE[connections]) {
   return async (sample) => {
-    const client = await sample.client('fanout', { connections, size: SIZE, outstanding: 0 });
-    let expected = 0;
+    const client = await sample.client('fanout', { connections, size: SIZE, outstanding: 0 })
+    let expected = 0
     const broadcast = async (count) => {
-      expected += count * connections;
-      const limit = 30 + (count / rate) * 10;
-      const told = await sample.server.ask('broadcast', { count, rate }, limit);
-      await client.until(expected, limit);
-      return told;
-    };
-    await sample.warmUp(client);
-    await broadcast(Math.max(3, Math.round(rate * sample.timing.warmUp)));
-    const counted = { counter: 'broadcasts', receivers: connections };
+      expected += count * connections
+      const limit = 30 + (count / rate) * 10
+      const told = await sample.server.ask('broadcast', { count, rate }, limit)
+      await client.until(expected, limit)
+      return told
+    }
+    await sample.warmUp(client)
+    await broadcast(Math.max(3, Math.round(rate * sample.timing.warmUp)))
+    const counted = { counter: 'broadcasts', receivers: connections }
     const figures = await sample.window(client, counted, async () => {
       // At a few broadcasts a second a window has to be longer to say something.
-      const seconds = sample.timing.seconds * (rate < 10 ? 2 : 1);
-      const count = Math.max(8, Math.round(rate * seconds));
-      const told = await broadcast(count);
-      return { emitMs: median(told.times), rate: count / told.seconds };
-    });
-    await sample.finish(client, counted);
-    return figures;
-  };
+      const seconds = sample.timing.seconds * (rate < 10 ? 2 : 1)
+      const count = Math.max(8, Math.round(rate * seconds))
+      const told = await broadcast(count)
+      return { emitMs: median(told.times), rate: count / told.seconds }
+    })
+    await sample.finish(client, counted)
+    return figures
+  }
 }
 
 /** Resident memory of idle connections, over a base of connections that has warmed everything up. */
 async function idle(sample) {
-  const { base, more } = sample.timing.idle;
-  await sample.client('fanout', { connections: base, size: SIZE, outstanding: 0 });
-  const before = await sample.server.ask('memory');
-  await sample.client('fanout', { connections: more, size: SIZE, outstanding: 0 });
-  const after = await sample.server.ask('memory');
-  return { kib: (after.rss - before.rss) / 1024 / more };
+  const { base, more } = sample.timing.idle
+  await sample.client('fanout', { connections: base, size: SIZE, outstanding: 0 })
+  const before = await sample.server.ask('memory')
+  await sample.client('fanout', { connections: more, size: SIZE, outstanding: 0 })
+  const after = await sample.server.ask('memory')
+  return { kib: (after.rss - before.rss) / 1024 / more }
 }
 
 /** From `2probe` to `5`, as engine.io-client counts an upgrade; few at a time, so that nothing queues. */
 async function probe(sample) {
-  const client = await sample.client('upgrade', { 'in-flight': 4, settled: 1 });
-  await sample.warmUp(client);
-  await client.mark();
-  await sleep(sample.timing.seconds * 1000);
-  const { samples } = await client.stop();
-  return { upgradeMs: samples.p50_us / 1000, upgradeP99Ms: samples.p99_us / 1000 };
+  const client = await sample.client('upgrade', { 'in-flight': 4, settled: 1 })
+  await sample.warmUp(client)
+  await client.mark()
+  await sleep(sample.timing.seconds * 1000)
+  const { samples } = await client.stop()
+  return { upgradeMs: samples.p50_us / 1000, upgradeP99Ms: samples.p99_us / 1000 }
 }
 
-const storm = (load) => ({ load, counter: 'disconnects' });
+const storm = (load) => ({ load, counter: 'disconnects' })
 
 export const scenarios = {
   'echo-8': { pinned: true, pages: 'light', run: steady(closedLoop(8)) },
@@ -135,4 +138,4 @@ export const scenarios = {
   },
   idle: { descriptors: 6_200, run: idle },
   probe: { run: probe },
-};
+}

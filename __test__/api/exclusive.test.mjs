@@ -1,0 +1,436 @@
+// Our upgrades are ours alone, whoever else listens; everybody else's are theirs, untouched.
+
+import assert from 'node:assert/strict'
+import http from 'node:http'
+import net from 'node:net'
+import { describe, test } from 'node:test'
+import { attach, Engine } from 'upwire'
+import { TRANSPORTS, connect, pair, settled } from '../clients/support/clients.mjs'
+import { event, until, within } from '../clients/support/events.mjs'
+import { fetchText, upgrade } from '../clients/support/http.mjs'
+import { listen, pages, shut, track } from '../clients/support/servers.mjs'
+
+/** A listener as Next.js has one: ends every socket it does not know. */
+function hostile(seen) {
+  return (req, socket) => {
+    seen.push(req.url)
+    socket.end()
+  }
+}
+
+/** Connects in each way and has a message echoed. */
+async function works(t, io, port, opts) {
+  const url = `http://127.0.0.1:${port}`
+  for (const { transports, settles } of TRANSPORTS) {
+    const { near, far } = await pair(t, { io, url }, { transports, ...opts })
+    await settled(near, settles)
+    far.on('echo', (value, ack) => ack(value))
+    assert.equal(await near.timeout(5000).emitWithAck('echo', 'x'), 'x')
+    near.close()
+  }
+}
+
+/** A server with upwire on it; closed when the test ends. */
+async function served(
+  t,
+  { server = pages(), opts = {}, before = () => {}, after = () => {} } = {},
+) {
+  before(server)
+  const io = attach(server, { destroyUpgradeTimeout: 100, ...opts })
+  after(server)
+  track(server)
+  const port = await listen(server)
+  t.after(async () => {
+    io.engine.close()
+    await shut(server)
+  })
+  return { server, io, port }
+}
+
+/** A bare TCP connection that sends one request; what comes back is collected. */
+function raw(t, port, text) {
+  const stream = net.connect(port, '127.0.0.1')
+  t.after(() => stream.destroy())
+  const got = { stream, text: '', isEnded: false }
+  stream.on('error', () => {})
+  stream.on('data', (chunk) => (got.text += chunk))
+  got.ended = new Promise((resolve) => {
+    stream.on('end', () => {
+      got.isEnded = true
+      resolve()
+    })
+    stream.on('close', resolve)
+  })
+  stream.write(text)
+  return got
+}
+
+function unknownUpgrade(path = '/unknown') {
+  return `GET ${path} HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`
+}
+
+describe('a listener that ends every socket it does not know', () => {
+  for (const method of ['on', 'prependListener', 'once']) {
+    for (const when of ['before', 'after']) {
+      test(`added ${when} attach with ${method} changes nothing for our clients`, async (t) => {
+        const seen = []
+        const { io, port } = await served(t, {
+          [when]: (server) => server[method]('upgrade', hostile(seen)),
+        })
+        await works(t, io, port)
+        assert.deepEqual(seen, [])
+        // It is still there, for what is not ours.
+        const other = raw(t, port, unknownUpgrade())
+        await within(other.ended, 'the end of another upgrade')
+        assert.deepEqual([seen, other.text], [['/unknown'], ''])
+        await works(t, io, port)
+      })
+    }
+  }
+
+  test('on every side of two paths at once', async (t) => {
+    const seen = { before: [], between: [], after: [], prepended: [], late: [] }
+    const server = pages()
+    server.on('upgrade', hostile(seen.before))
+    const a = attach(server, { path: '/a', destroyUpgradeTimeout: 100 })
+    server.on('upgrade', hostile(seen.between))
+    const b = attach(server, { path: '/b', destroyUpgradeTimeout: 100 })
+    server.on('upgrade', hostile(seen.after))
+    server.prependListener('upgrade', hostile(seen.prepended))
+    const port = await listen(server)
+    t.after(async () => {
+      a.engine.close()
+      b.engine.close()
+      await shut(server)
+    })
+    await works(t, a, port, { path: '/a' })
+    server.on('upgrade', hostile(seen.late))
+    await works(t, b, port, { path: '/b' })
+    for (const urls of Object.values(seen)) assert.deepEqual(urls, [])
+    await within(raw(t, port, unknownUpgrade('/c')).ended, 'the end')
+    for (const urls of Object.values(seen)) assert.deepEqual(urls, ['/c'])
+  })
+
+  test('one that acts later, as Next.js does, changes nothing', async (t) => {
+    const { io, port } = await served(t, {
+      after: (server) =>
+        server.on('upgrade', async (_req, socket) => {
+          await new Promise((resolve) => setTimeout(resolve, 20))
+          socket.end()
+        }),
+    })
+    await works(t, io, port)
+  })
+
+  test('removing all upgrade listeners leaves ours', async (t) => {
+    const seen = []
+    const { server, io, port } = await served(t, {
+      before: (each) => each.on('upgrade', hostile(seen)),
+    })
+    server.removeAllListeners('upgrade')
+    await works(t, io, port)
+    const unknown = await upgrade(`http://127.0.0.1:${port}`, { path: '/unknown' })
+    assert.equal(unknown.status, 404)
+    assert.deepEqual(seen, [])
+    server.on('upgrade', hostile(seen))
+    await works(t, io, port)
+    assert.deepEqual(seen, [])
+  })
+
+  test('removing all listeners leaves ours as far as Node’s own go on', async (t) => {
+    const { server, io, port } = await served(t)
+    const own = server.listeners('connection')
+    server.removeAllListeners()
+    for (const listener of own) server.on('connection', listener)
+    await works(t, io, port)
+    assert.equal((await upgrade(`http://127.0.0.1:${port}`, { path: '/unknown' })).status, 404)
+  })
+
+  test('removing what attach added leaves others', async (t) => {
+    const { server, io, port } = await served(t)
+    for (const listener of server.listeners('upgrade')) server.off('upgrade', listener)
+    await works(t, io, port)
+  })
+})
+
+describe('upgrades of others', () => {
+  /** Accepts an upgrade and echoes what comes. */
+  function echoing(path, log) {
+    return function (req, socket, head) {
+      log.push([path, req.url, this instanceof http.Server, String(head)])
+      if (req.url !== path) return
+      socket.write(
+        'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n',
+      )
+      socket.write(head)
+      socket.pipe(socket)
+    }
+  }
+
+  test('reach all listeners, in order, with their arguments', async (t) => {
+    const log = []
+    const { io, port } = await served(t, {
+      before: (server) => server.on('upgrade', echoing('/one', log)),
+      after: (server) => {
+        server.on('upgrade', echoing('/two', log))
+        server.prependListener('upgrade', echoing('/zero', log))
+      },
+    })
+    const other = raw(t, port, `${unknownUpgrade('/two')}early`)
+    await until(() => other.text.endsWith('early'), 'the early bytes')
+    assert.deepEqual(log, [
+      ['/zero', '/two', true, 'early'],
+      ['/one', '/two', true, 'early'],
+      ['/two', '/two', true, 'early'],
+    ])
+    other.stream.write('more')
+    await until(() => other.text.endsWith('earlymore'), 'the echo')
+    await works(t, io, port)
+    // Still open, long after destroyUpgradeTimeout.
+    await upgrade(`http://127.0.0.1:${port}`, { path: '/nobody' })
+    other.stream.write('!')
+    await until(() => other.text.endsWith('earlymore!'), 'the last echo')
+    assert.equal(log.filter(([, url]) => url.startsWith('/socket.io')).length, 0)
+  })
+
+  test('are not cut while somebody may still answer', async (t) => {
+    const signs = {
+      data: (socket) => socket.on('data', () => {}),
+      end: (socket) => socket.on('end', () => {}),
+      readable: (socket) => socket.on('readable', () => {}),
+      once: (socket) => socket.once('data', () => {}),
+      write: (socket) => socket.write('HTTP/1.1 101 Switching Protocols\r\n\r\n'),
+      pipe: (socket) => socket.pipe(new http.OutgoingMessage()).on('error', () => {}),
+    }
+    const sockets = {}
+    const { port } = await served(t, {
+      after: (server) =>
+        server.on('upgrade', (req, socket) => {
+          const [, name, when] = req.url.split('/')
+          sockets[req.url] = socket
+          if (when === 'at-once') signs[name]?.(socket)
+          else setTimeout(() => signs[name]?.(socket), 10)
+        }),
+    })
+    const open = []
+    for (const name of Object.keys(signs)) {
+      for (const when of ['at-once', 'later']) {
+        open.push([`/${name}/${when}`, raw(t, port, unknownUpgrade(`/${name}/${when}`))])
+      }
+    }
+    await until(() => Object.keys(sockets).length === open.length, 'all upgrades')
+    // One that nobody answers tells when the others' time is over.
+    const start = performance.now()
+    const control = await upgrade(`http://127.0.0.1:${port}`, { path: '/nothing/at-once' })
+    const took = performance.now() - start
+    assert.equal(control.status, 404)
+    assert.ok(took >= 95, `not before destroyUpgradeTimeout: ${took} ms`)
+    for (const [name, { text, isEnded }] of open) {
+      assert.equal(isEnded, false, name)
+      assert.ok(!text.includes('404'), name)
+    }
+  })
+
+  test('that nobody answers get 404 and an end, also with an error listener on them', async (t) => {
+    const { port, io } = await served(t, {
+      after: (server) =>
+        server.on('upgrade', (_req, socket) => socket.on('error', () => {}).on('close', () => {})),
+    })
+    const answer = await upgrade(`http://127.0.0.1:${port}`, { path: '/unknown' })
+    assert.equal(answer.status, 404)
+    assert.equal(answer.headers.connection, 'close')
+    assert.equal(Number(answer.headers['content-length']), answer.text.length)
+    const ended = raw(t, port, unknownUpgrade())
+    await within(ended.ended, 'the end')
+    assert.match(ended.text, /^HTTP\/1\.1 404 Not Found\r\n/)
+    await works(t, io, port)
+  })
+
+  test('with destroyUpgrade: false are left alone', async (t) => {
+    const left = await served(t, { opts: { destroyUpgrade: false, destroyUpgradeTimeout: 10 } })
+    const other = raw(t, left.port, unknownUpgrade())
+    await event(left.server, 'connection')
+    const control = await served(t, { opts: { destroyUpgradeTimeout: 100 } })
+    assert.equal((await upgrade(`http://127.0.0.1:${control.port}`, { path: '/x' })).status, 404)
+    assert.deepEqual([other.isEnded, other.text], [false, ''])
+  })
+
+  test('by a client that resets meanwhile do no harm', async (t) => {
+    const { io, port, server } = await served(t)
+    for (let n = 0; n < 5; n++) {
+      const arrival = event(server, 'upgrade')
+      const other = raw(t, port, unknownUpgrade())
+      await arrival
+      other.stream.resetAndDestroy()
+    }
+    assert.equal((await upgrade(`http://127.0.0.1:${port}`, { path: '/x' })).status, 404)
+    await works(t, io, port)
+  })
+
+  test('below /_next are never ours', async (t) => {
+    const log = []
+    const { port } = await served(t, {
+      opts: { path: '/_next', addTrailingSlash: false },
+      after: (server) => server.on('upgrade', echoing('/_next/webpack-hmr', log)),
+    })
+    const hmr = raw(t, port, unknownUpgrade('/_next/webpack-hmr'))
+    await until(() => hmr.text.includes('101'), 'the answer')
+    assert.equal(log.length, 1)
+  })
+})
+
+describe('targets that are no paths', () => {
+  for (const target of [
+    'http://127.0.0.1/socket.io/?EIO=4&transport=websocket',
+    'http://evil.example/',
+    'https://x/',
+    '*',
+    'evil.example:80',
+  ]) {
+    test(`an upgrade of ${target} gets 400 before any listener`, async (t) => {
+      const seen = []
+      const { port, io } = await served(t, {
+        before: (server) => server.prependListener('upgrade', hostile(seen)),
+        after: (server) => server.prependListener('upgrade', hostile(seen)),
+      })
+      const other = raw(t, port, unknownUpgrade(target))
+      await within(other.ended, 'the end')
+      assert.match(other.text, /^HTTP\/1\.1 400 Bad Request\r\n/)
+      assert.deepEqual(seen, [])
+      await works(t, io, port)
+    })
+  }
+
+  test('requests with such targets are the app’s business', async (t) => {
+    const { port } = await served(t)
+    const other = raw(t, port, 'GET http://x/y HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+    await within(other.ended, 'the end')
+    assert.match(other.text, /^HTTP\/1\.1 200 OK/)
+    assert.ok(other.text.includes('page http://x/y'))
+  })
+})
+
+describe('requests', () => {
+  test('of ours are seen by no listener, pages by all, in order', async (t) => {
+    const seen = []
+    const listener = (name) => (req) => seen.push([name, req.url])
+    const { io, port, server } = await served(t, {
+      before: (each) => each.on('request', listener('before')),
+    })
+    server.on('request', listener('after'))
+    server.prependListener('request', listener('first'))
+    await works(t, io, port)
+    assert.deepEqual(seen, [])
+    assert.equal((await fetchText(`http://127.0.0.1:${port}/p`)).text, 'page /p')
+    assert.deepEqual(seen, [
+      ['first', '/p'],
+      ['before', '/p'],
+      ['after', '/p'],
+    ])
+  })
+
+  test('of ours are answered after all request listeners are removed', async (t) => {
+    const { io, port, server } = await served(t)
+    server.removeAllListeners('request')
+    await works(t, io, port)
+  })
+
+  test('other events of the server pass as they are', async (t) => {
+    const { server, port } = await served(t)
+    const got = []
+    server.on('custom', (...args) => got.push(args))
+    assert.equal(server.emit('custom', 1, 2, 3, 4, 5), true)
+    assert.equal(server.emit('nobody listens'), false)
+    assert.deepEqual(got, [[1, 2, 3, 4, 5]])
+    server.on('checkContinue', (req, res) => {
+      res.writeContinue()
+      res.end(`continued ${req.url}`)
+    })
+    const expecting = raw(
+      t,
+      port,
+      'POST /c HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx',
+    )
+    await within(expecting.ended, 'the end')
+    assert.ok(expecting.text.includes('continued /c'))
+    server.on('connect', (_req, socket) => socket.end('HTTP/1.1 501 No\r\n\r\n'))
+    const connecting = raw(t, port, 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n')
+    await within(connecting.ended, 'the end')
+    assert.match(connecting.text, /501/)
+  })
+
+  test('without WebSocket our path’s upgrades are still ours: 400', async (t) => {
+    const seen = []
+    const { io, port } = await served(t, {
+      opts: { transports: ['polling'] },
+      after: (server) => server.on('upgrade', hostile(seen)),
+    })
+    const { status, text } = await upgrade(`http://127.0.0.1:${port}`)
+    assert.deepEqual([status, text], [400, 'Transport unknown'])
+    assert.deepEqual(seen, [])
+    const { near } = await pair(
+      t,
+      { io, url: `http://127.0.0.1:${port}` },
+      { transports: ['polling'] },
+    )
+    near.close()
+  })
+})
+
+describe('a taken WebSocket', () => {
+  test('is no longer Node’s: not counted, closed there, not in its way', async (t) => {
+    const sockets = []
+    const { io, port, server } = await served(t)
+    server.on('connection', (socket) => sockets.push(socket))
+    const url = `http://127.0.0.1:${port}`
+    const { near, far } = await pair(t, { io, url }, { transports: ['websocket'] })
+    await until(() => sockets[0].destroyed, 'Node’s socket to be closed')
+    const count = () =>
+      new Promise((resolve) => server.getConnections((_error, value) => resolve(value)))
+    await until(async () => (await count()) === 0, 'no connections to be counted')
+    server.closeAllConnections()
+    far.on('echo', (value, ack) => ack(value))
+    assert.equal(await near.timeout(5000).emitWithAck('echo', 'alive'), 'alive')
+  })
+
+  test('a wrapper around emit, before or after, sees what it would without us', async (t) => {
+    const seen = []
+    const wrap = (server, name) => {
+      const { emit } = server
+      server.emit = function (type, ...args) {
+        if (type === 'request' || type === 'upgrade') seen.push([name, type])
+        return emit.call(this, type, ...args)
+      }
+    }
+    const { io, port } = await served(t, {
+      before: (server) => wrap(server, 'inner'),
+      after: (server) => wrap(server, 'outer'),
+    })
+    await connect(t, `http://127.0.0.1:${port}`, { transports: ['websocket'] })
+    assert.deepEqual(seen, [['outer', 'upgrade']])
+    await fetchText(`http://127.0.0.1:${port}/page`)
+    assert.deepEqual(seen.slice(1), [
+      ['outer', 'request'],
+      ['inner', 'request'],
+    ])
+    await works(t, io, port)
+  })
+
+  test('an engine that is closed lets go of its path for the next', async (t) => {
+    const server = pages()
+    const port = await listen(server)
+    t.after(() => shut(server))
+    for (let round = 0; round < 3; round++) {
+      const engine = new Engine()
+      engine.attach(server)
+      const arrival = event(engine, 'connection')
+      const answer = await upgrade(`http://127.0.0.1:${port}`, {
+        path: '/engine.io/?EIO=4&transport=websocket',
+      })
+      assert.equal(answer.status, 101)
+      await arrival
+      engine.close()
+    }
+    assert.equal((await fetchText(`http://127.0.0.1:${port}/page`)).text, 'page /page')
+  })
+})

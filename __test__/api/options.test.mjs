@@ -1,0 +1,178 @@
+// Options: what passes, what is refused, and with which words.
+
+import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
+import { describe, test } from 'node:test'
+import { attach, Engine } from 'upwire'
+import { connect } from '../clients/support/clients.mjs'
+import { listen, pages, serve } from '../clients/support/servers.mjs'
+
+/** The three ways to give options. */
+const ways = {
+  attach: (opts) => attach(createServer(), opts),
+  'new Engine': (opts) => new Engine(opts),
+  'engine.attach': (opts) => new Engine().attach(createServer(), opts),
+}
+
+const numbers = [
+  'pingInterval',
+  'pingTimeout',
+  'upgradeTimeout',
+  'maxHttpBufferSize',
+  'destroyUpgradeTimeout',
+  'closeTimeout',
+  'handshakeTimeout',
+  'maxSendBuffer',
+  'maxTotalSendBuffer',
+  'maxReceiveQueue',
+  'maxTotalReceiveQueue',
+  'maxFragments',
+  'maxPendingPongs',
+  'maxPendingHandshakes',
+  'maxLoopStall',
+  'ioThreads',
+]
+const booleans = ['allowUpgrades', 'addTrailingSlash', 'destroyUpgrade']
+
+const wrong = [
+  ...numbers.flatMap((name) =>
+    ['5', '', NaN, Infinity, -1, 1.5, true, {}, [], 5n, null, () => {}].map((value) => [
+      name,
+      value,
+    ]),
+  ),
+  ...booleans.flatMap((name) => ['true', 0, 1, {}, null].map((value) => [name, value])),
+  ...[5, '', 'io', null, {}, [], true].map((value) => ['path', value]),
+  ...['websocket', [], {}, 5, [5], ['pigeon'], ['websocket', 'constructor'], null].map((value) => [
+    'transports',
+    value,
+  ]),
+  ...['yes', 5, {}, true, null].map((value) => ['allowRequest', value]),
+  ...['*', 5, [], null].map((value) => ['cors', value]),
+  ...['keep', 5, true].map((value) => ['slowConsumer', value]),
+]
+
+const unsupported = [
+  ['transports', ['polling', 'webtransport']],
+  ['allowEIO3', true],
+  ['perMessageDeflate', true],
+  ['perMessageDeflate', { threshold: 1 }],
+  ['httpCompression', true],
+  ['httpCompression', { threshold: 1 }],
+  ['cookie', true],
+  ['cookie', { name: 'io' }],
+  ['initialPacket', 'hello'],
+  ['wsEngine', class {}],
+  ['allowedOrigins', '*'],
+  ['requireOrigin', true],
+  ['maxSessions', 5],
+  ['maxDepth', 5],
+  ['trustProxy', ['10.0.0.0/8']],
+]
+
+describe('options', () => {
+  for (const [way, give] of Object.entries(ways)) {
+    test(`${way}: a wrong type or range is a TypeError that names option and value`, () => {
+      for (const [name, value] of wrong) {
+        assert.throws(
+          () => give({ [name]: value }),
+          (error) => {
+            assert.ok(error instanceof TypeError, `${name}: ${error.stack}`)
+            assert.equal(error.code, 'ERR_UPWIRE_INVALID_OPTION')
+            assert.ok(error.message.includes(name), error.message)
+            if (['string', 'number', 'boolean'].includes(typeof value)) {
+              assert.ok(error.message.includes(String(value)), error.message)
+            }
+            return true
+          },
+          `${name}: ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`,
+        )
+      }
+    })
+
+    test(`${way}: a known feature that is not there yet is a clear error`, () => {
+      for (const [name, value] of unsupported) {
+        assert.throws(
+          () => give({ [name]: value }),
+          (error) => {
+            assert.equal(error.code, 'ERR_UPWIRE_UNSUPPORTED_OPTION')
+            assert.ok(error.message.includes(name), error.message)
+            return true
+          },
+          name,
+        )
+      }
+    })
+
+    test(`${way}: false and undefined pass for features that are not there`, () => {
+      for (const [name] of unsupported.filter(([option]) => option !== 'transports')) {
+        assert.doesNotThrow(() => give({ [name]: undefined }), name)
+        assert.doesNotThrow(() => give({ [name]: false }), name)
+      }
+      for (const name of [...numbers, ...booleans, 'path', 'transports', 'allowRequest', 'cors']) {
+        assert.doesNotThrow(() => give({ [name]: undefined }), name)
+      }
+      assert.doesNotThrow(() => give({ cors: false }))
+    })
+
+    test(`${way}: names that nobody knows are tolerated`, () => {
+      assert.doesNotThrow(() =>
+        give({
+          unknown: 5,
+          constructor: 1,
+          serveClient: false,
+          connectTimeout: 5,
+          adapter: undefined,
+          hasOwnProperty: 1,
+        }),
+      )
+    })
+  }
+
+  test('a refused attach leaves the server as it was', async (t) => {
+    const server = pages()
+    const { emit, close } = server
+    const listeners = server.eventNames().map((name) => [name, server.listenerCount(name)])
+    assert.throws(() => attach(server, { pingInterval: 'often' }), {
+      code: 'ERR_UPWIRE_INVALID_OPTION',
+    })
+    assert.throws(() => attach(server, { perMessageDeflate: true }), {
+      code: 'ERR_UPWIRE_UNSUPPORTED_OPTION',
+    })
+    assert.equal(server.emit, emit)
+    assert.equal(server.close, close)
+    assert.deepEqual(
+      server.eventNames().map((name) => [name, server.listenerCount(name)]),
+      listeners,
+    )
+    const io = attach(server)
+    t.after(() => io.close())
+    await connect(t, `http://127.0.0.1:${await listen(server)}`)
+  })
+
+  test('engine.opts shows what is in force', async (t) => {
+    const { engine } = await serve(t, { pingInterval: 4000, maxHttpBufferSize: 5000, own: 'kept' })
+    const { opts } = engine
+    assert.equal(opts.pingInterval, 4000)
+    assert.equal(opts.pingTimeout, 20_000)
+    assert.equal(opts.upgradeTimeout, 10_000)
+    assert.equal(opts.maxHttpBufferSize, 5000)
+    assert.equal(opts.maxReceiveQueue, 1024 * 1024)
+    assert.equal(opts.maxSendBuffer, 16 * 1024 * 1024)
+    assert.ok(opts.maxTotalSendBuffer >= 256 * 1024 * 1024)
+    assert.deepEqual(opts.transports, ['polling', 'websocket'])
+    assert.equal(opts.allowUpgrades, true)
+    assert.equal(opts.own, 'kept')
+  })
+
+  test('the options object given is not changed', async (t) => {
+    const opts = Object.freeze({
+      path: '/frozen',
+      cors: Object.freeze({ origin: '*' }),
+      transports: Object.freeze(['websocket']),
+    })
+    const { url } = await serve(t, opts)
+    await connect(t, url, { path: '/frozen', transports: ['websocket'] })
+    assert.deepEqual(Object.keys(opts), ['path', 'cors', 'transports'])
+  })
+})

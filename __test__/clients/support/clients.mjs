@@ -1,0 +1,73 @@
+// The official clients, closed when their test ends.
+
+import { Socket as EngineClient } from 'engine.io-client'
+import { io as connectSocket } from 'socket.io-client'
+import { event, until, within } from './events.mjs'
+
+/** Every order of transports a client may ask for, and where it ends up. */
+export const TRANSPORTS = [
+  { transports: ['polling'], settles: 'polling' },
+  { transports: ['websocket'], settles: 'websocket' },
+  { transports: ['polling', 'websocket'], settles: 'websocket' },
+  { transports: ['websocket', 'polling'], settles: 'websocket' },
+]
+
+/** A Socket.IO client that has not connected yet. */
+export function client(t, url, opts = {}) {
+  const socket = connectSocket(url, { forceNew: true, reconnection: false, ...opts })
+  t.after(() => socket.io._close())
+  return socket
+}
+
+/** A connected Socket.IO client. */
+export async function connect(t, url, opts = {}) {
+  const socket = client(t, url, opts)
+  await connected(socket)
+  return socket
+}
+
+/** Waits until a client is connected; a refusal fails at once. */
+export async function connected(socket) {
+  if (socket.connected) return
+  const connection = new Promise((resolve, reject) => {
+    socket.once('connect', resolve)
+    socket.once('connect_error', reject)
+  })
+  await within(connection, 'a client to connect')
+}
+
+/** A pair of both ends of one connection. */
+export async function pair(t, { io, url }, opts = {}, namespace = '/') {
+  const arrival = event(io.of(namespace), 'connection')
+  const near = await connect(t, namespace === '/' ? url : url + namespace, opts)
+  const [far] = await arrival
+  return { near, far }
+}
+
+/** Waits until a client is on a transport. */
+export function settled(socket, name) {
+  const engine = socket.io?.engine ?? socket
+  return until(() => engine.transport?.name === name && !engine.upgrading, `transport ${name}`)
+}
+
+/** An Engine.IO client that has not opened yet. */
+export function engineClient(t, url, opts = {}) {
+  const socket = new EngineClient(url, opts)
+  socket.on('error', () => {})
+  t.after(() => socket.close())
+  return socket
+}
+
+/** Both ends of one Engine.IO connection, open and, where it upgrades, upgraded. */
+export async function enginePair(t, { engine, url }, { settles, ...opts } = {}) {
+  const arrival = event(engine, 'connection')
+  const near = engineClient(t, url, opts)
+  const opening = event(near, 'open')
+  const [far] = await arrival
+  await opening
+  if (settles !== undefined) {
+    await settled(near, settles)
+    await until(() => far.transport.name === settles, `the server's transport ${settles}`)
+  }
+  return { near, far }
+}

@@ -1,0 +1,57 @@
+// Waiting for what a test expects, with a limit after which it fails.
+
+/** Milliseconds after which something that should happen is taken for missing. */
+export const PATIENCE = 5000
+
+/** The promise's value, or a failure that names what did not come. */
+export async function within(promise, what, ms = PATIENCE) {
+  let timer
+  const late = new Promise((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: not within ${ms} ms`)), ms)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** The arguments of the next such event. */
+export function event(emitter, name, ms = PATIENCE) {
+  const arrival = new Promise((resolve) => emitter.once(name, (...args) => resolve(args)))
+  return within(arrival, `event "${name}"`, ms)
+}
+
+/** Waits until a condition holds and gives its value. */
+export async function until(condition, what, ms = PATIENCE) {
+  const end = performance.now() + ms
+  for (;;) {
+    const value = await condition()
+    if (value) return value
+    if (performance.now() > end) throw new Error(`${what}: not within ${ms} ms`)
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+}
+
+/** All events of a name from now on, as an array of their arguments that grows. */
+export function gather(emitter, name) {
+  const gathered = []
+  emitter.on(name, (...args) => gathered.push(args))
+  return gathered
+}
+
+/** A promise and what settles it. */
+export function deferred() {
+  let resolve
+  let reject
+  const promise = new Promise((yes, no) => {
+    resolve = yes
+    reject = no
+  })
+  return { promise, resolve, reject }
+}
+
+/** Lets the event loop turn so many times. */
+export async function turns(count) {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
+}

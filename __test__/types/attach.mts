@@ -1,0 +1,113 @@
+// attach() as ES modules see it: typed events, and options of both halves in one object.
+
+import { createServer } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import { Adapter } from 'socket.io-adapter'
+import type { DefaultEventsMap, Server, Socket } from 'socket.io'
+import { attach, type AttachOptions } from 'upwire'
+
+const server = createServer()
+
+interface ToServer {
+  chat: (text: string, ack: (answer: 'ok') => void) => void
+}
+
+interface ToClient {
+  chat: (from: string, text: string) => void
+  image: (bytes: Uint8Array) => void
+}
+
+interface Between {
+  ping: (at: number) => void
+}
+
+interface Member {
+  name: string
+}
+
+const io = attach<ToServer, ToClient, Between, Member>(server, { path: '/chat' })
+io satisfies Server<ToServer, ToClient, Between, Member>
+
+io.on('connection', (socket) => {
+  socket satisfies Socket<ToServer, ToClient, Between, Member>
+  socket.on('chat', (text, ack) => {
+    text satisfies string
+    ack('ok')
+    // @ts-expect-error the answer is 'ok'
+    ack('no')
+  })
+  // @ts-expect-error clients do not send this event
+  socket.on('shout', () => {})
+  socket.data.name satisfies string
+  // @ts-expect-error members have no age
+  socket.data.age
+})
+
+io.to('room').emit('chat', 'Ada', 'hello')
+io.emit('image', new Uint8Array(1))
+// @ts-expect-error a text is missing
+io.emit('chat', 'Ada')
+// @ts-expect-error the server does not send this event
+io.emit('shout')
+io.serverSideEmit('ping', 1)
+// @ts-expect-error a time is a number
+io.serverSideEmit('ping', 'now')
+
+// Without type parameters every event is possible; with one, both directions have it.
+attach(server) satisfies Server<DefaultEventsMap, DefaultEventsMap>
+attach<ToServer>(server) satisfies Server<ToServer, ToServer>
+attach(createTlsServer())
+
+const options: AttachOptions = {
+  adapter: Adapter,
+  addTrailingSlash: false,
+  allowRequest: (request, decide) => decide(null, request.headers.origin !== undefined),
+  allowUpgrades: true,
+  cleanupEmptyChildNamespaces: true,
+  closeTimeout: 1000,
+  connectTimeout: 1000,
+  connectionStateRecovery: { maxDisconnectionDuration: 1000 },
+  cors: { origin: ['https://app.example'], credentials: true },
+  destroyUpgrade: true,
+  destroyUpgradeTimeout: 1000,
+  handshakeTimeout: 1000,
+  ioThreads: 2,
+  maxFragments: 100,
+  maxHttpBufferSize: 1e6,
+  maxLoopStall: 1000,
+  maxPendingHandshakes: 100,
+  maxPendingPongs: 10,
+  maxReceiveQueue: 1e6,
+  maxSendBuffer: 0,
+  maxTotalReceiveQueue: 1e6,
+  maxTotalSendBuffer: 0,
+  path: '/socket.io',
+  pingInterval: 1000,
+  pingTimeout: 1000,
+  serveClient: false,
+  slowConsumer: 'drop',
+  transports: ['polling', 'websocket'],
+  upgradeTimeout: 1000,
+}
+attach(server, options)
+attach(server, { cors: true })
+attach(server, { allowRequest: async (_request, decide) => decide('no', false) })
+attach(server, { transports: ['websocket'] as const })
+
+// Features of engine.io that are not there yet may be switched off, and nothing else.
+attach(server, { perMessageDeflate: false, httpCompression: false, allowEIO3: false })
+// @ts-expect-error there is no compression yet
+attach(server, { perMessageDeflate: true })
+// @ts-expect-error there is no cookie yet
+attach(server, { cookie: { name: 'io' } })
+// @ts-expect-error there is no protocol 3 yet
+attach(server, { allowEIO3: true })
+
+// @ts-expect-error there is no WebTransport
+attach(server, { transports: ['webtransport'] })
+// @ts-expect-error milliseconds are a number
+attach(server, { pingInterval: '25s' })
+// @ts-expect-error a slow consumer is closed, or its messages are dropped
+attach(server, { slowConsumer: 'wait' })
+// @ts-expect-error a misspelt option
+attach(server, { pingIntervall: 1000 })

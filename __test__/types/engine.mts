@@ -1,0 +1,109 @@
+// Engine and EngineSocket, without Socket.IO.
+
+import { type EventEmitter, once } from 'node:events'
+import { createServer, type IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { Server } from 'socket.io'
+import {
+  type CloseErrorCode,
+  Engine,
+  type EngineOptions,
+  EngineSocket,
+  type ErrorCode,
+  type WarningCode,
+} from 'upwire'
+
+const server = createServer()
+const engine = new Engine({ pingInterval: 1000, ioThreads: 1 })
+
+engine.attach(server, { path: '/engine.io', destroyUpgrade: false })
+new Server().bind(engine)
+engine satisfies EventEmitter
+
+// @ts-expect-error the path is the engine's, timeouts are the constructor's
+engine.attach(server, { pingInterval: 1000 })
+// @ts-expect-error socket.io's options are not the engine's
+new Engine({ serveClient: false })
+
+engine.use((request, response, next) => {
+  response.setHeader('x-transport', request._query.transport ?? '')
+  next()
+})
+engine.generateId = () => 'own'
+engine.generateId = async (request) => `own-${request?.headers.host}`
+// @ts-expect-error an id is a string
+engine.generateId = () => 1
+
+engine.clientsCount satisfies number
+engine.clients.id satisfies EngineSocket | undefined
+engine.opts satisfies EngineOptions
+engine.close() satisfies Engine
+engine.stats().limits['maxSendBuffer closed'] satisfies number | undefined
+Engine.errors.FORBIDDEN satisfies 4
+Engine.errorMessages[4] satisfies string
+
+declare const request: IncomingMessage
+declare const duplex: Duplex
+engine.handleUpgrade(request, duplex, Buffer.alloc(0))
+// @ts-expect-error the first bytes are missing
+engine.handleUpgrade(request, duplex)
+
+engine.on('connection', (socket) => {
+  socket satisfies EngineSocket
+  socket.id satisfies string
+  socket.protocol satisfies 4
+  socket.request = null
+  socket.transport.name satisfies 'polling' | 'websocket'
+  socket.transport.socket?.bufferedAmount satisfies number | undefined
+  socket.writeBuffer.length satisfies number
+  // @ts-expect-error the state is not to be set
+  socket.readyState = 'closed'
+
+  socket.send('text').send(new Uint8Array(1)).send(new ArrayBuffer(1), { compress: false })
+  socket.write('text', (transport) => transport.name)
+  socket.write('text', {}, (transport) => transport.writable)
+  // @ts-expect-error objects are socket.io's business
+  socket.send({ text: 'hello' })
+  socket.close().close(true)
+
+  socket.on('message', (data) => {
+    data satisfies string | Buffer | undefined
+  })
+  socket.once('upgrade', (transport) => transport.discarded)
+  socket.on('packetCreate', ({ type, data, options }) => [type, data, options?.compress])
+  socket.on('close', (reason, description) => {
+    if (reason === 'transport error') description?.type satisfies 'TransportError' | undefined
+    description?.code satisfies CloseErrorCode | undefined
+    description?.wsCode satisfies number | undefined
+    // @ts-expect-error engine.io has no such reason
+    return reason === 'timeout'
+  })
+  // @ts-expect-error messages are text or bytes
+  socket.on('message', (data: number) => data)
+})
+
+engine.on('connection_error', ({ req, code, message, context }) => {
+  req.url satisfies string | undefined
+  code satisfies 0 | 1 | 2 | 3 | 4 | 5
+  message satisfies string
+  context?.error satisfies unknown
+})
+engine.on('initial_headers', (headers) => {
+  headers['set-cookie'] = ['a=1', 'b=2']
+})
+engine.on('limit', ({ name, limit, value, action }) => [name, limit + value, action === 'paused'])
+// @ts-expect-error a connection is a socket
+engine.on('connection', (socket: number) => socket)
+
+// The app's own events.
+engine.on('mine', (value: number) => value)
+await once(engine, 'connection')
+
+// @ts-expect-error sockets are made by the engine
+new EngineSocket()
+
+const known: ErrorCode[] = ['ERR_UPWIRE_PATH_IN_USE', 'ERR_UPWIRE_INVALID_OPTION']
+// @ts-expect-error no such code
+known.push('ERR_UPWIRE_OTHER')
+const warning: WarningCode = 'UPWIRE_LIMIT'
+warning satisfies string

@@ -1,0 +1,86 @@
+// index.d.ts says what the code does: type tests, and its lists against the sources.
+
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { Engine, EngineSocket } from 'upwire'
+import { OPTIONS } from '../../lib/options.js'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+const types = readFileSync(join(root, 'index.d.ts'), 'utf8')
+
+// Two majors are in use: the newest, and the one that Next.js asks for.
+for (const folder of ['.', 'examples/chat']) {
+  const require = createRequire(join(root, folder, 'package.json'))
+  const manifest = require.resolve('typescript/package.json')
+  const { version } = require(manifest)
+  test(`compiles with TypeScript ${version}`, { timeout: 120_000 }, async () => {
+    const tsc = join(dirname(manifest), 'bin', 'tsc')
+    const project = fileURLToPath(new URL('.', import.meta.url))
+    await promisify(execFile)(process.execPath, [tsc, '--project', project]).catch((error) =>
+      assert.fail(error.stdout || error),
+    )
+  })
+}
+
+test('has every option, and no other', () => {
+  const declared = [...members('PathOptions'), ...members('EngineOptions')]
+  assert.deepEqual(declared.sort(), Object.keys(OPTIONS).sort())
+})
+
+test('has every feature that is not there yet, and no other', () => {
+  const source = readFileSync(join(root, 'lib/options.js'), 'utf8')
+  const [table] = source.match(/^const UNSUPPORTED = {.*?^}/ms)
+  const refused = [...table.matchAll(/^ {2}(\w+):/gm)].map(([, name]) => name)
+  assert.deepEqual(members('UnsupportedOptions').sort(), [...refused, 'httpCompression'].sort())
+})
+
+test('has every error code, and no other', () => {
+  const rust = files('src', '.rs').map((file) => file.replace(/#\[cfg\(test\)\]\nmod .*/s, ''))
+  const sources = [...files('lib', '.js'), ...rust].join('')
+  const declared = new Set([...codes('ErrorCode'), ...codes('CloseErrorCode')])
+  assert.deepEqual([...declared].sort(), found(sources, /ERR_UPWIRE_[A-Z0-9_]+/g))
+  const warned = [...sources.matchAll(/warnOnce\([^,]+,\s*'(UPWIRE_\w+)'/g)].map(([, code]) => code)
+  assert.deepEqual(codes('WarningCode').sort(), warned.sort())
+})
+
+test('has every public method, and no other', () => {
+  for (const [name, { prototype }] of Object.entries({ Engine, EngineSocket })) {
+    const overridden = ['constructor', 'on', 'addListener', 'once', 'prependListener']
+    const methods = Object.entries(Object.getOwnPropertyDescriptors(prototype))
+      .filter(([method, { value }]) => typeof value === 'function' && !method.startsWith('_'))
+      .map(([method]) => method)
+      .filter((method) => !overridden.includes(method))
+    const body = types.match(new RegExp(`^declare class ${name} .*?^}`, 'ms'))[0]
+    const declared = new Set([...body.matchAll(/^ {2}(\w+)\(/gm)].map(([, method]) => method))
+    declared.delete('constructor')
+    assert.deepEqual([...declared].sort(), methods.sort())
+  }
+})
+
+/** Names of an interface's optional members. */
+function members(name) {
+  const body = types.match(new RegExp(`^interface ${name}\\b.*?^}`, 'ms'))[0]
+  return [...body.matchAll(/^ {2}(\w+)\?:/gm)].map(([, member]) => member)
+}
+
+/** Strings of a union. */
+function codes(name) {
+  const union = types.match(new RegExp(`^type ${name} =.*?\\n\\n`, 'ms'))[0]
+  return [...union.matchAll(/'(\w+)'/g)].map(([, code]) => code)
+}
+
+function found(text, pattern) {
+  return [...new Set(text.match(pattern))].sort()
+}
+
+function files(folder, extension) {
+  return readdirSync(join(root, folder), { recursive: true })
+    .filter((path) => path.endsWith(extension))
+    .map((path) => readFileSync(join(root, folder, path), 'utf8'))
+}

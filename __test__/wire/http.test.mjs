@@ -1,0 +1,828 @@
+// WIRE-SAFETY 2.1: HTTP and handshake.
+
+import assert from 'node:assert/strict'
+import { describe } from 'node:test'
+import { accepted, openPolling, opened } from './support/client.mjs'
+import { deferred, until } from './support/events.mjs'
+import { OP, frame, readText, text } from './support/frames.mjs'
+import {
+  KEY,
+  POLLING,
+  UPGRADE,
+  WEBSOCKET,
+  get,
+  post,
+  request,
+  response,
+  upgrade,
+} from './support/http.mjs'
+import { wire } from './support/world.mjs'
+
+const HOST = { Host: '127.0.0.1' }
+
+/** Answers of Node's own, before anything reaches the engine. */
+async function assertNodeRefuses(world, bytes, status = 400) {
+  const peer = await world.peer(bytes)
+  const answer = await response(peer)
+  assert.equal(answer.status, status)
+  assert.equal(answer.headers.connection, 'close')
+  assert.equal((await peer.rest()).length, 0)
+  world.assertUntouched()
+}
+
+/** An upgrade refused before 101: short, final, plain HTTP. */
+async function assertUpgradeRefused(peer, status, body) {
+  const answer = await response(peer)
+  assert.equal(answer.status, status, `${answer.line} ${answer.text}`)
+  assert.equal(answer.headers.connection, 'close')
+  assert.equal(answer.headers['content-type'], 'text/html')
+  assert.equal(Number(answer.headers['content-length']), answer.body.length)
+  if (body !== undefined) assert.equal(answer.text, body)
+  assert.equal((await peer.rest()).length, 0, 'nothing follows a refusal')
+  assert.equal(peer.ended, 'fin')
+  return answer
+}
+
+/** A polling request refused with a code. */
+async function assertRefused(peer, status, code, message) {
+  const answer = await response(peer)
+  assert.equal(answer.status, status, `${answer.line} ${answer.text}`)
+  assert.match(answer.headers['content-type'], /^application\/json/)
+  assert.equal(answer.text, JSON.stringify({ code, message }))
+  return answer
+}
+
+describe('malformed HTTP is answered by Node and does not reach the engine', () => {
+  const line = `GET ${POLLING} HTTP/1.1\r\n`
+  const wsLine = `GET ${WEBSOCKET} HTTP/1.1\r\n`
+  const host = 'Host: 127.0.0.1\r\n'
+  const postLine = `POST ${POLLING}&sid=AAAAAAAAAAAAAAAAAAAA HTTP/1.1\r\n`
+  const inputs = {
+    'NUL in the target': `GET ${POLLING}\0 HTTP/1.1\r\n${host}\r\n`,
+    'a control byte in the target': `GET ${POLLING}\x01 HTTP/1.1\r\n${host}\r\n`,
+    'no target': 'GET  HTTP/1.1\r\n\r\n',
+    'an unknown version': `GET ${POLLING} HTTP/3.7\r\n${host}\r\n`,
+    'an unknown method': `GRAB ${POLLING} HTTP/1.1\r\n${host}\r\n`,
+    'NUL in a header': `${line}${host}X-A: a\0b\r\n\r\n`,
+    'a control byte in a header': `${line}${host}X-A: a\x01b\r\n\r\n`,
+    'a control byte in Origin': `${line}${host}Origin: http://a\x01b\r\n\r\n`,
+    'a space before the colon': `${line}${host}X-A : a\r\n\r\n`,
+    'no colon': `${line}${host}X-A\r\n\r\n`,
+    'a bare CR': `${line}${host}X-A: a\rX-B: b\r\n\r\n`,
+    'a bare CR in an upgrade': `${wsLine}${host}Upgrade: websocket\rConnection: Upgrade\r\n\r\n`,
+    'an obsolete line fold at the start': `${line} X-A: a\r\n${host}\r\n`,
+    'Content-Length and Transfer-Encoding': `${postLine}${host}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+    'two different Content-Length': `${postLine}${host}Content-Length: 5\r\nContent-Length: 6\r\n\r\n4hello`,
+    'a negative Content-Length': `${postLine}${host}Content-Length: -1\r\n\r\n`,
+    'a Content-Length that is no number': `${postLine}${host}Content-Length: 0x5\r\n\r\n4hell`,
+    'chunked that is not last': `${postLine}${host}Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n`,
+  }
+  for (const [name, bytes] of Object.entries(inputs)) {
+    wire(name, {}, (world) => assertNodeRefuses(world, bytes))
+  }
+
+  // Node shows a request whose body turns out to be bad: none of that body may get further.
+  const bodies = {
+    'a bad chunk size': ['chunked', '3\r\n4ab\r\nzz\r\n4evil\r\n0\r\n\r\n'],
+    'a chunk size that overflows': ['chunked', 'fffffffffffffffff\r\n4evil'],
+    'a chunk longer than its size': ['chunked', '3\r\n4evil\r\n0\r\n\r\n'],
+    'an unknown Transfer-Encoding': ['chunky', '5\r\n4evil\r\n0\r\n\r\n'],
+  }
+  for (const [name, [encoding, body]] of Object.entries(bodies)) {
+    wire(
+      `${name} in a POST: 400 and close, no packet, the session closes once`,
+      {},
+      async (world) => {
+        const client = await openPolling(world)
+        const headers = { ...HOST, 'Transfer-Encoding': encoding }
+        const peer = await world.peer(request(`POST ${client.target}`, headers), body)
+        assert.equal((await response(peer)).status, 400)
+        assert.equal((await peer.rest()).length, 0)
+        const { reason, description } = await client.session.closed()
+        assert.equal(reason, 'transport error')
+        assert.match(description.message, /closed prematurely/)
+        assert.deepEqual(client.session.messages, [])
+      },
+    )
+  }
+})
+
+describe('what is too long, incomplete, or not HTTP', () => {
+  wire('headers of more than 16 KiB: 431', {}, async (world) => {
+    await assertNodeRefuses(
+      world,
+      request(`GET ${POLLING}`, { ...HOST, 'X-A': 'a'.repeat(17_000) }),
+      431,
+    )
+  })
+
+  wire('upgrade headers of more than 16 KiB: 431', {}, async (world) => {
+    await assertNodeRefuses(world, upgrade(WEBSOCKET, { 'X-A': 'a'.repeat(17_000) }), 431)
+  })
+
+  const impatient = { serverOptions: { headersTimeout: 150, connectionsCheckingInterval: 50 } }
+  wire('half a request: 408 or close', impatient, async (world) => {
+    const peer = await world.peer(`GET ${WEBSOCKET} HTTP/1.1\r\nHost: 127.`)
+    const answer = (await peer.rest()).toString()
+    assert.match(answer, /^(HTTP\/1\.1 408 .*|)/)
+    assert.equal(peer.ended, 'fin')
+    world.assertUntouched()
+  })
+
+  wire('no request at all: closed', impatient, async (world) => {
+    const peer = await world.peer()
+    await peer.rest()
+    world.assertUntouched()
+  })
+
+  const hello = '16030100c8010000c40303'.padEnd(420, 'ab')
+  for (const [name, bytes] of Object.entries({
+    'a TLS hello': Buffer.from(hello, 'hex'),
+    'the HTTP/2 preface': 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0',
+    noise: Buffer.from(Array.from({ length: 512 }, (_, index) => (index * 73 + 129) & 255)),
+    'a WebSocket frame': text('4hello'),
+  })) {
+    wire(`${name}: 400 and close`, {}, (world) => assertNodeRefuses(world, bytes))
+  }
+
+  for (let kept = 1; kept <= 4; kept++) {
+    wire(`Node keeps ${kept} of 5 upgrade headers: 400, no throw`, {}, async (world) => {
+      world.server.maxHeadersCount = kept
+      await assertUpgradeRefused(await world.peer(upgrade()), 400)
+      assert.deepEqual(world.sessions, [])
+      world.server.maxHeadersCount = 2000
+    })
+  }
+
+  wire('more headers than maxHeadersCount before the upgrade headers: 400', {}, async (world) => {
+    world.server.maxHeadersCount = 20
+    const fill = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`X-${index}`, 'a']))
+    const peer = await world.peer(request(`GET ${WEBSOCKET}`, { ...fill, ...UPGRADE }))
+    await assertUpgradeRefused(peer, 400)
+    assert.deepEqual(world.sessions, [])
+    world.server.maxHeadersCount = 2000
+  })
+})
+
+describe('upgrade headers', () => {
+  const malformed = {
+    'Upgrade: h2c': { Upgrade: 'h2c' },
+    'Upgrade: websocketx': { Upgrade: 'websocketx' },
+    'Upgrade: xwebsocket': { Upgrade: 'xwebsocket' },
+    'Upgrade: web socket': { Upgrade: 'web socket' },
+    'Upgrade as a list': { Upgrade: 'websocket, h2c' },
+    'Upgrade twice': { Upgrade: ['websocket', 'websocket'] },
+    'Upgrade: an Object.prototype name': { Upgrade: 'constructor' },
+    'no Host': { Host: undefined },
+    'two Host': { Host: ['127.0.0.1', 'evil.example'] },
+    'two equal Host': { Host: ['127.0.0.1', '127.0.0.1'] },
+    'Transfer-Encoding': { 'Transfer-Encoding': 'chunked' },
+    'Transfer-Encoding: identity': { 'Transfer-Encoding': 'identity' },
+    'a Content-Length': { 'Content-Length': '6' },
+  }
+  for (const [name, headers] of Object.entries(malformed)) {
+    wire(`${name}: 400`, {}, async (world) => {
+      const peer = await world.peer(upgrade(WEBSOCKET, headers), text('4smuggled'))
+      const answer = await response(peer)
+      assert.equal(answer.status, 400, `${answer.line} ${answer.text}`)
+      assert.equal((await peer.rest()).length, 0)
+      assert.deepEqual(world.sessions, [])
+    })
+  }
+
+  wire('HTTP/1.0: 400', {}, async (world) => {
+    const peer = await world.peer(request(`GET ${WEBSOCKET} HTTP/1.0`, UPGRADE))
+    await assertUpgradeRefused(peer, 400)
+    assert.deepEqual(world.sessions, [])
+  })
+
+  for (const value of ['keep-alive', 'close', 'Upgraded']) {
+    wire(`Connection: ${value}, no Upgrade token: 400`, {}, async (world) => {
+      const peer = await world.peer(upgrade(WEBSOCKET, { Connection: value }))
+      await assertRefused(peer, 400, 3, 'Bad request')
+      assert.deepEqual(world.sessions, [])
+    })
+  }
+
+  for (const [name, headers] of Object.entries({
+    'Upgrade: WebSocket': { Upgrade: 'WebSocket' },
+    'Connection: keep-alive, Upgrade': { Connection: 'keep-alive, Upgrade' },
+    'Connection: UPGRADE': { Connection: 'UPGRADE' },
+    'Content-Length: 0': { 'Content-Length': '0' },
+  })) {
+    wire(`${name}: 101`, {}, async (world) => {
+      await opened(await world.peer(upgrade(WEBSOCKET, headers)))
+    })
+  }
+
+  for (const method of ['POST', 'PUT', 'DELETE', 'HEAD', 'OPTIONS', 'PATCH', 'PROPFIND']) {
+    wire(`${method}: 400 c2`, {}, async (world) => {
+      const peer = await world.peer(upgrade(WEBSOCKET, {}, method))
+      await assertUpgradeRefused(peer, 400, 'Bad handshake method')
+      assert.deepEqual(await world.refusal(), {
+        code: 2,
+        message: 'Bad handshake method',
+        context: { method },
+      })
+    })
+  }
+
+  const keys = {
+    missing: undefined,
+    empty: '',
+    'there twice': [KEY, KEY],
+    'not base64': 'dGhlIHNhbXBsZSBub25jZ!==',
+    'base64 of 15 bytes': Buffer.alloc(15, 7).toString('base64'),
+    'base64 of 17 bytes': Buffer.alloc(17, 7).toString('base64'),
+    'without its padding': KEY.slice(0, -2),
+    'with more behind': `${KEY}AAAA`,
+    'very long': 'A'.repeat(8000),
+  }
+  for (const [name, key] of Object.entries(keys)) {
+    wire(`Sec-WebSocket-Key ${name}: 400`, {}, async (world) => {
+      const peer = await world.peer(upgrade(WEBSOCKET, { 'Sec-WebSocket-Key': key }))
+      await assertUpgradeRefused(peer, 400, 'Missing or invalid Sec-WebSocket-Key header')
+      assert.equal((await world.refusal()).code, 3)
+      assert.deepEqual(world.sessions, [])
+    })
+  }
+
+  for (const version of [
+    undefined,
+    '',
+    '8',
+    '0',
+    '7',
+    '12',
+    '14',
+    '013',
+    '13.0',
+    '13, 8',
+    'constructor',
+    ['13', '13'],
+  ]) {
+    wire(
+      `Sec-WebSocket-Version ${JSON.stringify(version)}: 400 that names 13`,
+      {},
+      async (world) => {
+        const peer = await world.peer(upgrade(WEBSOCKET, { 'Sec-WebSocket-Version': version }))
+        const answer = await assertUpgradeRefused(peer, 400)
+        assert.equal(answer.headers['sec-websocket-version'], '13')
+        assert.equal((await world.refusal()).code, 3)
+        assert.deepEqual(world.sessions, [])
+      },
+    )
+  }
+
+  for (const [offer, chosen] of Object.entries({
+    chat: 'chat',
+    'chat, superchat': 'chat',
+    'b,a,c': 'b',
+    "!#$%&'*+-.^_`|~09azAZ": "!#$%&'*+-.^_`|~09azAZ",
+    'constructor, __proto__': 'constructor',
+  })) {
+    wire(`Sec-WebSocket-Protocol ${offer}: its first is echoed`, {}, async (world) => {
+      const peer = await world.peer(upgrade(WEBSOCKET, { 'Sec-WebSocket-Protocol': offer }))
+      assert.equal((await accepted(peer)).headers['sec-websocket-protocol'], chosen)
+    })
+  }
+
+  for (const offer of [
+    '',
+    ',',
+    'a,',
+    ',a',
+    'a,,b',
+    'a b',
+    'a;b',
+    'a/b',
+    '"a"',
+    'a, a',
+    'a, b, a',
+    'caf\xe9',
+    ['a', 'a'],
+  ]) {
+    wire(`Sec-WebSocket-Protocol ${JSON.stringify(offer)}: 400`, {}, async (world) => {
+      const peer = await world.peer(upgrade(WEBSOCKET, { 'Sec-WebSocket-Protocol': offer }))
+      await assertUpgradeRefused(peer, 400)
+      assert.equal((await world.refusal()).code, 3)
+      assert.deepEqual(world.sessions, [])
+    })
+  }
+
+  wire(
+    'Sec-WebSocket-Protocol of 15 KB, by spaces, commas and tokens: linear time',
+    {},
+    async (world) => {
+      const offers = [
+        `a${' '.repeat(15_000)}b`,
+        `${' ,'.repeat(7500)}a`,
+        Array.from({ length: 3000 }, (_, index) => `t${index}`).join(','),
+      ]
+      const started = performance.now()
+      for (const offer of offers) {
+        await response(await world.peer(upgrade(WEBSOCKET, { 'Sec-WebSocket-Protocol': offer })))
+      }
+      assert.ok(performance.now() - started < 2000, 'three offers within two seconds')
+    },
+  )
+
+  for (const offer of [
+    'permessage-deflate',
+    'permessage-deflate; client_max_window_bits, x-webkit-deflate-frame',
+    'constructor, __proto__; __proto__=1, hasOwnProperty',
+    ';;;===,,,"',
+  ]) {
+    wire(`Sec-WebSocket-Extensions ${offer}: not read, none agreed`, {}, async (world) => {
+      const peer = await world.peer(upgrade(WEBSOCKET, { 'Sec-WebSocket-Extensions': offer }))
+      assert.equal((await accepted(peer)).headers['sec-websocket-extensions'], undefined)
+    })
+  }
+})
+
+describe('bytes around an upgrade', () => {
+  wire(
+    'frames in the same segment as the request come after the open packet, in order',
+    {},
+    async (world) => {
+      const messages = Array.from({ length: 50 }, (_, index) => `early ${index}`)
+      const frames = messages.map((message) => text(`4${message}`))
+      const peer = await world.peer(upgrade(), ...frames, frame(OP.PING, 'p'))
+      await opened(peer)
+      const session = await world.session()
+      assert.deepEqual(await session.received(50), messages)
+      assert.deepEqual(await peer.read(3), Buffer.from([0x8a, 1, 0x70]))
+      peer.write(text('4later'))
+      assert.equal((await session.received(51)).at(-1), 'later')
+    },
+  )
+
+  wire('200 KB of frames behind the request are all read', {}, async (world) => {
+    const frames = Array.from({ length: 200 }, (_, index) => text(`4${index} ${'x'.repeat(1000)}`))
+    const peer = await world.peer(upgrade(), ...frames)
+    await opened(peer)
+    const session = await world.session()
+    await session.received(200)
+    session.messages.forEach((message, index) => assert.ok(message.startsWith(`${index} `)))
+  })
+
+  wire('half a frame behind the request, the rest later', {}, async (world) => {
+    const bytes = text('4halved')
+    const peer = await world.peer(upgrade(), bytes.subarray(0, 5))
+    await opened(peer)
+    peer.write(bytes.subarray(5))
+    assert.deepEqual(await (await world.session()).received(1), ['halved'])
+  })
+
+  wire('an upgrade behind one whose answer is out: 101', {}, async (world) => {
+    const peer = await world.peer(get('/page'))
+    assert.equal((await response(peer)).text, 'page /page')
+    peer.write(upgrade())
+    await opened(peer)
+  })
+
+  for (const count of [1, 2]) {
+    wire(`${count} earlier response(s) not yet written: 400 and close after`, {}, async (world) => {
+      const held = []
+      world.server.removeAllListeners('request')
+      world.server.on('request', (req, res) => held.push([req, res]))
+      const requests = Array.from({ length: count }, (_, index) => get(`/slow${index}`))
+      const peer = await world.peer(...requests, upgrade(), text('4smuggled'))
+      await until(() => held.length === count, 'the earlier requests')
+      await world.refusal()
+      for (const [req, res] of held) res.end(`page ${req.url}`)
+      for (let index = 0; index < count; index++) {
+        const earlier = await response(peer)
+        assert.deepEqual([earlier.status, earlier.text], [200, `page /slow${index}`])
+      }
+      await assertUpgradeRefused(peer, 400)
+      assert.deepEqual(world.sessions, [])
+    })
+  }
+
+  wire('an upgrade behind a parked GET: 400 and close after its answer', {}, async (world) => {
+    const client = await openPolling(world)
+    const peer = await world.peer(get(client.target), client.upgradeRequest())
+    await world.refusal()
+    assert.equal(peer.buffered, 0)
+    client.session.socket.send('news')
+    assert.equal((await response(peer)).text, '4news')
+    await assertUpgradeRefused(peer, 400)
+    await client.prove()
+  })
+})
+
+describe('a client that leaves during a step', () => {
+  /** Options whose step waits for the test, except for the good client. */
+  function held(step) {
+    const gate = deferred()
+    const entered = deferred()
+    const wait = (req, done) => {
+      if (req._query.good !== undefined) return done()
+      entered.resolve()
+      gate.promise.then(done)
+    }
+    const options = {}
+    if (step === 'allowRequest')
+      options.allowRequest = (req, done) => wait(req, () => done(null, true))
+    const prepare = ({ engine }) => {
+      if (step === 'middleware') engine.use((req, _res, next) => wait(req, () => next()))
+      if (step !== 'generateId') return
+      const { generateId } = engine
+      engine.generateId = (req) =>
+        new Promise((resolve) => wait(req, () => resolve(generateId.call(engine, req))))
+    }
+    return { options, prepare, gate, entered }
+  }
+
+  for (const step of ['middleware', 'allowRequest', 'generateId']) {
+    for (const [transport, bytes] of [
+      ['polling', get(POLLING)],
+      ['websocket', upgrade()],
+    ]) {
+      for (const leave of ['reset', 'finish', 'destroy']) {
+        const { options, prepare, gate, entered } = held(step)
+        wire(
+          `${transport} ${leave} during ${step}: no session, its answer is ignored`,
+          options,
+          async (world) => {
+            world.goodQuery = { good: 1 }
+            prepare(world)
+            const peer = await world.peer(bytes)
+            await entered.promise
+            peer[leave]()
+            // `finish` still reads: it sees the end. The others are seen by the server alone.
+            if (leave === 'finish')
+              assert.doesNotMatch((await peer.rest()).toString(), /^HTTP\/1\.1 (101|200)/)
+            else
+              await until(
+                () => connections(world).then((count) => count === 0),
+                'the server to see it',
+              )
+            gate.resolve()
+            await world.proveGood()
+            assert.equal(world.sessions.length, 1, 'only the good client has a session')
+          },
+        )
+      }
+    }
+  }
+
+  function connections({ server }) {
+    return new Promise((resolve, reject) => {
+      server.getConnections((error, count) => (error ? reject(error) : resolve(count)))
+    })
+  }
+
+  for (const [name, bytes] of [
+    ['polling', get(POLLING)],
+    ['websocket', upgrade()],
+    ['a page', get('/')],
+    ['half an upgrade', upgrade().subarray(0, 80)],
+  ]) {
+    wire(`50 resets right behind the request: ${name}`, {}, async (world) => {
+      for (let round = 0; round < 50; round++) {
+        const peer = await world.peer(bytes)
+        await peer.flushed()
+        peer.reset()
+      }
+    })
+  }
+})
+
+describe('the query', () => {
+  const unknown = {
+    missing: '/engine.io/?EIO=4',
+    empty: '/engine.io/?EIO=4&transport=',
+    unknown: '/engine.io/?EIO=4&transport=carrier-pigeon',
+    constructor: '/engine.io/?EIO=4&transport=constructor',
+    __proto__: '/engine.io/?EIO=4&transport=__proto__',
+    toString: '/engine.io/?EIO=4&transport=toString',
+    'in another case': '/engine.io/?EIO=4&transport=Polling',
+    'with a space': '/engine.io/?EIO=4&transport=polling%20',
+    'with NUL': '/engine.io/?EIO=4&transport=polling%00',
+    'unknown in its last value': '/engine.io/?EIO=4&transport=polling&transport=bogus',
+  }
+  for (const [name, target] of Object.entries(unknown)) {
+    const transport = new URLSearchParams(target.split('?')[1]).getAll('transport').at(-1)
+    const refusal = { code: 0, message: 'Transport unknown', context: { transport } }
+    wire(`transport ${name}: 400 c0`, {}, async (world) => {
+      await assertRefused(await world.peer(get(target)), 400, 0, 'Transport unknown')
+      assert.deepEqual(await world.refusal(), refusal)
+    })
+    wire(`upgrade with transport ${name}: 400 c0`, {}, async (world) => {
+      await assertUpgradeRefused(await world.peer(upgrade(target)), 400, 'Transport unknown')
+      assert.deepEqual(await world.refusal(), refusal)
+    })
+  }
+
+  wire('no query at all on a server without other listeners: 400 c0', {}, async (world) => {
+    world.server.removeAllListeners('request')
+    await assertRefused(await world.peer(get('/engine.io/')), 400, 0, 'Transport unknown')
+  })
+
+  wire('an upgrade with transport=polling: 400 c3 TRANSPORT_HANDSHAKE_ERROR', {}, async (world) => {
+    await assertUpgradeRefused(await world.peer(upgrade(POLLING)), 400, 'Bad request')
+    const { code, context } = await world.refusal()
+    assert.deepEqual([code, context.name], [3, 'TRANSPORT_HANDSHAKE_ERROR'])
+  })
+
+  wire('a GET with transport=websocket: 400 c3 TRANSPORT_HANDSHAKE_ERROR', {}, async (world) => {
+    await assertRefused(await world.peer(get(WEBSOCKET)), 400, 3, 'Bad request')
+    const { code, context } = await world.refusal()
+    assert.deepEqual([code, context.name], [3, 'TRANSPORT_HANDSHAKE_ERROR'])
+  })
+
+  for (const eio of [
+    '',
+    '&EIO=',
+    '&EIO=3',
+    '&EIO=5',
+    '&EIO=4.0',
+    '&EIO=04',
+    '&EIO=4&EIO=3',
+    '&EIO=constructor',
+  ]) {
+    const message = 'Unsupported protocol version'
+    const refusal = { code: 5, message, context: { protocol: 3 } }
+    wire(`${eio || 'no EIO'}: 400 c5`, {}, async (world) => {
+      await assertRefused(
+        await world.peer(get(`/engine.io/?transport=polling${eio}`)),
+        400,
+        5,
+        message,
+      )
+      assert.deepEqual(await world.refusal(), refusal)
+    })
+    wire(`upgrade, ${eio || 'no EIO'}: 400 c5 before 101`, {}, async (world) => {
+      const peer = await world.peer(upgrade(`/engine.io/?transport=websocket${eio}`))
+      await assertUpgradeRefused(peer, 400, message)
+      assert.deepEqual(await world.refusal(), refusal)
+    })
+  }
+
+  wire('the last of repeated keys wins, and the app sees what was verified', {}, async (world) => {
+    const query =
+      '?transport=bogus&EIO=3&EIO=4&transport=polling&a=1&a=2&b=%ff&c=%zz&d=%00&__proto__=x&__proto__[y]=z&e=%0d%0aX:%20y'
+    const peer = await world.peer(get(`/engine.io/${query}`))
+    const answer = await response(peer)
+    assert.equal(answer.status, 200)
+    assert.equal(answer.headers.x, undefined, 'a value of the query has become a header')
+    const { socket } = await world.session()
+    const seen = socket.request._query
+    assert.equal(seen.transport, 'polling')
+    assert.equal(seen.EIO, '4')
+    assert.equal(seen.a, '2')
+    assert.equal(seen.b, '\ufffd')
+    assert.equal(seen.c, '%zz')
+    assert.equal(seen.d, '\0')
+    assert.equal(seen.e, '\r\nX: y')
+    assert.equal({}.y, undefined, 'no effect on prototypes')
+    assert.equal({}.x, undefined, 'no effect on prototypes')
+    assert.equal(socket.transport.name, 'polling')
+  })
+
+  wire('CRLF in values of a refused upgrade stays out of the answer', {}, async (world) => {
+    const evil = '%0d%0aSet-Cookie:%20a=b'
+    const target = `/engine.io/?EIO=4${evil}&transport=websocket${evil}&sid=${evil}`
+    const answer = await assertUpgradeRefused(
+      await world.peer(upgrade(target)),
+      400,
+      'Transport unknown',
+    )
+    assert.equal(answer.headers['set-cookie'], undefined)
+  })
+
+  for (const path of [
+    '//',
+    '//engine.io/',
+    '/?EIO=4',
+    '/%',
+    '/?%',
+    '/?sid=%&EIO=4&transport=polling',
+    '/\\',
+    '/?__proto__',
+  ]) {
+    wire(
+      `GET ${path} with the engine on /: refused, the process lives`,
+      { path: '/' },
+      async (world) => {
+        // Else what has no query of Engine.IO is the app's.
+        world.server.removeAllListeners('request')
+        assert.equal((await response(await world.peer(get(path)))).status, 400)
+        assert.equal((await response(await world.peer(upgrade(path)))).status, 400)
+        assert.deepEqual(world.sessions, [])
+        world.proveGood = async () => {
+          const peer = await world.peer(upgrade('/?EIO=4&transport=websocket'))
+          await opened(peer)
+        }
+      },
+    )
+  }
+})
+
+describe('methods', () => {
+  for (const method of ['POST', 'OPTIONS', 'PUT', 'DELETE', 'PATCH', 'PROPFIND']) {
+    wire(`${method} without sid: 400 c2`, {}, async (world) => {
+      const peer = await world.peer(
+        request(`${method} ${POLLING}`, { ...HOST, 'Content-Length': '0' }),
+      )
+      await assertRefused(peer, 400, 2, 'Bad handshake method')
+      assert.deepEqual(await world.refusal(), {
+        code: 2,
+        message: 'Bad handshake method',
+        context: { method },
+      })
+    })
+  }
+
+  wire('HEAD without sid: 400 without body', {}, async (world) => {
+    const peer = await world.peer(request(`HEAD ${POLLING}`, { ...HOST, Connection: 'close' }))
+    assert.equal((await response(peer, { isHead: true })).status, 400)
+    assert.equal((await peer.rest()).length, 0)
+    assert.equal((await world.refusal()).code, 2)
+  })
+
+  wire(
+    'a POST without sid that has a body: 400 c2, and the body is no request',
+    {},
+    async (world) => {
+      const body = get('/smuggled').toString()
+      const peer = await world.peer(post(POLLING, body))
+      await assertRefused(peer, 400, 2, 'Bad handshake method')
+      assert.deepEqual(world.pages, [])
+    },
+  )
+
+  for (const method of ['HEAD', 'OPTIONS', 'PUT', 'DELETE', 'PATCH']) {
+    wire(`${method} with sid: 405, empty, session untouched`, {}, async (world) => {
+      const client = await openPolling(world)
+      const parked = await client.park()
+      const peer = await world.peer(
+        request(`${method} ${client.target}`, { ...HOST, 'Content-Length': '0' }),
+      )
+      const answer = await response(peer, { isHead: method === 'HEAD' })
+      assert.equal(answer.status, 405)
+      assert.equal(answer.headers.allow, 'GET, POST')
+      assert.equal(answer.text, '')
+      client.session.socket.send('still here')
+      assert.equal((await response(parked)).text, '4still here')
+      await client.prove()
+    })
+  }
+})
+
+describe('the path is a raw prefix', () => {
+  const good = '?EIO=4&transport=polling'
+  for (const path of [
+    '//engine.io/',
+    '/ENGINE.IO/',
+    '/x/../engine.io/',
+    '/../engine.io/',
+    '/engine%2eio/',
+    '/engine.io',
+    '/./engine.io/',
+    '/%65ngine.io/',
+  ]) {
+    wire(`${path} is the app's`, { destroyUpgradeTimeout: 20 }, async (world) => {
+      const answer = await response(await world.peer(get(path + good)))
+      assert.equal(answer.text, `page ${path}${good}`)
+      const peer = await world.peer(upgrade(`${path}?EIO=4&transport=websocket`))
+      assert.equal((await response(peer)).status, 404)
+      world.assertUntouched()
+    })
+  }
+
+  for (const path of ['/engine.io/foo/bar/', '/engine.io/../../etc', '/engine.io/%00']) {
+    wire(`${path} is ours`, {}, async (world) => {
+      assert.equal((await response(await world.peer(get(path + good)))).status, 200)
+      await opened(await world.peer(upgrade(`${path}?EIO=4&transport=websocket`)))
+    })
+  }
+
+  const upgradeListener = { destroyUpgradeTimeout: 20 }
+  for (const target of [
+    'http://169.254.169.254/latest/meta-data/',
+    'http://127.0.0.1/engine.io/?EIO=4&transport=websocket',
+    'http://127.0.0.1/_next/webpack-hmr',
+    'https://evil.example/',
+    '*',
+  ]) {
+    wire(
+      `an upgrade of ${target}: 400 before any listener sees it`,
+      upgradeListener,
+      async (world) => {
+        const seen = []
+        world.server.prependListener('upgrade', (req) => seen.push(req.url))
+        const peer = await world.peer(upgrade(target))
+        const answer = await response(peer)
+        assert.equal(answer.status, 400)
+        assert.equal(answer.headers.connection, 'close')
+        assert.equal((await peer.rest()).length, 0)
+        assert.deepEqual(seen, [])
+        assert.deepEqual(world.sessions, [])
+      },
+    )
+  }
+
+  wire('an upgrade of authority form: 400', {}, async (world) => {
+    const seen = []
+    world.server.on('upgrade', (req) => seen.push(req.url))
+    const peer = await world.peer(upgrade('127.0.0.1:80'))
+    assert.equal((await response(peer)).status, 400)
+    assert.deepEqual(seen, [])
+  })
+})
+
+describe('middlewares', () => {
+  const failures = {
+    'calls next(err)': (_req, _res, next, error) => next(error),
+    throws: (_req, _res, _next, error) => {
+      throw error
+    },
+    rejects: async (_req, _res, _next, error) => {
+      throw error
+    },
+  }
+  for (const [name, fail] of Object.entries(failures)) {
+    const use = (world, error) => {
+      world.goodQuery = { good: 1 }
+      world.engine.use((req, res, next) => {
+        if (req._query.good === undefined) return fail(req, res, next, error)
+        next()
+      })
+    }
+    wire(`one that ${name}: 400 c3 MIDDLEWARE_FAILURE`, {}, async (world) => {
+      const error = new Error('secret of the app')
+      use(world, error)
+      await assertRefused(await world.peer(get(POLLING)), 400, 3, 'Bad request')
+      assert.deepEqual(await world.refusal(), {
+        code: 3,
+        message: 'Bad request',
+        context: { name: 'MIDDLEWARE_FAILURE', error },
+      })
+      await assertUpgradeRefused(await world.peer(upgrade()), 400, 'Bad request')
+      assert.equal((await world.refusal()).context.error, error)
+    })
+  }
+
+  wire('one that fails after it began an answer: the answer is ended', {}, async (world) => {
+    world.goodQuery = { good: 1 }
+    world.engine.use((req, res, next) => {
+      if (req._query.good !== undefined) return next()
+      res.write('begun')
+      next(new Error('too late'))
+    })
+    const answer = await response(await world.peer(get(POLLING)))
+    assert.deepEqual([answer.status, answer.text], [200, 'begun'])
+    assert.equal((await world.refusal()).context.name, 'MIDDLEWARE_FAILURE')
+    assert.equal(world.sessions.length, 0)
+  })
+})
+
+describe('a server that takes no handshakes', () => {
+  const busy = { maxPendingHandshakes: 1 }
+  const hold = (world) => {
+    const entered = deferred()
+    world.engine.opts.allowRequest = (_req, done) => entered.resolve(() => done(null, true))
+    return entered.promise
+  }
+
+  function assertBusy(answer) {
+    assert.equal(answer.status, 503)
+    assert.match(answer.headers['retry-after'], /^[1-5]$/)
+  }
+
+  wire('too many handshakes: 503, Retry-After, TOO_MANY_HANDSHAKES', busy, async (world) => {
+    const entered = hold(world)
+    const first = await world.peer(get(POLLING))
+    const release = await entered
+    const polling = await assertRefused(
+      await world.peer(get(POLLING)),
+      503,
+      4,
+      'Too many connections',
+    )
+    assertBusy(polling)
+    assertBusy(await assertUpgradeRefused(await world.peer(upgrade()), 503, 'Too many connections'))
+    for (const refusal of [await world.refusal(), await world.refusal()]) {
+      assert.deepEqual([refusal.code, refusal.context.name], [4, 'TOO_MANY_HANDSHAKES'])
+    }
+    release()
+    assert.equal((await response(first)).status, 200)
+    world.engine.opts.allowRequest = undefined
+  })
+
+  wire('an engine that is closed: 503, Retry-After, DRAINING', {}, async (world) => {
+    world.engine.close()
+    const message = 'Server is shutting down'
+    assertBusy(await assertRefused(await world.peer(get(POLLING)), 503, 4, message))
+    assertBusy(await assertUpgradeRefused(await world.peer(upgrade()), 503, message))
+    for (const refusal of [await world.refusal(), await world.refusal()]) {
+      assert.deepEqual([refusal.code, refusal.context.name], [4, 'DRAINING'])
+    }
+    world.proveGood = async () => {
+      assert.equal((await response(await world.peer(get('/')))).text, 'page /')
+    }
+  })
+})

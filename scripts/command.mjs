@@ -1,0 +1,81 @@
+// Runs the commands that the other scripts are made of.
+
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+/** The repository's root. */
+export const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** A command that could not be run, or ended with something other than 0. */
+export class CommandError extends Error {}
+
+/**
+ * Runs a command to its end.
+ * @param {string} line the command and its arguments, separated by single spaces
+ * @param {{ cwd?: string, env?: Record<string, string>, show?: 'all' | 'failure' }} [options]
+ *   `show`: its output as it comes (the default), or only when it fails
+ * @returns {Promise<string>} its standard output
+ * @throws {CommandError}
+ */
+export async function run(line, { cwd = root, env = {}, show = 'all' } = {}) {
+  const [command, ...args] = line.split(' ')
+  const child = spawn(command, args, {
+    cwd,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // npm and npx are batch files there.
+    shell: process.platform === 'win32',
+  })
+  const stopped = stopWith(child)
+  const output = { stdout: '', all: '' }
+  for (const name of ['stdout', 'stderr']) {
+    child[name].setEncoding('utf8').on('data', (text) => {
+      output.all += text
+      if (name === 'stdout') output.stdout += text
+      if (show === 'all') process[name].write(text)
+    })
+  }
+  try {
+    const code = await ended(child)
+    if (code === 0) return output.stdout
+    const shown = show === 'all' ? '' : `\n${output.all}`
+    throw new CommandError(`${line}: ended with ${code}${shown}`)
+  } catch (error) {
+    if (error.code !== 'ENOENT') throw error
+    throw new CommandError(`${line}: no such command. ${hints[command] ?? ''}`)
+  } finally {
+    stopped()
+  }
+}
+
+const hints = {
+  cargo: 'upwire is built with Rust, 1.88 or newer: https://rustup.rs',
+}
+
+function ended(child) {
+  return new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', (code, signal) => resolve(signal ?? code))
+  })
+}
+
+/** Whoever ends us ends the child. Returns what undoes it. */
+function stopWith(child) {
+  const handlers = ['SIGINT', 'SIGTERM'].map((signal, index) => {
+    const stop = () => {
+      child.kill(signal)
+      process.exit(index === 0 ? 130 : 143)
+    }
+    process.on(signal, stop)
+    return () => process.off(signal, stop)
+  })
+  return () => {
+    for (const remove of handlers) remove()
+  }
+}
+
+/** Prints why a script cannot go on, and ends it. For a top-level `catch`. */
+export function fail(error) {
+  console.error(error instanceof CommandError ? error.message : error)
+  process.exit(1)
+}

@@ -1,0 +1,43 @@
+// Format, lints and types of everything; exits with 1 when something is wrong. `npm run format`
+// mends what can be mended.
+
+import { CommandError, fail, run } from './command.mjs'
+
+const CLIENT = '--manifest-path bench/client/Cargo.toml'
+
+const LINES = [
+  'cargo fmt --check',
+  `cargo fmt --check ${CLIENT}`,
+  // Each ring with what it may use, and the addon with what only tests have.
+  ...[
+    '--no-default-features',
+    '--no-default-features --features runtime',
+    '--no-default-features --features runtime,stream-only',
+    '',
+    '--features test-panic',
+    '--features stream-only',
+  ].map(clippy),
+  clippy(CLIENT),
+  'npx --no -- biome ci --error-on-warnings',
+  'npx --no -- tsc --project __test__/types',
+  'npm run --silent typecheck --workspace examples/chat',
+]
+
+let failed = 0
+for (const line of LINES) {
+  console.log(`\n> ${line}`)
+  try {
+    await run(line)
+  } catch (error) {
+    if (!(error instanceof CommandError)) fail(error)
+    console.error(error.message)
+    failed++
+  }
+}
+console.log(failed === 0 ? '\nAll clean' : `\n${failed} of ${LINES.length} found something`)
+process.exit(failed > 0 ? 1 : 0)
+
+function clippy(flags) {
+  const parts = ['cargo clippy --all-targets', flags, '-- -D warnings']
+  return parts.filter(Boolean).join(' ')
+}
