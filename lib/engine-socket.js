@@ -31,6 +31,8 @@ class EngineSocket extends EventEmitter {
     this._generation = generation
     this._transportName = transport
     this._transport = undefined
+    /** The transport that is being probed. */
+    this._probed = undefined
     this._polling = transport === 'polling' ? new PollingRequests(this) : undefined
     this._wroteAt = 0
     this._callbacks = undefined
@@ -165,6 +167,8 @@ class EngineSocket extends EventEmitter {
     this._polling?.end(isGivenUp(reason, description))
     this._callbacks = undefined
     this.server._forget(this)
+    this._probed?.emit('close')
+    this._transport?.emit('close')
     this.emit('close', reason, description)
   }
 
@@ -230,13 +234,16 @@ function onEvent(kind, value, extra, offset, length) {
       }
       return
     case KIND.UPGRADING:
-      this.emit('upgrading', new Transport(this, 'websocket'))
+      this._probed = new Transport(this, 'websocket')
+      this.emit('upgrading', this._probed)
       return
     case KIND.UPGRADED:
       return upgraded(this)
     case KIND.UPGRADE_FAILED:
       this.upgrading = false
       this.server._native.probeEnded(this.id, false)
+      this._probed?.emit('close')
+      this._probed = undefined
       return
     case KIND.LIMIT:
       return this._onLimit(JSON.parse(value))
@@ -272,10 +279,13 @@ function upgraded(socket) {
   socket.upgrading = false
   socket.upgraded = true
   socket._transportName = 'websocket'
-  socket._transport = undefined
+  const polling = socket._transport
+  socket._transport = socket._probed
+  socket._probed = undefined
   socket.server._native.probeEnded(socket.id, true)
   socket._polling.retire()
   socket._polling = undefined
+  polling?.emit('close')
   socket.emit('upgrade', socket.transport)
 }
 

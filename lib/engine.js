@@ -16,9 +16,10 @@ const staging = require('./staging')
 const { WebSocketUpgrade } = require('./upgrade')
 const { warnOnce } = require('./errors')
 
-/** What the native check of a good request answers with; anything else is a handshake. */
+/** What the native check of a good request answers with. */
 const GET = 0
 const POST = 1
+const HANDSHAKE = 3
 
 const ID_BYTES = 15
 const pool = Buffer.alloc(ID_BYTES * 256)
@@ -100,7 +101,6 @@ class Engine extends EventEmitter {
   handleRequest(req, res) {
     req.res = res
     prepare(req)
-    if (this._isClosed) return this._refuse(req, closing(), (answer) => refuseRequest(res, answer))
     if (this._isPlain(req)) return this._serve(req, res)
     return this._serveSlowly(req, res)
   }
@@ -189,7 +189,8 @@ class Engine extends EventEmitter {
       string(sid),
       req.headers.origin,
     )
-    return typeof verdict === 'number' ? verdict : explain(verdict, req)
+    if (typeof verdict !== 'number') return explain(verdict, req)
+    return verdict === HANDSHAKE && this._isClosed ? closing() : verdict
   }
 
   _session(req) {

@@ -6,7 +6,7 @@ const { Socket } = require('node:net')
 const { EarlyBytes } = require('./early-bytes')
 const { GONE, Handshake } = require('./handshake')
 const { UpgradeResponse, headerLines } = require('./middleware')
-const { ERRORS, busy, refusal, refuseUpgrade } = require('./refusal')
+const { ERRORS, refusal, refuseUpgrade } = require('./refusal')
 const { rethrow } = require('./dispatch')
 const staging = require('./staging')
 const { HandshakeRequest } = require('./request')
@@ -38,7 +38,6 @@ class WebSocketUpgrade {
 
   run() {
     const engine = this.#engine
-    if (engine._isClosed) return this.#refuse(busy('DRAINING', 'Server is shutting down'))
     if (engine._isPlain(this.#req)) return this.#runPlain()
     if (engine._isCrowded()) return this.#refuse(engine._tooManyHandshakes())
     return this.#runSlowly()

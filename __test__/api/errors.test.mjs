@@ -143,6 +143,25 @@ describe('errors in listeners', () => {
     })
   }
 
+  test('polling clients lose nothing by the errors of others', async (t) => {
+    const { url, report } = await survivor(t)
+    const count = 30
+    for (let round = 0; round < 100; round++) {
+      const noisy = await openClient(t, url, TRANSPORTS[0])
+      const quiet = await openClient(t, url, TRANSPORTS[0])
+      for (let n = 0; n < count; n++) {
+        noisy.send(n % 10 === 5 ? 'throw' : String(n))
+        quiet.send(String(n))
+      }
+      await until(async () => {
+        const { seen } = await report()
+        return seen[noisy.id].length === count && seen[quiet.id].length === count
+      }, `round ${round}: all messages`)
+      noisy.close()
+      quiet.close()
+    }
+  })
+
   test('of headers and initial_headers: 500, no session', async (t) => {
     const { url, fail, report } = await survivor(t)
     const target = `${url}/engine.io/?EIO=4&transport=polling`
@@ -182,12 +201,13 @@ describe('errors in listeners', () => {
     ])
   })
 
-  for (const where of ['engine connection', 'connection', 'message', 'disconnect']) {
+  for (const where of ['engine connection', 'connection', 'message', 'acknowledgement', 'disconnect']) {
     test(`in ${where}, with nobody to catch it: Node ends with code 1`, async (t) => {
       const child = start(t, programs, 'throwing', { where })
       const near = client(t, `http://127.0.0.1:${await child.message('port')}`, {
         transports: ['websocket'],
       })
+      near.on('ask', (ack) => ack())
       near.on('connect', () => {
         near.emit('go')
         if (where === 'disconnect') near.disconnect()

@@ -107,6 +107,7 @@ export async function throwing({ where }, { tell }) {
   io.on('connection', (socket) => {
     fail('connection')
     socket.on('go', () => fail('message'))
+    socket.emit('ask', () => fail('acknowledgement'))
     socket.on('disconnect', () => fail('disconnect'))
   })
   tell('port', await listen(server))
@@ -170,7 +171,7 @@ export async function surviving(_argument, { tell, hear }) {
   tell('port', await listen(server))
 }
 
-/** Writes whatever a socket that is over is asked for. */
+/** Does not hold on to its server; only a session can keep it. */
 export async function unreferenced(_argument, { tell }) {
   const server = pages()
   const io = attach(server)

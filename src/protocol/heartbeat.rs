@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::limits::Limits;
 
+/// A ping that goes out later than this was held up.
+const LATE: Duration = Duration::from_millis(100);
+
 #[derive(Debug, Clone, Copy)]
 enum State {
     /// When to send the next ping.
@@ -46,7 +49,10 @@ impl Heartbeat {
     pub fn poll(&mut self, now: Instant, limits: &Limits) -> Option<Beat> {
         match &mut self.0 {
             State::Quiet { ping_at } if now >= *ping_at => {
-                let until = after(now, limits.ping_timeout);
+                // Counted from when the ping was due, so that two late timers do not add up; but
+                // a process that slept gives its peers the whole time.
+                let is_late = now.duration_since(*ping_at) > LATE;
+                let until = after(if is_late { now } else { *ping_at }, limits.ping_timeout);
                 self.0 = State::Awaiting { pinged_at: now, until, extended: false };
                 Some(Beat::Ping)
             }

@@ -3,6 +3,7 @@
 import { Socket as EngineClient } from 'engine.io-client'
 import { io as connectSocket } from 'socket.io-client'
 import { event, until, within } from './events.mjs'
+import './leaks.mjs'
 
 /** Every order of transports a client may ask for, and where it ends up. */
 export const TRANSPORTS = [
