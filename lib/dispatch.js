@@ -3,7 +3,7 @@
 // Events from the I/O threads to the faces of sessions. The numbers of the kinds are the contract
 // with src/runtime/inbox.rs.
 
-const { warnOnce } = require('./errors')
+const { surface, warnOnce } = require('./errors')
 const native = require('./native')
 const { setHot } = require('./staging')
 
@@ -91,12 +91,8 @@ function one(index, value) {
     if (socket === undefined || socket._generation !== meta[at + 1]) return
     socket._run(kind, value, meta[at + 3], meta[at + 4], meta[at + 5])
   } catch (error) {
-    process.nextTick(rethrow, error)
+    surface(error)
   }
-}
-
-function rethrow(error) {
-  throw error
 }
 
 /** Registers a face. Open sessions keep the process alive, as open sockets would. */
@@ -116,4 +112,4 @@ function unregister(socket) {
   keepAlive = undefined
 }
 
-module.exports = { KIND, register, rethrow, start, streams, unregister }
+module.exports = { KIND, register, start, streams, unregister }

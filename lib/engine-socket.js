@@ -3,7 +3,8 @@
 const { AsyncResource } = require('node:async_hooks')
 const { EventEmitter } = require('node:events')
 const { closeError } = require('./close')
-const { KIND, register, rethrow, unregister } = require('./dispatch')
+const { KIND, register, unregister } = require('./dispatch')
+const { surface } = require('./errors')
 const { PollingRequests } = require('./polling')
 const staging = require('./staging')
 const { Transport } = require('./transport')
@@ -112,7 +113,7 @@ class EngineSocket extends EventEmitter {
       try {
         callback?.(this.transport)
       } catch (error) {
-        process.nextTick(rethrow, error)
+        surface(error)
       }
     }
     this.emit('drain')

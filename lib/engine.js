@@ -4,7 +4,7 @@ const { randomFillSync } = require('node:crypto')
 const { EventEmitter } = require('node:events')
 const cors = require('cors')
 const native = require('./native')
-const { rethrow, start } = require('./dispatch')
+const { start } = require('./dispatch')
 const { EngineSocket } = require('./engine-socket')
 const { claim } = require('./intercept')
 const { GONE, Handshake, idRefusal } = require('./handshake')
@@ -14,7 +14,7 @@ const { payloadHeaders } = require('./polling')
 const { ERRORS, MESSAGES, busy, failRequest, refusal, refuseRequest } = require('./refusal')
 const staging = require('./staging')
 const { WebSocketUpgrade } = require('./upgrade')
-const { warnOnce } = require('./errors')
+const { surface, warnOnce } = require('./errors')
 
 /** What the native check of a good request answers with. */
 const GET = 0
@@ -255,7 +255,7 @@ class Engine extends EventEmitter {
       this.emit('connection', socket)
     } catch (error) {
       socket.close(true)
-      process.nextTick(rethrow, error)
+      surface(error)
     }
   }
 
@@ -273,7 +273,7 @@ class Engine extends EventEmitter {
     try {
       this.emit('connection_error', { req, code, message: MESSAGES[code], context })
     } catch (error) {
-      process.nextTick(rethrow, error)
+      surface(error)
     }
   }
 
@@ -287,7 +287,7 @@ class Engine extends EventEmitter {
       this.emit('headers', headers, req)
       return true
     } catch (error) {
-      process.nextTick(rethrow, error)
+      surface(error)
       fail()
       return false
     }
@@ -334,7 +334,7 @@ class Engine extends EventEmitter {
       try {
         socket._finish('forced close')
       } catch (error) {
-        process.nextTick(rethrow, error)
+        surface(error)
       }
     }
   }

@@ -21,4 +21,14 @@ function warnOnce(key, code, message) {
   process.emitWarning(message, { type: 'UpwireWarning', code })
 }
 
-module.exports = { coded, warnOnce }
+/**
+ * Lets an error of the app's surface as `uncaughtException`, without harm to what is going on: one
+ * that left the tick queue would make Node's http lose requests of other connections.
+ */
+function surface(error) {
+  queueMicrotask(() => {
+    throw error
+  })
+}
+
+module.exports = { coded, surface, warnOnce }

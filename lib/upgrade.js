@@ -4,10 +4,10 @@
 
 const { Socket } = require('node:net')
 const { EarlyBytes } = require('./early-bytes')
+const { surface } = require('./errors')
 const { GONE, Handshake } = require('./handshake')
 const { UpgradeResponse, headerLines } = require('./middleware')
 const { ERRORS, refusal, refuseUpgrade } = require('./refusal')
-const { rethrow } = require('./dispatch')
 const staging = require('./staging')
 const { HandshakeRequest } = require('./request')
 const { StreamLink } = require('./stream-link')
@@ -170,7 +170,7 @@ class WebSocketUpgrade {
     try {
       return headerLines(headers)
     } catch (error) {
-      process.nextTick(rethrow, error)
+      surface(error)
       fail()
       return undefined
     }

@@ -8,7 +8,7 @@ import { Socket as EngineClient } from 'engine.io-client'
 import { start } from './support/child.mjs'
 import { until, within } from './support/events.mjs'
 
-const programs = new URL('./support/programs.mjs', import.meta.url)
+const programs = new URL('./support/tmpprograms.mjs', import.meta.url)
 
 const CYCLES = Number(process.env.UPWIRE_CYCLES ?? 5000)
 const AT_ONCE = 16
@@ -90,7 +90,7 @@ describe('cycles', () => {
     const tenth = await measure()
     await run(CYCLES / 10, CYCLES)
     const end = await measure()
-    const growth = end.rss - tenth.rss
+    console.log(JSON.stringify({warm, tenth, end})); const growth = end.rss - tenth.rss
     for (const [name, { rss, heap, descriptors }] of Object.entries({ warm, tenth, end })) {
       t.diagnostic(
         `${name}: rss ${(rss / MiB).toFixed(1)} MiB, heap ${(heap / MiB).toFixed(1)} MiB, ${descriptors} descriptors`,
