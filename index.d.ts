@@ -524,6 +524,7 @@ type ErrorCode =
   | 'ERR_UPWIRE_NOT_RUNNING'
   | 'ERR_UPWIRE_PATH_IN_USE'
   | 'ERR_UPWIRE_SOCKET_IO_MISSING'
+  | 'ERR_UPWIRE_ATTACHED'
   | 'ERR_UPWIRE_UNSUPPORTED_OPTION'
 
 /** `code` of the `description` of a `close` event. */

@@ -201,7 +201,13 @@ describe('errors in listeners', () => {
     ])
   })
 
-  for (const where of ['engine connection', 'connection', 'message', 'acknowledgement', 'disconnect']) {
+  for (const where of [
+    'engine connection',
+    'connection',
+    'message',
+    'acknowledgement',
+    'disconnect',
+  ]) {
     test(`in ${where}, with nobody to catch it: Node ends with code 1`, async (t) => {
       const child = start(t, programs, 'throwing', { where })
       const near = client(t, `http://127.0.0.1:${await child.message('port')}`, {

@@ -54,7 +54,7 @@ for (const { transports } of TRANSPORTS) {
     test('engine middlewares run in order for each request, with express’s face', async (t) => {
       const served = await serve(t)
       const seen = []
-      served.engine.use((req, res, next) => {
+      served.engine.use((req, _res, next) => {
         req.first = true
         setTimeout(next, 1)
       })
@@ -135,7 +135,7 @@ for (const { transports } of TRANSPORTS) {
       ]) {
         let fails = true
         const served = await serve(t, {
-          allowRequest: (req, decide) => (fails ? allowRequest() : decide(null, true)),
+          allowRequest: (_req, decide) => (fails ? allowRequest() : decide(null, true)),
         })
         const errors = gather(served.engine, 'connection_error')
         const near = client(t, served.url, { transports })

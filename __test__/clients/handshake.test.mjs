@@ -55,9 +55,14 @@ for (const { transports, settles } of TRANSPORTS) {
       const served = await serveEngine(t)
       let count = 0
       const requests = []
+      const make = (name) => (req) => {
+        requests.push(req)
+        return `${name}-${count++}`
+      }
+      const later = make('later')
       for (const [makes, expected] of [
-        [(req) => (requests.push(req), `own-${count++}`), 'own-0'],
-        [async (req) => (await null, requests.push(req), `later-${count++}`), 'later-1'],
+        [make('own'), 'own-0'],
+        [async (req) => Promise.resolve(req).then(later), 'later-1'],
       ]) {
         served.engine.generateId = makes
         const { near, far } = await enginePair(t, served, { transports, settles })

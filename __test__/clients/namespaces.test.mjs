@@ -62,7 +62,7 @@ for (const { transports, settles } of TRANSPORTS) {
     test('a dynamic namespace comes to be when it is asked for', async (t) => {
       const { io, url } = await serve(t, { cleanupEmptyChildNamespaces: true })
       const parent = io.of(/^\/room-\d+$/)
-      parent.use((socket, next) => next())
+      parent.use((_socket, next) => next())
       parent.on('connection', (socket) => socket.emit('say', `hello from ${socket.nsp.name}`))
       const one = client(t, `${url}/room-1`, { transports })
       assert.deepEqual(await event(one, 'say'), ['hello from /room-1'])
