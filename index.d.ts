@@ -517,6 +517,7 @@ interface EngineStats {
 
 /** `code` of the errors that upwire throws. */
 type ErrorCode =
+  | 'ERR_UPWIRE_ATTACHED'
   | 'ERR_UPWIRE_INTERNAL'
   | 'ERR_UPWIRE_INVALID_OPTION'
   | 'ERR_UPWIRE_INVALID_SERVER'
@@ -524,7 +525,6 @@ type ErrorCode =
   | 'ERR_UPWIRE_NOT_RUNNING'
   | 'ERR_UPWIRE_PATH_IN_USE'
   | 'ERR_UPWIRE_SOCKET_IO_MISSING'
-  | 'ERR_UPWIRE_ATTACHED'
   | 'ERR_UPWIRE_UNSUPPORTED_OPTION'
 
 /** `code` of the `description` of a `close` event. */

@@ -10,9 +10,6 @@ const REPORT_FROM = 64 * 1024
 /** Headers of a POST's answer, `ok`. */
 const POSTED = { 'Content-Type': 'text/html', 'Content-Length': 2, 'cache-control': 'no-store' }
 
-/** A payload that is nothing but a close packet. */
-const CLOSE = '1'
-
 let lastToken = 0
 
 /** Headers of a GET's answer, in engine.io's spelling. */
@@ -95,8 +92,8 @@ class PollingRequests {
     this.#leaving.add(get)
     const headers = get.headers ?? payloadHeaders(req, length)
     headers['Content-Length'] = length
-    // The last answer of a session, or of a server that closes: a kept connection would stay on.
-    if (payload === CLOSE || this.#socket.server._isClosed) headers.Connection = 'close'
+    // A kept connection would hold up a server that is closing.
+    if (this.#socket.server._isClosed) headers.Connection = 'close'
     const isDone = this.#write(req, res, headers, payload, get.headers !== undefined)
     // What the answer would have carried is lost.
     if (!isDone) this.#socket.close(true)

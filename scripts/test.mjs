@@ -39,7 +39,10 @@ try {
   const isPanic = (file) => basename(file).includes('panic')
   if (files.some((file) => file.includes(`${sep}browser${sep}`))) prepareBrowser()
   await nodeTest(files.filter((file) => !isPanic(file)))
-  if (files.some(isPanic)) await nodeTest(files.filter(isPanic), await panickingAddon())
+  if (files.some(isPanic)) {
+    await loadPanickingAddon()
+    await nodeTest(files.filter(isPanic))
+  }
 } catch (error) {
   fail(error)
 }
@@ -89,8 +92,7 @@ async function cargoTest(line) {
 }
 
 /** Runs test files one after the other, each in a process of its own. */
-async function nodeTest(files, env = {}) {
-  Object.assign(process.env, env)
+async function nodeTest(files) {
   say(`node --test, ${files.length} files`)
   const events = runTests({ files, concurrency: false, timeout: PATIENCE })
   events.on('test:fail', ({ todo, details }) => {
@@ -103,7 +105,6 @@ async function nodeTest(files, env = {}) {
   })
   const report = events.compose(new spec())
   for await (const chunk of report) process.stdout.write(chunk)
-  for (const name of Object.keys(env)) delete process.env[name]
 }
 
 function prepareBrowser() {
@@ -115,11 +116,13 @@ function prepareBrowser() {
 }
 
 /** Builds the addon with exports that panic, apart from the one that is packed. */
-async function panickingAddon() {
+async function loadPanickingAddon() {
   say('Building the addon that panics on demand')
-  await run('cargo build --features test-panic')
+  await run('cargo build --features test-panic', { show: 'failure' })
   const addon = join(root, 'target', 'test-panic', 'upwire.node')
   await mkdir(join(addon, '..'), { recursive: true })
   await copyFile(join(root, 'target', 'debug', libraryName), addon)
-  return { NAPI_RS_NATIVE_LIBRARY_PATH: addon }
+  process.env.NAPI_RS_NATIVE_LIBRARY_PATH = addon
+  // Finding the names of a debug build takes longer than the tests wait.
+  process.env.RUST_BACKTRACE = '0'
 }

@@ -415,7 +415,7 @@ describe('requests that are dropped', () => {
 })
 
 describe('slow requests: the heartbeat decides, and ends their connections', () => {
-  const fast = { pingInterval: 60, pingTimeout: 60 }
+  const fast = { pingInterval: 300, pingTimeout: 300 }
 
   function connections({ server }) {
     return new Promise((resolve, reject) => {
