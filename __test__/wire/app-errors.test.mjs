@@ -4,11 +4,11 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { App } from './support/app.mjs'
 import { accepted, openPolling, openWebSocket, opened } from './support/client.mjs'
-import { deferred, gather, until } from './support/events.mjs'
+import { until } from './support/events.mjs'
 import { OP, close, readClose, readFrame, readText, text } from './support/frames.mjs'
 import { POLLING, WEBSOCKET, get, post, response, upgrade } from './support/http.mjs'
 import { Peer } from './support/peer.mjs'
-import { Session, wire } from './support/world.mjs'
+import { wire } from './support/world.mjs'
 
 /** A TCP connection to an app, closed with its test. */
 async function peerOf(t, app, ...bytes) {

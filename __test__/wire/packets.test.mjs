@@ -192,7 +192,7 @@ describe('messages at their edges', () => {
       '\udc00',
       '\ud83c',
       '\udf89\ud83c',
-      'x'.repeat(5000) + '\ud800',
+      `${'x'.repeat(5000)}\ud800`,
     ]) {
       session.socket.send(lone)
       assert.equal(await readText(peer), `4${Buffer.from(lone)}`)

@@ -11,7 +11,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 
 use super::commands::CommandBatch;
-use super::shard::{Seen, Shard};
+use super::shard::Shard;
 
 /// What JavaScript and an I/O thread share.
 #[derive(Default)]
@@ -119,7 +119,7 @@ fn take_events(
         count += 1;
         let is_over = event.is_read_closed() || event.is_error();
         let readable = event.is_readable() || is_over;
-        let seen = Seen { readable, is_over, writable: event.is_writable() };
+        let seen = super::shard::Seen { readable, is_over, writable: event.is_writable() };
         shard.event(event.token().0, seen);
     }
     Ok(count >= events.capacity())
