@@ -53,8 +53,8 @@ test('a panic in a session ends that session alone', { skip }, async () => {
   const [reason, description] = await closed
   assert.equal(reason, 'transport error')
   assert.equal(description.code, 'ERR_UPWIRE_INTERNAL')
-  const [, { description: code }] = await gone
-  assert.equal(code, 1011)
+  const [, { context: frame }] = await gone
+  assert.equal(frame.code, 1011)
   assert.equal(io.engine.stats().panics, panics + 1)
   assert.equal(await other.emitWithAck('echo', 'still here'), 'still here')
   const next = await client()

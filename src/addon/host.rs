@@ -84,6 +84,8 @@ impl Host {
             batch.commands.push(Command::Barrier(done.clone()));
         }
         self.flush();
+        // A turn taken inline tells nobody of its events.
+        self.pool.shared().inbox.wake();
         for _ in 0..count {
             if waiter.recv_timeout(patience).is_err() {
                 return;
