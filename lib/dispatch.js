@@ -20,11 +20,12 @@ const KIND = {
   ANSWER_GET: 9,
   REFUSE_GET: 10,
   LIMIT: 11,
-  STREAM_WRITE: 12,
-  STREAM_END: 13,
-  STREAM_RESET: 14,
-  STREAM_PAUSE: 15,
-  STREAM_RESUME: 16,
+  POST_WANTED: 12,
+  STREAM_WRITE: 13,
+  STREAM_END: 14,
+  STREAM_RESET: 15,
+  STREAM_PAUSE: 16,
+  STREAM_RESUME: 17,
 }
 
 /** Integers that describe one event: slot, generation, kind, extra, offset, length. */

@@ -246,6 +246,8 @@ function onEvent(kind, value, extra, offset, length) {
       this._probed?.emit('close')
       this._probed = undefined
       return
+    case KIND.POST_WANTED:
+      return this._polling?.readPost()
     case KIND.LIMIT:
       return this._onLimit(JSON.parse(value))
     case KIND.CLOSE:

@@ -137,8 +137,16 @@ class PollingRequests {
       refuseBody(res, refusal.status, req)
       return staging.command('fault', socket, refusal.fault)
     }
-    this.#post = { req, res, isOver: false, chunks: [], length: 0 }
+    this.#post = { req, res, isOver: false, isRead: false, chunks: [], length: 0 }
     if (socket.upgrading) staging.command('postBegun', socket)
+    this.#watch(this.#post)
+    if (!staging.isBusy(socket)) this.readPost()
+  }
+
+  /** A POST waits unread while the session has more packets than JavaScript has taken. */
+  readPost() {
+    if (this.#post === undefined || this.#post.isRead) return
+    this.#post.isRead = true
     this.#collect(this.#post)
   }
 
@@ -163,7 +171,10 @@ class PollingRequests {
       staging.command('post', this.#socket, body)
       this.#write(req, res, withAgent(req, { ...POSTED }), 'ok')
     })
-    req.on('close', () => {
+  }
+
+  #watch(post) {
+    post.req.on('close', () => {
       if (post.isOver) return
       this.#finishPost(post)
       staging.command('fault', this.#socket, Fault.PostLost)

@@ -88,10 +88,16 @@ function unsent(socket) {
   return hot.unsent(socket._slot, socket._generation)
 }
 
+/** Whether a session has packets enough: its next POST has to wait. */
+function isBusy(socket) {
+  return hot.isBusy(socket._slot, socket._generation)
+}
+
 module.exports = {
   command,
   currentTick,
   flushAndWait,
+  isBusy,
   setHot,
   stage,
   unsent,

@@ -7,7 +7,7 @@ import { App } from './support/app.mjs'
 import { openPolling, openWebSocket, opened } from './support/client.mjs'
 import { deferred, until } from './support/events.mjs'
 import { OP, frame, readClose, readEnd, readFrame, readText, text } from './support/frames.mjs'
-import { POLLING, get, request, response, upgrade } from './support/http.mjs'
+import { POLLING, get, post, request, response, upgrade } from './support/http.mjs'
 import { Peer } from './support/peer.mjs'
 import { wire } from './support/world.mjs'
 
@@ -255,6 +255,40 @@ describe('maxReceiveQueue', () => {
       }
     })
   }
+
+  test('on polling: the next POST waits, nothing is lost', { timeout: 30_000 }, async (t) => {
+    const limit = 300_000
+    const app = await App.start(t, program, { maxReceiveQueue: limit })
+    const poll = await Peer.connect(app.port)
+    const peer = await Peer.connect(app.port)
+    t.after(() => {
+      poll.destroy()
+      peer.destroy()
+    })
+    poll.write(get(POLLING))
+    const { sid } = JSON.parse((await response(poll)).text.slice(1))
+    const target = `${POLLING}&sid=${sid}`
+    // As many packets as a body can hold: what they cost here is many times what they cost there.
+    const perPost = 90_000
+    const posts = 5
+    let number = 0
+    for (let count = 0; count < posts; count++) {
+      const packets = Array.from({ length: perPost }, () => `4${String(number++).padStart(8, '0')}`)
+      peer.write(post(target, packets.join('\x1e')))
+      assert.equal((await response(peer)).text, 'ok')
+    }
+    peer.write(post(target, '4end'))
+    poll.write(get(target))
+    assert.equal((await response(poll)).text, `4end ${perPost * posts}`)
+    assert.deepEqual(app.values('disorder'), [])
+    assert.deepEqual(app.values('close'), [])
+    for (const { name, action, value } of app.values('limit')) {
+      assert.deepEqual([name, action], ['maxReceiveQueue', 'paused'])
+      // Packets are handled 256 at a time.
+      assert.ok(value > limit && value < limit + 256 * 80, `value ${value}`)
+    }
+    assert.ok(app.values('limit').length > 0, 'paused')
+  })
 
   wire('a message larger than the queue passes', { maxReceiveQueue: 1000 }, async (world) => {
     const { peer, session } = await openWebSocket(world)

@@ -336,6 +336,34 @@ describe('5 while requests are on their way', () => {
   )
 
   wire(
+    'what has to wait for a POST that does not end is not read without end',
+    {},
+    async (world) => {
+      const client = await openPolling(world)
+      const headers = { Host: '127.0.0.1', 'Content-Length': 4 }
+      const poster = await world.peer(request(`POST ${client.target}`, headers), '4on')
+      const pages = await world.peer(get('/'))
+      await response(pages)
+      const peer = await probed(client)
+      const [count, message] = [3000, text(`4${'x'.repeat(10_000)}`)]
+      peer.write(text('5'), ...Array(count).fill(message))
+      let unsent
+      do {
+        unsent = peer.unsent
+        for (let round = 0; round < 20; round++) {
+          pages.write(get('/'))
+          await response(pages)
+        }
+      } while (peer.unsent !== unsent)
+      assert.ok(unsent > 0, 'the server has stopped reading')
+      poster.write('e')
+      const messages = await client.session.received(count + 1)
+      assert.equal(messages[0], 'one')
+      assert.equal(messages.length, count + 1)
+    },
+  )
+
+  wire(
     'messages queued before, during and after the upgrade arrive once, in order',
     {},
     async (world) => {

@@ -46,6 +46,7 @@ pub fn hot(env: Env, dispatch: Function<(), ()>) -> Result<Object<'static>> {
         raw::export::<Deliver>(&env, &object)?;
         raw::export::<Flush>(&env, &object)?;
         raw::export::<Unsent>(&env, &object)?;
+        raw::export::<IsBusy>(&env, &object)?;
         DISPATCH.set(Some(Dispatch::new(&env, &object, dispatch, GROUP * META)?));
         Ok(object)
     })
@@ -162,6 +163,19 @@ impl Export for Unsent {
         let id = session(call)?;
         let bytes = with(|host| host.slots.gauge(id).map_or(0, |(gauge, _)| gauge.unsent()))?;
         call.double(bytes as f64)
+    }
+}
+
+/// `isBusy(slot, generation)`: whether a session cannot take another POST yet.
+struct IsBusy;
+
+impl Export for IsBusy {
+    const NAME: &'static CStr = c"isBusy";
+
+    fn run(call: &mut Call) -> Result<Value> {
+        let id = session(call)?;
+        let busy = with(|host| host.slots.gauge(id).is_some_and(|(gauge, _)| gauge.is_busy()))?;
+        call.boolean(busy)
     }
 }
 

@@ -3,10 +3,43 @@
 /// Stands between two packets of a payload.
 pub const SEPARATOR: u8 = 0x1e;
 
-/// The packets of a payload, undecoded, in order. An empty payload is one empty (so invalid)
-/// packet, as in engine.io-parser.
-pub fn split(body: &[u8]) -> impl Iterator<Item = &[u8]> {
-    body.split(|byte| *byte == SEPARATOR)
+/// Payloads that came in, read packet by packet. An empty payload is one empty (so invalid) packet,
+/// as in engine.io-parser.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    bytes: Vec<u8>,
+    /// Where the next packet begins; `None` when all have been read.
+    next: Option<usize>,
+}
+
+impl Backlog {
+    /// Whether all packets have been read.
+    pub fn is_empty(&self) -> bool {
+        self.next.is_none()
+    }
+
+    /// Puts a payload behind what is there.
+    pub fn push(&mut self, payload: Vec<u8>) {
+        let Some(next) = self.next else {
+            *self = Self { bytes: payload, next: Some(0) };
+            return;
+        };
+        self.bytes.drain(..next.min(self.bytes.len()));
+        self.next = Some(0);
+        self.bytes.push(SEPARATOR);
+        self.bytes.extend_from_slice(&payload);
+    }
+
+    /// The next packet, undecoded.
+    pub fn take(&mut self) -> Option<&[u8]> {
+        let rest = self.bytes.get(self.next?..)?;
+        let end = rest.iter().position(|byte| *byte == SEPARATOR);
+        self.next = match (end, self.next) {
+            (Some(end), Some(next)) => Some(next.saturating_add(end).saturating_add(1)),
+            (None, _) | (_, None) => None,
+        };
+        rest.get(..end.unwrap_or(rest.len()))
+    }
 }
 
 /// Makes a body valid UTF-8 in the way Node's `Buffer.toString()` does: each broken sequence
@@ -22,12 +55,36 @@ pub fn repair_utf8(body: Vec<u8>) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    fn packets(backlog: &mut Backlog) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| backlog.take().map(<[u8]>::to_vec)).collect()
+    }
+
     #[test]
     fn splits_at_the_separator() {
-        let parts: Vec<_> = split(b"4a\x1ebAQ==\x1e2").collect();
-        assert_eq!(parts, [&b"4a"[..], b"bAQ==", b"2"]);
-        assert_eq!(split(b"").collect::<Vec<_>>(), [&b""[..]]);
-        assert_eq!(split(b"\x1e").count(), 2);
+        let cases: [(&[u8], &[&[u8]]); 4] = [
+            (b"4a\x1ebAQ==\x1e2", &[b"4a", b"bAQ==", b"2"]),
+            (b"", &[b""]),
+            (b"\x1e", &[b"", b""]),
+            (b"4a\x1e", &[b"4a", b""]),
+        ];
+        for (payload, expected) in cases {
+            let mut backlog = Backlog::default();
+            backlog.push(payload.to_vec());
+            assert!(!backlog.is_empty());
+            assert_eq!(packets(&mut backlog), expected);
+            assert!(backlog.is_empty());
+        }
+    }
+
+    #[test]
+    fn reads_one_payload_after_the_other() {
+        let mut backlog = Backlog::default();
+        backlog.push(b"4a\x1e4b".to_vec());
+        assert_eq!(backlog.take(), Some(&b"4a"[..]));
+        backlog.push(b"4c".to_vec());
+        assert_eq!(packets(&mut backlog), [b"4b", b"4c"]);
+        backlog.push(b"4d".to_vec());
+        assert_eq!(packets(&mut backlog), [b"4d"]);
     }
 
     #[test]

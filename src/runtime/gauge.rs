@@ -1,7 +1,7 @@
 //! Counters shared between an I/O thread and the JavaScript thread.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 /// What is counted for one session.
 #[derive(Debug, Default)]
@@ -14,6 +14,8 @@ pub struct Gauge {
     delivered: AtomicU64,
     /// Reading from the peer is paused because JavaScript lags.
     paused: AtomicBool,
+    /// The next POST is not to be read yet.
+    busy: AtomicBool,
 }
 
 impl Gauge {
@@ -34,22 +36,33 @@ impl Gauge {
 
     /// Counts a message that JavaScript took.
     pub fn add_delivered(&self, cost: u64) {
-        self.delivered.fetch_add(cost, Relaxed);
+        self.delivered.fetch_add(cost, SeqCst);
     }
 
     /// What JavaScript has not taken yet.
     pub fn undelivered(&self) -> u64 {
-        self.received.load(Relaxed).saturating_sub(self.delivered.load(Relaxed))
+        self.received.load(Relaxed).saturating_sub(self.delivered.load(SeqCst))
     }
 
-    /// Whether reading is paused.
+    /// Whether reading is paused. One side marks and then looks at what is undelivered, the other
+    /// delivers and then looks at the mark: in one order for both, or both may miss the other.
     pub fn is_paused(&self) -> bool {
-        self.paused.load(Relaxed)
+        self.paused.load(SeqCst)
     }
 
     /// Marks reading as paused or not.
     pub fn set_paused(&self, paused: bool) {
-        self.paused.store(paused, Relaxed);
+        self.paused.store(paused, SeqCst);
+    }
+
+    /// Whether the next POST is not to be read yet.
+    pub fn is_busy(&self) -> bool {
+        self.busy.load(Relaxed)
+    }
+
+    /// Marks whether the next POST may be read, and returns the mark before.
+    pub fn set_busy(&self, busy: bool) -> bool {
+        self.busy.swap(busy, Relaxed)
     }
 }
 

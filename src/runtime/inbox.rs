@@ -24,11 +24,12 @@ pub enum Kind {
     AnswerGet = 9,
     RefuseGet = 10,
     Limit = 11,
-    StreamWrite = 12,
-    StreamEnd = 13,
-    StreamReset = 14,
-    StreamPause = 15,
-    StreamResume = 16,
+    PostWanted = 12,
+    StreamWrite = 13,
+    StreamEnd = 14,
+    StreamReset = 15,
+    StreamPause = 16,
+    StreamResume = 17,
 }
 
 /// The bytes of a record.

@@ -8,6 +8,7 @@ use crate::protocol::effects::{Effects, Event, Role};
 use crate::protocol::heartbeat::after;
 use crate::protocol::outbox::Outbox;
 use crate::protocol::packet::PacketType;
+use crate::protocol::payload::Backlog;
 
 /// Close code for a server that goes away (RFC 6455 section 7.4.1).
 const GOING_AWAY: u16 = 1001;
@@ -87,6 +88,7 @@ impl Session {
             Transport::Polling { parked: None } => {}
         }
         self.outbox = Outbox::default();
+        self.backlog = Backlog::default();
         self.held = Vec::new();
         fx.event(Event::Closed(reason, detail.map(Box::new)));
     }

@@ -16,6 +16,7 @@ use super::heartbeat::{Beat, Heartbeat, after};
 use super::limits::Limits;
 use super::outbox::{Outbox, Outgoing};
 use super::packet::PacketType;
+use super::payload::Backlog;
 use super::upgrade::{NOOP_DELAY, Probe};
 use super::websocket::Connection;
 
@@ -34,8 +35,11 @@ pub enum Input<'a> {
     GetSent,
     /// A POST has begun; its body is still coming.
     PostBegun,
-    /// A POST's body is complete; its request has been answered.
+    /// A POST's body is complete; its request has been answered. Of very many packets the first
+    /// are handled.
     Post(Vec<u8>),
+    /// More of the packets that POSTs have brought may be handled.
+    Continue,
     /// A polling request broke the rules; whoever speaks HTTP has answered it.
     Fault(PollingFault),
     /// A WebSocket asks to take over.
@@ -92,6 +96,9 @@ impl PollingFault {
     }
 }
 
+/// WebSocket bytes from which on no more are read while a POST has to be handled first.
+const MAX_HELD: usize = 64 * 1024;
+
 /// How packets travel at the moment.
 #[derive(Debug)]
 enum Transport {
@@ -122,7 +129,9 @@ pub struct Session {
     closing: Option<Instant>,
     /// A POST is being received.
     post_begun: bool,
-    /// WebSocket bytes that came before that POST was complete; its packets go first.
+    /// What POSTs brought and has not been handled.
+    backlog: Backlog,
+    /// WebSocket bytes that came before those packets were handled: they go first.
     held: Vec<u8>,
     observed: bool,
     paused: bool,
@@ -161,6 +170,7 @@ impl Session {
             in_flight: 0,
             closing: None,
             post_begun: false,
+            backlog: Backlog::default(),
             held: Vec::new(),
             observed: false,
             paused: false,
@@ -197,7 +207,17 @@ impl Session {
             Transport::WebSocket(connection) => connection.wire().cost(),
             Transport::Polling { .. } => self.in_flight,
         };
-        self.outbox.cost().saturating_add(wire).saturating_add(self.held.len())
+        self.outbox.cost().saturating_add(wire)
+    }
+
+    /// Whether packets of a POST wait for `Input::Continue`.
+    pub fn has_backlog(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    /// Whether a WebSocket has to wait for a POST, and has enough that waits.
+    pub fn is_holding(&self) -> bool {
+        self.held.len() >= MAX_HELD
     }
 
     /// Of [`Self::waiting`], what is this session's alone.
@@ -243,6 +263,7 @@ impl Session {
             Input::GetSent => self.in_flight = 0,
             Input::PostBegun => self.post_begun = true,
             Input::Post(body) => self.post(now, body, fx),
+            Input::Continue => self.handle_backlog(now, fx),
             Input::Fault(fault) => self.finish_fault(fault, fx),
             Input::Probe(connection) => self.begin_probe(now, connection, fx),
             Input::Send { message, receipt } => self.send(message, receipt, fx),

@@ -14,6 +14,9 @@ use crate::protocol::websocket::reader::Chunk;
 /// as soon as they are with Node.
 const REPORTED_FROM: usize = 64 * 1024;
 
+/// Packets of POSTs that are handled in a row.
+const BACKLOG_BUDGET: usize = 256;
+
 impl Session {
     pub(super) fn get(&mut self, now: Instant, token: Token, fx: &mut impl Effects) {
         let Transport::Polling { parked } = &mut self.transport else {
@@ -47,14 +50,23 @@ impl Session {
 
     pub(super) fn post(&mut self, now: Instant, body: Vec<u8>, fx: &mut impl Effects) {
         self.post_begun = false;
-        let body = payload::repair_utf8(body);
-        for packet in payload::split(&body) {
+        self.backlog.push(payload::repair_utf8(body));
+        self.handle_backlog(now, fx);
+    }
+
+    /// Handles some of the packets that POSTs have brought, then what a WebSocket has brought
+    /// behind them.
+    pub(super) fn handle_backlog(&mut self, now: Instant, fx: &mut impl Effects) {
+        let mut backlog = std::mem::take(&mut self.backlog);
+        for _ in 0..BACKLOG_BUDGET {
+            let Some(packet) = backlog.take() else { break };
+            self.packet(now, packet, fx);
             if self.closed {
                 return;
             }
-            self.packet(now, packet, fx);
         }
-        if !self.closed && !self.held.is_empty() {
+        self.backlog = backlog;
+        if !self.must_hold() && !self.held.is_empty() {
             let mut held = std::mem::take(&mut self.held);
             self.receive_chunk(now, Chunk::new(&mut held), fx);
         }

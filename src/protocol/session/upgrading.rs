@@ -38,6 +38,8 @@ impl Session {
                     return;
                 }
                 Ok(Some(Received::Text(text))) => match upgrade::step(&text) {
+                    // One answer is enough: a peer that repeats itself is not to fill our queue.
+                    Step::Answer if probe.answered => {}
                     Step::Answer => {
                         probe.answered = true;
                         probe.connection.send_text(&[PacketType::Pong as u8], b"probe");

@@ -13,11 +13,16 @@ use crate::protocol::websocket::reader::Chunk;
 
 impl Session {
     pub(super) fn receive(&mut self, now: Instant, bytes: &mut [u8], fx: &mut impl Effects) {
-        if self.post_begun {
+        if self.must_hold() {
             self.held.extend_from_slice(bytes);
             return;
         }
         self.receive_chunk(now, Chunk::new(bytes), fx);
+    }
+
+    /// Whether packets of a POST come before what a WebSocket brings.
+    pub(super) fn must_hold(&self) -> bool {
+        self.post_begun || self.has_backlog()
     }
 
     pub(super) fn receive_chunk(

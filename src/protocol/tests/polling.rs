@@ -140,3 +140,19 @@ fn a_full_queue_ends_the_session_or_drops_the_message() {
     assert!(matches!(world.seen()[..], [Seen::Event(Event::Dropped { .. })]));
     assert!(!world.session.is_closed());
 }
+
+#[test]
+fn packets_of_a_large_post_are_handled_in_slices_in_order() {
+    let mut world = World::polling(limits());
+    world.input(Input::Post(["4a"; 300].join("\x1e").into()));
+    assert_eq!(world.seen(), vec![Seen::Text("a".into()); 256]);
+    assert!(world.session.has_backlog());
+    world.input(Input::Post(b"4b".into()));
+    assert_eq!(
+        world.seen(),
+        [vec![Seen::Text("a".into()); 44], vec![Seen::Text("b".into())]].concat()
+    );
+    assert!(!world.session.has_backlog());
+    world.input(Input::Continue);
+    assert_eq!(world.seen(), []);
+}

@@ -149,3 +149,11 @@ fn a_close_that_waits_ends_with_the_swap() {
     );
     assert_eq!(world.written_after_release(), b"\x81\x0b4last words\x88\x00");
 }
+
+#[test]
+fn a_probe_that_repeats_itself_is_answered_once() {
+    let mut world = probing();
+    world.receive(Role::Probe, frame(0x81, b"2probe").repeat(1000));
+    assert_eq!(world.seen(), [Seen::Event(Event::Upgrading)]);
+    assert_eq!(world.written(Role::Probe), b"\x81\x063probe");
+}

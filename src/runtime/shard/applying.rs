@@ -82,7 +82,7 @@ impl Shard {
             Action::GetLost(token) => Input::GetLost { token },
             Action::GetSent => Input::GetSent,
             Action::PostBegun => Input::PostBegun,
-            Action::Post(body) => Input::Post(body),
+            Action::Post(body) => return self.post(now, index, body),
             Action::Fault(fault) => Input::Fault(fault),
             Action::Close { discard } => Input::Close { discard },
             Action::Shutdown => Input::Shutdown,
@@ -154,6 +154,7 @@ impl Shard {
             probe: None,
             scheduled: None,
             counted: 0,
+            is_held: false,
         }));
         self.schedule(index);
         if lost {

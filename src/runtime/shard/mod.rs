@@ -60,6 +60,8 @@ struct Entry {
     scheduled: Option<Instant>,
     /// What of its waiting bytes is in the total.
     counted: usize,
+    /// Its WebSocket is not read, because a POST has to be handled first.
+    is_held: bool,
 }
 
 /// One I/O thread's state.
@@ -78,6 +80,8 @@ pub struct Shard {
     /// Links that may have something to write, or to read.
     dirty: Vec<usize>,
     ready: Vec<usize>,
+    /// Sessions that have packets of a POST to handle.
+    backlogs: Vec<SessionId>,
     buffer: Box<[u8]>,
     /// Who waits for the end of this turn.
     barriers: Vec<SyncSender<()>>,
@@ -102,6 +106,7 @@ impl Shard {
             has_put: false,
             dirty: Vec::new(),
             ready: Vec::new(),
+            backlogs: Vec::new(),
             buffer: vec![0; READ_BUDGET].into_boxed_slice(),
             barriers: Vec::new(),
             serial: 0,
@@ -132,6 +137,7 @@ impl Shard {
                 shard.apply(now, batch);
             }
             shard.read_ready(now);
+            shard.read_backlogs(now);
             shard.meet_deadlines(now);
         });
         // JavaScript can start on what came while this thread writes.
@@ -189,7 +195,7 @@ impl Shard {
 
     /// Whether another turn has something to do at once.
     pub fn has_work(&self) -> bool {
-        !self.ready.is_empty() || !self.dirty.is_empty()
+        !self.ready.is_empty() || !self.dirty.is_empty() || !self.backlogs.is_empty()
     }
 
     /// When the next turn is needed at the latest.

@@ -37,10 +37,8 @@ impl Shard {
             return;
         }
         if let Owner::Session { index, .. } = link.owner
-            && self
-                .entries
-                .get(index)
-                .is_some_and(|entry| entry.as_ref().is_some_and(|entry| entry.gauge.is_paused()))
+            && let Some(Some(entry)) = self.entries.get(index)
+            && (entry.gauge.is_paused() || entry.is_held)
         {
             return;
         }
@@ -75,7 +73,53 @@ impl Shard {
                 let (index, role) = (*index, *role);
                 self.input(now, index, Input::Received { role, bytes });
                 self.check_receive_queue(now, index);
+                self.check_backlog(index);
             }
+        }
+    }
+
+    /// A POST's packets; of very many those that are left wait for the I/O thread's next turns.
+    pub(super) fn post(&mut self, now: Instant, index: usize, body: Vec<u8>) {
+        self.input(now, index, Input::Post(body));
+        self.check_receive_queue(now, index);
+        self.check_backlog(index);
+    }
+
+    /// Goes on with POSTs of very many packets, as long as JavaScript keeps up with them.
+    pub(super) fn read_backlogs(&mut self, now: Instant) {
+        for id in std::mem::take(&mut self.backlogs) {
+            let Some(index) = self.find(id) else { continue };
+            if self.entry_mut(index).is_some_and(|entry| entry.gauge.is_paused()) {
+                continue;
+            }
+            self.input(now, index, Input::Continue);
+            self.check_receive_queue(now, index);
+            self.check_backlog(index);
+        }
+    }
+
+    /// Sees to it that packets of a POST are gone on with, and that nothing is read meanwhile that
+    /// would have to wait for them.
+    fn check_backlog(&mut self, index: usize) {
+        let Some(entry) = self.entry_mut(index) else { return };
+        let (id, main) = (entry.id, entry.main);
+        let has_backlog = entry.session.has_backlog();
+        let is_busy = has_backlog || entry.gauge.is_paused();
+        let was_busy = entry.gauge.set_busy(is_busy);
+        let is_held = entry.session.is_holding();
+        let was_held = std::mem::replace(&mut entry.is_held, is_held);
+        if has_backlog && !entry.gauge.is_paused() && !self.backlogs.contains(&id) {
+            self.backlogs.push(id);
+        }
+        if was_busy && !is_busy {
+            self.batch.push(id.slot, id.generation, Kind::PostWanted, 0, Payload::None);
+        }
+        if was_held != is_held {
+            let kind = if is_held { Kind::StreamPause } else { Kind::StreamResume };
+            self.tell_streams(index, kind);
+        }
+        if let Some(key) = main.filter(|_| was_held && !is_held) {
+            self.want_read(key);
         }
     }
 
@@ -129,8 +173,9 @@ impl Shard {
         self.tell_streams(index, Kind::StreamPause);
         // What JavaScript took before it could see the mark would never resume us.
         if self.entry_mut(index).is_some_and(|entry| entry.gauge.undelivered() == 0) {
-            self.resume(now, index);
+            return self.resume(now, index);
         }
+        self.check_backlog(index);
     }
 
     /// JavaScript has caught up.
@@ -143,6 +188,7 @@ impl Shard {
         for key in links.into_iter().flatten() {
             self.want_read(key);
         }
+        self.check_backlog(index);
     }
 
     /// JavaScript streams are paused where they are read: there.
