@@ -9,14 +9,23 @@
 function closeError(reason, json) {
   if (json === undefined) return undefined
   const { message, ...detail } = JSON.parse(json)
-  const error = new Error(message)
+  const error = withoutStack(message)
   if (reason === 'transport error') {
     error.type = 'TransportError'
-    error.description = new Error(message)
+    error.description = withoutStack(message)
   }
   for (const [name, value] of Object.entries(detail)) {
     if (value !== null) error[name] = value
   }
+  return error
+}
+
+/** What a peer did has no place in the app's code, and looking for one takes longer than the rest. */
+function withoutStack(message) {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  const error = new Error(message)
+  Error.stackTraceLimit = stackTraceLimit
   return error
 }
 

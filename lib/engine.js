@@ -344,8 +344,21 @@ class Engine extends EventEmitter {
 function prepare(req) {
   if (req._query) return
   const start = req.url.indexOf('?')
-  const search = start < 0 ? '' : req.url.slice(start + 1).split('#', 1)[0]
-  req._query = Object.fromEntries(new URLSearchParams(search))
+  req._query = parseQuery(start < 0 ? '' : req.url.slice(start + 1).split('#', 1)[0])
+}
+
+/** What a query of Engine.IO's own clients is made of: nothing that has to be decoded. */
+const PLAIN_QUERY = /^(?:[A-Za-z][\w-]*=[\w.-]*(?:&|$))*$/
+
+/** Names and values of a query; the last of a name counts. */
+function parseQuery(search) {
+  if (!PLAIN_QUERY.test(search)) return Object.fromEntries(new URLSearchParams(search))
+  const query = {}
+  for (const pair of search.split('&')) {
+    const equals = pair.indexOf('=')
+    if (equals > 0) query[pair.slice(0, equals)] = pair.slice(equals + 1)
+  }
+  return query
 }
 
 /** Whether a request names a session; an empty id is none. */

@@ -18,13 +18,13 @@ class StreamLink {
     lastNumber = (lastNumber + 1) | 0
     this.number = lastNumber >>> 0
     this.#stream = stream
-    streams.set(lastNumber, this)
   }
 
   /** Starts to carry bytes, for the session in this slot. */
   start(slot) {
     this.#slot = slot
     const stream = this.#stream
+    streams.set(this.number | 0, this)
     stream.on('data', (chunk) => {
       native.streamReceived(this.#slot, this.number, chunk)
       staging.stage()
@@ -33,11 +33,6 @@ class StreamLink {
     stream.on('error', () => this.#lost(true))
     stream.on('close', () => this.#lost(false))
     stream.resume()
-  }
-
-  /** The descriptor was taken after all. */
-  cancel() {
-    streams.delete(this.number | 0)
   }
 
   #lost(failed) {

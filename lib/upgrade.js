@@ -84,21 +84,23 @@ class WebSocketUpgrade {
     if (isPipelined(this.#socket)) return void this.#refuse(refusal(ERRORS.BAD_REQUEST))
     const verdict = this.#engine._verify(this.#req, true)
     if (typeof verdict !== 'number') return void this.#refuse(verdict)
-    const checked = this.#engine._native.verifyUpgrade({
+    const key = headers['sec-websocket-key']
+    const protocol = headers['sec-websocket-protocol']
+    const refused = this.#engine._native.verifyUpgrade(
       httpVersion,
-      host: headers.host,
-      hostCount: countHeader(rawHeaders, 'host'),
-      upgrade: headers.upgrade,
-      connection: headers.connection,
-      key: headers['sec-websocket-key'],
-      version: headers['sec-websocket-version'],
-      protocol: headers['sec-websocket-protocol'],
-      transferEncoding: headers['transfer-encoding'],
-      contentLength: headers['content-length'],
-    })
-    if (checked.refusal === undefined) return { ...checked, isUpgrade: verdict === UPGRADE }
-    const context = { name: 'TRANSPORT_HANDSHAKE_ERROR', message: checked.refusal }
-    const extra = checked.isVersion ? { headers: { 'Sec-WebSocket-Version': '13' } } : {}
+      headers.host,
+      countHeader(rawHeaders, 'host'),
+      headers.upgrade,
+      headers.connection,
+      key,
+      headers['sec-websocket-version'],
+      protocol,
+      headers['transfer-encoding'],
+      headers['content-length'],
+    )
+    if (refused === null) return { key, protocol, isUpgrade: verdict === UPGRADE }
+    const context = { name: 'TRANSPORT_HANDSHAKE_ERROR', message: refused.message }
+    const extra = refused.isVersion ? { headers: { 'Sec-WebSocket-Version': '13' } } : {}
     this.#refuse(refusal(ERRORS.BAD_REQUEST, context, extra))
     return undefined
   }
@@ -109,31 +111,43 @@ class WebSocketUpgrade {
     )
   }
 
-  #open({ accept, protocol }, id) {
+  #open({ key, protocol }, id) {
     const remoteAddress = this.#socket.remoteAddress
-    const link = this.#link(accept, protocol)
+    const link = this.#link()
     if (link === undefined) return
-    const opened = this.#engine._native.openWebSocket(id, link.native)
+    const { descriptor, stream, headers, early } = link
+    const native = this.#engine._native
+    const opened = native.openWebSocket(
+      id,
+      descriptor,
+      stream.number,
+      key,
+      protocol,
+      headers,
+      early,
+    )
     const isUnseen = opened.taken && this.#isPlain
     const request = isUnseen ? new HandshakeRequest(this.#req, remoteAddress) : this.#req
     const socket = this.#engine._open(request, id, 'websocket', opened, remoteAddress)
-    this.#hand(link, opened.taken, opened.slot)
+    this.#hand(stream, opened.taken, opened.slot)
     this.#engine._connect(socket)
   }
 
-  #probe({ accept, protocol }) {
+  #probe({ key, protocol }) {
     const socket = this.#engine._session(this.#req)
-    const link = this.#link(accept, protocol)
+    const link = this.#link()
     if (link === undefined) return
     socket.upgrading = true
     socket._polling.announcePost()
-    const taken = this.#engine._native.probe(socket.id, link.native)
+    const { descriptor, stream, headers, early } = link
+    const native = this.#engine._native
+    const taken = native.probe(socket.id, descriptor, stream.number, key, protocol, headers, early)
     staging.stage()
-    this.#hand(link, taken, socket._slot)
+    this.#hand(stream, taken, socket._slot)
   }
 
   /** How the connection is to travel, or `undefined` when there is none any more. */
-  #link(accept, protocol) {
+  #link() {
     const socket = this.#socket
     if (socket.destroyed || socket.readableEnded) {
       socket.destroy()
@@ -143,18 +157,11 @@ class WebSocketUpgrade {
     if (headers === undefined) return undefined
     const rest = socket.read?.()
     const early = rest ? Buffer.concat([this.#head, rest]) : this.#head
-    const descriptor = takeable(socket)
-    const stream = new StreamLink(socket)
     return {
-      stream,
-      native: {
-        descriptor,
-        stream: stream.number,
-        accept,
-        protocol,
-        headers,
-        early: early.length > 0 ? early : undefined,
-      },
+      descriptor: takeable(socket),
+      stream: new StreamLink(socket),
+      headers,
+      early: early.length > 0 ? early : undefined,
     }
   }
 
@@ -177,10 +184,9 @@ class WebSocketUpgrade {
   }
 
   /** Lets Node forget a connection that was taken; else its stream goes on carrying it. */
-  #hand({ stream }, taken, slot) {
-    if (!taken) return stream.start(slot)
-    stream.cancel()
-    this.#socket.destroy()
+  #hand(stream, taken, slot) {
+    if (taken) this.#socket.destroy()
+    else stream.start(slot)
   }
 }
 
@@ -201,7 +207,8 @@ function isPipelined(socket) {
 function countHeader(rawHeaders, name) {
   let count = 0
   for (let index = 0; index < rawHeaders.length; index += 2) {
-    if (rawHeaders[index].toLowerCase() === name) count++
+    const given = rawHeaders[index]
+    if (given.length === name.length && given.toLowerCase() === name) count++
   }
   return count
 }

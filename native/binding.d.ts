@@ -17,14 +17,25 @@ export declare class NativeEngine {
    * handshake.
    */
   verify(method: string, upgrade: boolean, transport?: string | undefined | null, eio?: string | undefined | null, sid?: string | undefined | null, origin?: string | undefined | null): number | Refused
-  /** Checks the WebSocket part of an upgrade request. */
-  verifyUpgrade(headers: Upgrade): UpgradeVerdict
+  /**
+   * Checks the WebSocket part of an upgrade request. Its headers come one by one, as
+   * `req.headers` has them: an object would cost more than the check.
+   */
+  verifyUpgrade(httpVersion: string, host: string | undefined | null, hostCount: number, upgrade?: string | undefined | null, connection?: string | undefined | null, key?: string | undefined | null, version?: string | undefined | null, protocol?: string | undefined | null, transferEncoding?: string | undefined | null, contentLength?: string | undefined | null): UpgradeRefused | null
   /** Opens a polling session; its first GET comes next. */
   openPolling(sid: string, canUpgrade: boolean): Opened
-  /** Opens a session on a WebSocket. */
-  openWebSocket(sid: string, link: WebSocketLink): Opened
-  /** Gives a polling session a WebSocket to probe. Returns whether the descriptor was taken. */
-  probe(sid: string, link: WebSocketLink): boolean
+  /**
+   * Opens a session on a WebSocket whose request has been verified. With a `descriptor` of at
+   * least 0 the connection is taken from Node, else its bytes travel through the JavaScript
+   * stream of number `stream`. `headers` are whole lines for the 101, `early` is what came
+   * behind the request.
+   */
+  openWebSocket(sid: string, descriptor: number, stream: number, key: string, protocol: string | undefined | null, headers: string, early?: Uint8Array | undefined | null): Opened
+  /**
+   * Gives a polling session a WebSocket to probe; the arguments are those of
+   * [`Self::open_web_socket`]. Returns whether the descriptor was taken.
+   */
+  probe(sid: string, descriptor: number, stream: number, key: string, protocol: string | undefined | null, headers: string, early?: Uint8Array | undefined | null): boolean
   /** The probe has ended: the session is on WebSocket now, or still on polling. */
   probeEnded(sid: string, upgraded: boolean): void
   /** The session is over. */
@@ -155,40 +166,9 @@ export declare function streamReceived(slot: number, stream: number, bytes: Uint
 /** A JavaScript stream has written so many bytes. */
 export declare function streamSent(slot: number, stream: number, bytes: number): void
 
-/** Headers of an upgrade request, as `req.headers` has them. */
-export interface Upgrade {
-  httpVersion: string
-  host?: string
-  hostCount: number
-  upgrade?: string
-  connection?: string
-  key?: string
-  version?: string
-  protocol?: string
-  transferEncoding?: string
-  contentLength?: string
-}
-
-/** The outcome of an upgrade's check: `accept`, or `refusal`. */
-export interface UpgradeVerdict {
-  accept?: string
-  protocol?: string
-  refusal?: string
+/** Why a request cannot become a WebSocket. */
+export interface UpgradeRefused {
+  message: string
   /** The answer names the supported version. */
   isVersion: boolean
-}
-
-/**
- * An accepted WebSocket. With a `descriptor` of at least 0 the connection is taken from Node,
- * else its bytes travel through the JavaScript stream of number `stream`.
- */
-export interface WebSocketLink {
-  descriptor: number
-  stream: number
-  accept: string
-  protocol?: string
-  /** Whole header lines for the 101. */
-  headers: string
-  /** What came behind the request. */
-  early?: Uint8Array
 }

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use napi::Either;
-use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 
 use super::guard::{Result, guard};
 use super::host::with;
 use crate::protocol::handshake::{self, Accepted, Known, Refusal, Request, Rules, TransportName};
 use crate::protocol::limits::{Limits, SlowConsumer};
-use crate::protocol::websocket::accept::{self, Accept, UpgradeHeaders};
+use crate::protocol::websocket::accept::{self, UpgradeHeaders, UpgradeRefusal};
 use crate::runtime::commands::{Action, NewLink, NewWebSocket, Open, SessionId};
 use crate::runtime::descriptor;
 
@@ -45,43 +44,12 @@ pub struct Refused {
     pub is_method: bool,
 }
 
-/// Headers of an upgrade request, as `req.headers` has them.
+/// Why a request cannot become a WebSocket.
 #[napi(object)]
-pub struct Upgrade {
-    pub http_version: String,
-    pub host: Option<String>,
-    pub host_count: u32,
-    pub upgrade: Option<String>,
-    pub connection: Option<String>,
-    pub key: Option<String>,
-    pub version: Option<String>,
-    pub protocol: Option<String>,
-    pub transfer_encoding: Option<String>,
-    pub content_length: Option<String>,
-}
-
-/// The outcome of an upgrade's check: `accept`, or `refusal`.
-#[napi(object)]
-pub struct UpgradeVerdict {
-    pub accept: Option<String>,
-    pub protocol: Option<String>,
-    pub refusal: Option<String>,
+pub struct UpgradeRefused {
+    pub message: String,
     /// The answer names the supported version.
     pub is_version: bool,
-}
-
-/// An accepted WebSocket. With a `descriptor` of at least 0 the connection is taken from Node,
-/// else its bytes travel through the JavaScript stream of number `stream`.
-#[napi(object)]
-pub struct WebSocketLink {
-    pub descriptor: i32,
-    pub stream: u32,
-    pub accept: String,
-    pub protocol: Option<String>,
-    /// Whole header lines for the 101.
-    pub headers: String,
-    /// What came behind the request.
-    pub early: Option<Uint8Array>,
 }
 
 /// A session's place.
@@ -169,33 +137,40 @@ impl NativeEngine {
         })
     }
 
-    /// Checks the WebSocket part of an upgrade request.
+    /// Checks the WebSocket part of an upgrade request. Its headers come one by one, as
+    /// `req.headers` has them: an object would cost more than the check.
     #[napi]
-    pub fn verify_upgrade(&self, headers: Upgrade) -> Result<UpgradeVerdict> {
+    #[allow(clippy::too_many_arguments)]
+    pub fn verify_upgrade(
+        &self,
+        http_version: String,
+        host: Option<String>,
+        host_count: u32,
+        upgrade: Option<String>,
+        connection: Option<String>,
+        key: Option<String>,
+        version: Option<String>,
+        protocol: Option<String>,
+        transfer_encoding: Option<String>,
+        content_length: Option<String>,
+    ) -> Result<Option<UpgradeRefused>> {
         guard(|| {
-            let view = UpgradeHeaders {
-                http_version: &headers.http_version,
-                host: headers.host.as_deref(),
-                host_count: headers.host_count as usize,
-                upgrade: headers.upgrade.as_deref(),
-                connection: headers.connection.as_deref(),
-                key: headers.key.as_deref(),
-                version: headers.version.as_deref(),
-                protocol: headers.protocol.as_deref(),
-                transfer_encoding: headers.transfer_encoding.as_deref(),
-                content_length: headers.content_length.as_deref(),
+            let headers = UpgradeHeaders {
+                http_version: &http_version,
+                host: host.as_deref(),
+                host_count: host_count as usize,
+                upgrade: upgrade.as_deref(),
+                connection: connection.as_deref(),
+                key: key.as_deref(),
+                version: version.as_deref(),
+                protocol: protocol.as_deref(),
+                transfer_encoding: transfer_encoding.as_deref(),
+                content_length: content_length.as_deref(),
             };
-            Ok(match accept::verify(&view) {
-                Ok(Accept { key, protocol }) => {
-                    UpgradeVerdict { accept: Some(key), protocol, refusal: None, is_version: false }
-                }
-                Err(refusal) => UpgradeVerdict {
-                    accept: None,
-                    protocol: None,
-                    refusal: Some(refusal.to_string()),
-                    is_version: refusal == accept::UpgradeRefusal::Version,
-                },
-            })
+            Ok(accept::verify(&headers).err().map(|refusal| UpgradeRefused {
+                message: refusal.to_string(),
+                is_version: refusal == UpgradeRefusal::Version,
+            }))
         })
     }
 
@@ -206,24 +181,38 @@ impl NativeEngine {
         guard(|| self.open(sid, upgrades, None))
     }
 
-    /// Opens a session on a WebSocket.
+    /// Opens a session on a WebSocket whose request has been verified. With a `descriptor` of at
+    /// least 0 the connection is taken from Node, else its bytes travel through the JavaScript
+    /// stream of number `stream`. `headers` are whole lines for the 101, `early` is what came
+    /// behind the request.
     #[napi]
-    pub fn open_web_socket(&mut self, sid: String, link: WebSocketLink) -> Result<Opened> {
-        guard(|| self.open(sid, &[], Some(link)))
+    #[allow(clippy::too_many_arguments)]
+    pub fn open_web_socket(
+        &mut self,
+        sid: String,
+        descriptor: i32,
+        stream: u32,
+        key: String,
+        protocol: Option<String>,
+        headers: String,
+        early: Option<&[u8]>,
+    ) -> Result<Opened> {
+        guard(|| {
+            let answer = accept::response(&key, protocol.as_deref(), &headers);
+            let link = new_websocket(descriptor, stream, answer, early);
+            self.open(sid, &[], Some(link))
+        })
     }
 
     fn open(
         &mut self,
         sid: String,
         upgrades: &[&str],
-        link: Option<WebSocketLink>,
+        link: Option<(NewWebSocket, bool)>,
     ) -> Result<Opened> {
-        let (transport, (websocket, taken)) = match link {
-            Some(link) => (TransportName::WebSocket, {
-                let (websocket, taken) = new_websocket(link);
-                (Some(websocket), taken)
-            }),
-            None => (TransportName::Polling, (None, false)),
+        let (transport, websocket, taken) = match link {
+            Some((websocket, taken)) => (TransportName::WebSocket, Some(websocket), taken),
+            None => (TransportName::Polling, None, false),
         };
         let packet = handshake::open_packet(&sid, upgrades, &self.limits);
         let (limits, max_receive_queue) = (Arc::clone(&self.limits), self.max_receive_queue);
@@ -237,13 +226,25 @@ impl NativeEngine {
         Ok(Opened { slot: id.slot, generation: id.generation, taken })
     }
 
-    /// Gives a polling session a WebSocket to probe. Returns whether the descriptor was taken.
+    /// Gives a polling session a WebSocket to probe; the arguments are those of
+    /// [`Self::open_web_socket`]. Returns whether the descriptor was taken.
     #[napi]
-    pub fn probe(&mut self, sid: String, link: WebSocketLink) -> Result<bool> {
+    #[allow(clippy::too_many_arguments)]
+    pub fn probe(
+        &mut self,
+        sid: String,
+        descriptor: i32,
+        stream: u32,
+        key: String,
+        protocol: Option<String>,
+        headers: String,
+        early: Option<&[u8]>,
+    ) -> Result<bool> {
         guard(|| {
             let Some(known) = self.sessions.get_mut(&sid) else { return Ok(false) };
             known.upgrading = true;
-            let (websocket, taken) = new_websocket(link);
+            let answer = accept::response(&key, protocol.as_deref(), &headers);
+            let (websocket, taken) = new_websocket(descriptor, stream, answer, early);
             with(|host| host.stage(known.session, Action::Probe(Box::new(websocket))))?;
             Ok(taken)
         })
@@ -283,14 +284,18 @@ fn refused(refusal: Refusal) -> Refused {
 }
 
 /// Takes the connection from Node where that can be had.
-fn new_websocket(link: WebSocketLink) -> (NewWebSocket, bool) {
-    let WebSocketLink { descriptor, stream, accept, protocol, headers, early } = link;
+fn new_websocket(
+    descriptor: i32,
+    stream: u32,
+    answer: String,
+    early: Option<&[u8]>,
+) -> (NewWebSocket, bool) {
     let taken = descriptor::duplicate(descriptor);
     let is_taken = taken.is_ok();
     let websocket = NewWebSocket {
         link: taken.map_or(NewLink::Stream(stream), NewLink::Tcp),
-        answer: accept::response(&Accept { key: accept, protocol }, &headers).into_bytes(),
-        early: early.map(|bytes| bytes.to_vec()).unwrap_or_default(),
+        answer: answer.into_bytes(),
+        early: early.map(<[u8]>::to_vec).unwrap_or_default(),
     };
     (websocket, is_taken)
 }

@@ -24,15 +24,6 @@ pub struct UpgradeHeaders<'a> {
     pub content_length: Option<&'a str>,
 }
 
-/// What makes the answer, when all is well.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Accept {
-    /// Value of `Sec-WebSocket-Accept`.
-    pub key: String,
-    /// The first subprotocol offered.
-    pub protocol: Option<String>,
-}
-
 /// Why a request cannot become a WebSocket. The text is the body of the 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum UpgradeRefusal {
@@ -49,7 +40,7 @@ pub enum UpgradeRefusal {
 }
 
 /// Checks an upgrade request.
-pub fn verify(headers: &UpgradeHeaders<'_>) -> Result<Accept, UpgradeRefusal> {
+pub fn verify(headers: &UpgradeHeaders<'_>) -> Result<(), UpgradeRefusal> {
     if headers.http_version != "1.1" || headers.host.is_none() || headers.host_count > 1 {
         return Err(UpgradeRefusal::Malformed);
     }
@@ -64,12 +55,13 @@ pub fn verify(headers: &UpgradeHeaders<'_>) -> Result<Accept, UpgradeRefusal> {
     if !headers.connection.is_some_and(asks) {
         return Err(UpgradeRefusal::Upgrade);
     }
-    let key = headers.key.filter(|key| is_nonce(key)).ok_or(UpgradeRefusal::Key)?;
+    if !headers.key.is_some_and(is_nonce) {
+        return Err(UpgradeRefusal::Key);
+    }
     if headers.version != Some("13") {
         return Err(UpgradeRefusal::Version);
     }
-    let protocol = headers.protocol.map(first_protocol).transpose()?;
-    Ok(Accept { key: accept_key(key), protocol })
+    headers.protocol.map_or(Ok(()), verify_protocols)
 }
 
 /// Whether a key is the base64 form of 16 bytes.
@@ -86,17 +78,19 @@ fn accept_key(key: &str) -> String {
     STANDARD.encode(hash.finalize())
 }
 
-/// The first offered subprotocol, after checking the whole list: tokens, none empty or twice.
-fn first_protocol(list: &str) -> Result<String, UpgradeRefusal> {
+/// Checks the list of offered subprotocols: tokens, none empty or twice.
+fn verify_protocols(list: &str) -> Result<(), UpgradeRefusal> {
     let mut seen = std::collections::HashSet::new();
-    let mut first = None;
-    for token in list.split(',').map(|t| t.trim_matches([' ', '\t'])) {
+    for token in protocols(list) {
         if token.is_empty() || !token.bytes().all(is_token) || !seen.insert(token) {
             return Err(UpgradeRefusal::Protocol);
         }
-        first.get_or_insert(token);
     }
-    first.map(str::to_owned).ok_or(UpgradeRefusal::Protocol)
+    Ok(())
+}
+
+fn protocols(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(|token| token.trim_matches([' ', '\t']))
 }
 
 /// A `tchar` of RFC 9110 section 5.6.2.
@@ -104,14 +98,15 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// The 101 answer; `extra` are whole header lines, each ending in CRLF.
-pub fn response(accept: &Accept, extra: &str) -> String {
+/// The 101 answer to a verified request, by its key and its subprotocols, of which the first is
+/// taken; `extra` are whole header lines, each ending in CRLF.
+pub fn response(key: &str, protocol: Option<&str>, extra: &str) -> String {
     let mut text = String::from(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
     );
     // Writing to a String cannot fail.
-    let _ = write!(text, "Sec-WebSocket-Accept: {}\r\n", accept.key);
-    if let Some(protocol) = &accept.protocol {
+    let _ = write!(text, "Sec-WebSocket-Accept: {}\r\n", accept_key(key));
+    if let Some(protocol) = protocol.and_then(|list| protocols(list).next()) {
         let _ = write!(text, "Sec-WebSocket-Protocol: {protocol}\r\n");
     }
     text.push_str(extra);
@@ -138,9 +133,8 @@ mod tests {
 
     #[test]
     fn accepts_the_sample_of_the_rfc() {
-        let accept = verify(&sample()).unwrap();
-        assert_eq!(accept.key, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        let answer = response(&accept, "X-A: 1\r\n");
+        assert_eq!(verify(&sample()), Ok(()));
+        let answer = response(sample().key.unwrap(), None, "X-A: 1\r\n");
         assert!(answer.ends_with("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nX-A: 1\r\n\r\n"));
     }
 
@@ -170,7 +164,9 @@ mod tests {
 
     #[test]
     fn echoes_the_first_protocol() {
-        let headers = UpgradeHeaders { protocol: Some("chat.v2 , chat"), ..sample() };
-        assert_eq!(verify(&headers).unwrap().protocol.as_deref(), Some("chat.v2"));
+        let protocol = Some("chat.v2 , chat");
+        assert_eq!(verify(&UpgradeHeaders { protocol, ..sample() }), Ok(()));
+        let answer = response(sample().key.unwrap(), protocol, "");
+        assert!(answer.ends_with("\r\nSec-WebSocket-Protocol: chat.v2\r\n\r\n"));
     }
 }
