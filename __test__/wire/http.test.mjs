@@ -145,22 +145,26 @@ describe('what is too long, incomplete, or not HTTP', () => {
     wire(`${name}: 400 and close`, {}, (world) => assertNodeRefuses(world, bytes))
   }
 
+  /** Newer versions of Node answer 431 where older ones drop the headers that are too many. */
+  async function assertTooManyHeaders(world, peer) {
+    const { status } = await response(peer)
+    assert.ok(status === 400 || status === 431, `status ${status}`)
+    assert.deepEqual(world.sessions, [])
+    world.server.maxHeadersCount = 2000
+  }
+
   for (let kept = 1; kept <= 4; kept++) {
-    wire(`Node keeps ${kept} of 5 upgrade headers: 400, no throw`, {}, async (world) => {
+    wire(`room for ${kept} of 5 upgrade headers: refused, no throw`, {}, async (world) => {
       world.server.maxHeadersCount = kept
-      await assertUpgradeRefused(await world.peer(upgrade()), 400)
-      assert.deepEqual(world.sessions, [])
-      world.server.maxHeadersCount = 2000
+      await assertTooManyHeaders(world, await world.peer(upgrade()))
     })
   }
 
-  wire('more headers than maxHeadersCount before the upgrade headers: 400', {}, async (world) => {
+  wire('more headers than maxHeadersCount before the upgrade headers', {}, async (world) => {
     world.server.maxHeadersCount = 20
     const fill = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`X-${index}`, 'a']))
     const peer = await world.peer(request(`GET ${WEBSOCKET}`, { ...fill, ...UPGRADE }))
-    await assertUpgradeRefused(peer, 400)
-    assert.deepEqual(world.sessions, [])
-    world.server.maxHeadersCount = 2000
+    await assertTooManyHeaders(world, peer)
   })
 })
 
