@@ -31,41 +31,55 @@ const KIND = {
 /** Integers that describe one event: slot, generation, kind, extra, offset, length. */
 const META = 6
 
-/** Faces by slot. @type {Array<import('./engine-socket').EngineSocket | undefined>} */
-const sockets = []
-/** Streams that carry a WebSocket because there is no descriptor, by number. */
-const streams = new Map()
-
-let hot
-let meta
-let open = 0
-let keepAlive
+/**
+ * What a native image and this thread's JavaScript share. A file that is evaluated a second time,
+ * by a bundler or a test runner, meets the same image and joins in.
+ */
+const SEAM = Symbol.for(`upwire.seam.${native.image()}`)
+const seam = (globalThis[SEAM] ??= {
+  /** Faces by slot. @type {Array<import('./engine-socket').EngineSocket | undefined>} */
+  sockets: [],
+  /** Streams that carry a WebSocket because there is no descriptor, by number. */
+  streams: new Map(),
+  lastStream: 0,
+  open: 0,
+  keepAlive: undefined,
+  /** The options that the I/O threads were started with. */
+  started: undefined,
+  hot: undefined,
+  meta: undefined,
+  deliver: undefined,
+})
 
 /** Options that all engines of an environment share; the first engine's count. */
 const SHARED = ['ioThreads', 'maxLoopStall', 'maxTotalReceiveQueue', 'maxTotalSendBuffer']
-let started
 
 /** Starts the I/O threads of this environment, unless they run. */
 function start(options) {
-  if (started !== undefined) return compare(options)
-  started = Object.fromEntries(SHARED.map((name) => [name, options[name]]))
-  native.start(started, deliver)
-  hot = native.hot(dispatch)
-  meta = hot.meta
-  setHot(hot, deliver)
+  if (seam.started === undefined) {
+    const started = Object.fromEntries(SHARED.map((name) => [name, options[name]]))
+    native.start(started, deliver)
+    seam.started = started
+    seam.hot = native.hot(dispatch)
+    seam.meta = seam.hot.meta
+    seam.deliver = deliver
+  }
+  setHot(seam.hot, seam.deliver)
+  compare(options)
 }
 
 function compare(options) {
   for (const name of SHARED) {
-    if (options[name] === started[name]) continue
-    const text = `all engines of a thread share ${name}: ${options[name]} is ignored, it is ${started[name]}`
+    const kept = seam.started[name]
+    if (options[name] === kept) continue
+    const text = `all engines of a thread share ${name}: ${options[name]} is ignored, it is ${kept}`
     warnOnce(`shared ${name}`, 'UPWIRE_SHARED_OPTION', text)
   }
 }
 
 /** A turn's worth of events; what is left waits until the loop has been around once. */
 function deliver() {
-  if (hot.deliver()) setImmediate(deliver)
+  if (seam.hot.deliver()) setImmediate(deliver)
 }
 
 function dispatch(count, a, b, c, d, e, f, g, h) {
@@ -81,14 +95,15 @@ function dispatch(count, a, b, c, d, e, f, g, h) {
 
 /** One event. A listener that throws does so once, later, as from any emitter; the rest goes on. */
 function one(index, value) {
+  const { meta } = seam
   const at = index * META
   const kind = meta[at + 2]
   try {
     if (kind >= KIND.STREAM_WRITE) {
-      streams.get(meta[at])?.onEvent(kind, value)
+      seam.streams.get(meta[at])?.onEvent(kind, value)
       return
     }
-    const socket = sockets[meta[at]]
+    const socket = seam.sockets[meta[at]]
     if (socket === undefined || socket._generation !== meta[at + 1]) return
     socket._run(kind, value, meta[at + 3], meta[at + 4], meta[at + 5])
   } catch (error) {
@@ -98,19 +113,25 @@ function one(index, value) {
 
 /** Registers a face. Open sessions keep the process alive, as open sockets would. */
 function register(socket) {
-  sockets[socket._slot] = socket
-  open++
-  keepAlive ??= setInterval(() => {}, 2 ** 30)
+  seam.sockets[socket._slot] = socket
+  seam.open++
+  seam.keepAlive ??= setInterval(() => {}, 2 ** 30)
 }
 
 /** Forgets a face. */
 function unregister(socket) {
-  if (sockets[socket._slot] !== socket) return
-  sockets[socket._slot] = undefined
-  open--
-  if (open > 0) return
-  clearInterval(keepAlive)
-  keepAlive = undefined
+  if (seam.sockets[socket._slot] !== socket) return
+  seam.sockets[socket._slot] = undefined
+  seam.open--
+  if (seam.open > 0) return
+  clearInterval(seam.keepAlive)
+  seam.keepAlive = undefined
 }
 
-module.exports = { KIND, register, start, streams, unregister }
+/** A number for a stream. */
+function nextStream() {
+  seam.lastStream = (seam.lastStream + 1) | 0
+  return seam.lastStream
+}
+
+module.exports = { KIND, nextStream, register, start, streams: seam.streams, unregister }

@@ -1,10 +1,8 @@
 'use strict'
 
 const native = require('./native')
-const { KIND, streams } = require('./dispatch')
+const { KIND, nextStream, streams } = require('./dispatch')
 const staging = require('./staging')
-
-let lastNumber = 0
 
 /**
  * Carries a WebSocket's bytes over a JavaScript stream: TLS, a Duplex without descriptor, or a
@@ -15,8 +13,7 @@ class StreamLink {
   #slot
 
   constructor(stream) {
-    lastNumber = (lastNumber + 1) | 0
-    this.number = lastNumber >>> 0
+    this.number = nextStream() >>> 0
     this.#stream = stream
   }
 

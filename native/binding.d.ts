@@ -115,6 +115,9 @@ export interface HostStats {
  */
 export declare function hot(dispatch: (count: number, ...values: unknown[]) => void): object
 
+/** Names this image of the addon: JavaScript that is evaluated twice in a thread may meet it twice. */
+export declare function image(): string
+
 /** Whether heartbeats are to be reported. */
 export declare function observe(slot: number, generation: number, on: boolean): void
 

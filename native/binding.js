@@ -844,6 +844,7 @@ module.exports.get = nativeBinding.get
 module.exports.getLost = nativeBinding.getLost
 module.exports.getSent = nativeBinding.getSent
 module.exports.hot = nativeBinding.hot
+module.exports.image = nativeBinding.image
 module.exports.observe = nativeBinding.observe
 module.exports.post = nativeBinding.post
 module.exports.postBegun = nativeBinding.postBegun

@@ -7,7 +7,7 @@ import { describe, test } from 'node:test'
 import { Server } from 'socket.io'
 import { attach, Engine, EngineSocket } from 'upwire'
 import { TRANSPORTS, connect, enginePair, pair } from '../clients/support/clients.mjs'
-import { copyPackage, load } from '../clients/support/copies.mjs'
+import { copyPackage, load, loadAnew } from '../clients/support/copies.mjs'
 import { gather, turns } from '../clients/support/events.mjs'
 import { fetchText } from '../clients/support/http.mjs'
 import { listen, pages, serve, shut } from '../clients/support/servers.mjs'
@@ -149,6 +149,23 @@ describe('attach', () => {
       assert.equal(await second.timeout(5000).emitWithAck('who'), 'copy')
     }
     assert.equal(attach(server, { path: '/copy' }), other)
+  })
+
+  test('the same files evaluated anew share the native image', async (t) => {
+    const { io, server, url } = await serve(t)
+    const again = loadAnew()
+    assert.notEqual(again.attach, attach)
+    assert.equal(again.attach(server), io)
+    const other = again.attach(server, { path: '/again' })
+    t.after(() => other.close())
+    other.on('connection', (socket) => socket.on('who', (ack) => ack('again')))
+    io.on('connection', (socket) => socket.on('who', (ack) => ack('first')))
+    for (const { transports } of TRANSPORTS) {
+      const first = await connect(t, url, { transports })
+      const second = await connect(t, url, { transports, path: '/again' })
+      const answers = [first, second].map((each) => each.timeout(5000).emitWithAck('who'))
+      assert.deepEqual(await Promise.all(answers), ['first', 'again'])
+    }
   })
 
   test('after io.close() a new one is made', async (t) => {

@@ -94,6 +94,13 @@ impl Host {
     }
 }
 
+/// Names this image of the addon: JavaScript that is evaluated twice in a thread may meet it twice.
+#[napi]
+pub fn image() -> String {
+    static HERE: u8 = 0;
+    format!("{:p}", &raw const HERE)
+}
+
 /// What all engines of an environment share; taken from the first that starts.
 #[napi(object)]
 pub struct HostOptions {

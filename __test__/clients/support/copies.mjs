@@ -37,6 +37,14 @@ export function copyPackage(t, { dependencies, native = true } = {}) {
   return folder
 }
 
+/** Loads the package's own files once more, as a bundler's second bundle or a test runner does. */
+export function loadAnew() {
+  const require = createRequire(join(ROOT, 'index.js'))
+  const isOurs = (file) => file.startsWith(ROOT) && !file.includes('node_modules')
+  for (const file of Object.keys(require.cache).filter(isOurs)) delete require.cache[file]
+  return require('./index.js')
+}
+
 /** Loads the package from such a folder. */
 export function load(folder) {
   return createRequire(join(folder, 'index.js'))('./index.js')
