@@ -32,7 +32,7 @@ declare function attach<
 >(
   server: HttpServer | HttpsServer,
   options?: AttachOptions,
-): Server<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
+): { readonly engine: Engine } & Server<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
 
 /**
  * An Engine.IO server, without Socket.IO: engine.io's `Server`. `io.bind(engine)` puts a socket.io
@@ -132,7 +132,10 @@ declare class EngineSocket extends TypedEmitter<EngineSocketEvents> {
   /** Whether the session has moved from polling to WebSocket. */
   readonly upgraded: boolean
 
-  /** What waits to be sent. Only whether it is empty means something. */
+  /**
+   * Stands for what waits to be sent: its length is right, the messages themselves are native. In
+   * `close` listeners it has the length of what was not sent.
+   */
   readonly writeBuffer: readonly Packet[]
 
   /**

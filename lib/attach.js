@@ -6,6 +6,8 @@ const { coded, warnOnce } = require('./errors')
 const { pathPrefix, readOptions } = require('./options')
 const { clientBundle, createServer } = require('./socketio')
 
+const DEFAULT_PATH = '/socket.io'
+
 /** What is attached to a server, by path prefix; a registered symbol, shared by all copies. */
 const ATTACHED = Symbol.for('upwire.attached')
 
@@ -23,7 +25,7 @@ function attach(server, opts = {}) {
       `upwire: opts must be an object, got ${opts}`,
     )
   }
-  const options = { ...opts, path: opts.path === undefined ? '/socket.io' : opts.path }
+  const options = { ...opts, path: opts.path === '' ? DEFAULT_PATH : (opts.path ?? DEFAULT_PATH) }
   const prefix = pathPrefix(readOptions(options))
   const attached = server[ATTACHED] ?? hidden(server)
   const present = attached.get(prefix)

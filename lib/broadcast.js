@@ -36,7 +36,7 @@ class Broadcast {
   #push(data) {
     this.#packets.push(data)
     const bytes = typeof data === 'string' ? undefined : toBytes(data)
-    this.#copies.push(bytes === undefined ? data : Uint8Array.from(bytes))
+    this.#copies.push(bytes === undefined ? data : new Uint8Array(bytes))
   }
 
   #continues(socket, data) {

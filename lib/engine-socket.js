@@ -16,6 +16,9 @@ const REASONS = [
   'ping timeout',
   'parse error',
 ]
+/** What stands in `writeBuffer` for a message: the message itself is native. */
+const WAITING = Object.freeze({ type: 'message' })
+
 /** The face of a native session: engine.io's `Socket`. */
 class EngineSocket extends EventEmitter {
   constructor(engine, { id, request, remoteAddress, transport, slot, generation }) {
@@ -35,7 +38,11 @@ class EngineSocket extends EventEmitter {
     /** The transport that is being probed. */
     this._probed = undefined
     this._polling = transport === 'polling' ? new PollingRequests(this) : undefined
+    /** The tick of the last message, and how many there were in it. */
     this._wroteAt = 0
+    this._wrote = 0
+    /** Messages that were not sent, while `close` is told of them. */
+    this._unsentAtEnd = 0
     this._callbacks = undefined
     this._isObserved = false
     this._resource = new AsyncResource('UPWIRE_SESSION', { requireManualDestroy: false })
@@ -48,36 +55,56 @@ class EngineSocket extends EventEmitter {
     return this._transport
   }
 
-  /** What waits to be sent, as far as it is known here: only whether it is empty means something. */
+  /** Stands for what waits to be sent: its length is right, the messages are native. */
   get writeBuffer() {
-    const waits = this._wroteAt === staging.currentTick() || this._unsent() > 0
-    return waits ? [{ type: 'message' }] : []
+    return new Array(this._waitingMessages()).fill(WAITING)
+  }
+
+  _waitingMessages() {
+    if (this.readyState === 'closed') return this._unsentAtEnd
+    const staged = this._wroteAt === staging.currentTick() ? this._wrote : 0
+    return staged + staging.unsentMessages(this)
   }
 
   /** Sends a message; `callback` is called with the transport when it has left. */
   write(data, options, callback) {
+    return this._write(data, options, callback)
+  }
+
+  /** Alias of {@link write}. */
+  send(data, options, callback) {
+    return this._write(data, options, callback)
+  }
+
+  _write(data, options, callback) {
     if (typeof options === 'function') {
       callback = options
       options = undefined
     }
     if (this.readyState !== 'open') return this
-    const events = this._events
-    if (events.packetCreate !== undefined) this._packetCreate(data, options)
-    this._wroteAt = staging.currentTick()
-    if (callback !== undefined || this._wantsReceipts()) {
-      this._expectReceipt(data, options, callback)
+    if (this._events.packetCreate !== undefined) this._packetCreate(data, options)
+    this._countWrite()
+    if (callback !== undefined) {
+      this._callbacks ??= []
+      this._callbacks.push(callback)
       staging.write(this, data, true)
     } else if (isShared(options)) {
       staging.writeShared(this, data, options)
     } else {
       staging.write(this, data, false)
     }
+    if (this._isWatched()) this._flush(data, options)
     return this
   }
 
-  /** Alias of {@link write}. */
-  send(data, options, callback) {
-    return this.write(data, options, callback)
+  _countWrite() {
+    const tick = staging.currentTick()
+    if (this._wroteAt === tick) {
+      this._wrote++
+      return
+    }
+    this._wroteAt = tick
+    this._wrote = 1
   }
 
   _packetCreate(data, options = {}) {
@@ -88,24 +115,42 @@ class EngineSocket extends EventEmitter {
   }
 
   /** Whether somebody listens for `flush` or `drain`, here or on the engine. */
-  _wantsReceipts() {
+  _isWatched() {
     const own = this._events
     const engine = this.server._events
     return (
       own.drain !== undefined ||
       own.flush !== undefined ||
       engine.drain !== undefined ||
-      engine.flush !== undefined
+      engine.flush !== undefined ||
+      this._transport?._events.drain !== undefined
     )
   }
 
-  /** For `flush`, `drain` and callbacks: asks the I/O thread to tell when the message has left. */
-  _expectReceipt(data, options, callback) {
-    this._callbacks ??= []
-    this._callbacks.push(callback)
-    const buffer = [{ type: 'message', data, options }]
+  /** engine.io's `flush`; `drain` comes when what this tick writes has left. */
+  _flush(data, options) {
+    staging.reportLater(this)
+    const packet = {
+      type: 'message',
+      options: { ...options, compress: options?.compress !== false },
+    }
+    if (data) packet.data = data
+    const buffer = [packet]
     this.emit('flush', buffer)
     this.server.emit('flush', this, buffer)
+  }
+
+  /** Has `drain` told for what waits already. */
+  _awaitDrain() {
+    if (this.readyState === 'open' && this._waitingMessages() > 0) staging.reportLater(this)
+  }
+
+  /** Asks the I/O thread to tell when what waits has left. */
+  _report() {
+    if (this.readyState !== 'open') return
+    this._callbacks ??= []
+    this._callbacks.push(undefined)
+    staging.command('report', this)
   }
 
   _sent(count) {
@@ -116,6 +161,7 @@ class EngineSocket extends EventEmitter {
         surface(error)
       }
     }
+    this._transport?.emit('drain')
     this.emit('drain')
     this.server.emit('drain', this)
   }
@@ -138,6 +184,7 @@ class EngineSocket extends EventEmitter {
   /** The engine closes: the peer is told that the server goes away. */
   _shutdown() {
     if (this.readyState === 'closed') return
+    this._unsentAtEnd = this._waitingMessages()
     this.readyState = 'closing'
     staging.command('shutdown', this)
   }
@@ -164,6 +211,7 @@ class EngineSocket extends EventEmitter {
     if (this.readyState === 'closed') return
     this.readyState = 'closed'
     this.upgrading = false
+    if (this._unsentAtEnd > 0) process.nextTick(forgetUnsent, this)
     unregister(this)
     this._polling?.end(isGivenUp(reason, description))
     this._callbacks = undefined
@@ -192,13 +240,18 @@ class EngineSocket extends EventEmitter {
     return super.prependListener(event, listener)
   }
 
-  /** Heartbeats cross to JavaScript only where somebody listens. */
+  /** Heartbeats and drains cross to JavaScript only where somebody listens. */
   _observe(event) {
+    if (event === 'drain') return this._awaitDrain()
     if (event !== 'heartbeat' && event !== 'packet' && event !== 'packetCreate') return
     if (this._isObserved || this.readyState === 'closed') return
     this._isObserved = true
     staging.command('observe', this, true)
   }
+}
+
+function forgetUnsent(socket) {
+  socket._unsentAtEnd = 0
 }
 
 /** Whether the peer is not waited for any more: what it has not read is cut off. */
@@ -251,7 +304,8 @@ function onEvent(kind, value, extra, offset, length) {
     case KIND.LIMIT:
       return this._onLimit(JSON.parse(value))
     case KIND.CLOSE:
-      return closed(this, REASONS[extra], value)
+      this._unsentAtEnd = extra >>> 8
+      return closed(this, REASONS[extra & 0xff], value)
   }
 }
 

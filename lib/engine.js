@@ -87,7 +87,7 @@ class Engine extends EventEmitter {
       destroyUpgrade: settings.destroyUpgrade,
       destroyUpgradeTimeout: settings.destroyUpgradeTimeout,
       engine: this,
-      upgrade: (req, socket, head) => this.handleUpgrade(req, socket, head),
+      upgrade: (req, socket, head) => this._upgrade(req, socket, head, true),
       serveStatic: (req, res) => this._serveStatic(req, res),
       request: (req, res) => this.handleRequest(req, res),
       listening: () => {
@@ -95,6 +95,7 @@ class Engine extends EventEmitter {
       },
       close: () => this._shutdown(),
     })
+    if (server.listening) this._isClosed = false
   }
 
   /** Handles a polling request. */
@@ -107,8 +108,38 @@ class Engine extends EventEmitter {
 
   /** Handles an upgrade request. */
   handleUpgrade(req, socket, head) {
+    return this._upgrade(req, socket, head, false)
+  }
+
+  /** `isUnseen`: the request comes from Node, and the app has not had it in hands. */
+  _upgrade(req, socket, head, isUnseen) {
     prepare(req)
-    return new WebSocketUpgrade(this, req, socket, head).run()
+    return new WebSocketUpgrade(this, req, socket, head, isUnseen).run()
+  }
+
+  on(event, listener) {
+    this._observe(event)
+    return super.on(event, listener)
+  }
+
+  addListener(event, listener) {
+    return this.on(event, listener)
+  }
+
+  once(event, listener) {
+    this._observe(event)
+    return super.once(event, listener)
+  }
+
+  prependListener(event, listener) {
+    this._observe(event)
+    return super.prependListener(event, listener)
+  }
+
+  /** Who asks for `drain` is told of what waits already, too. */
+  _observe(event) {
+    if (event !== 'drain') return
+    for (const socket of Object.values(this.clients)) socket._awaitDrain()
   }
 
   /** Whether nothing of the app's has to be asked before a request is served. */

@@ -28,10 +28,19 @@ class UpgradeResponse extends EventEmitter {
     super()
     this.req = req
     this.#socket = socket
+    this.socket = socket
     this.statusCode = 101
     this.headersSent = false
     this.finished = false
-    socket.once('close', () => this.emit('close'))
+    socket.once('close', this.#onClose)
+  }
+
+  #onClose = () => this.emit('close')
+
+  /** The connection has become a session's: `close` comes with the session's end, not with that of Node's socket. */
+  _follow(session) {
+    this.#socket.removeListener('close', this.#onClose)
+    session.once('close', this.#onClose)
   }
 
   get writableEnded() {

@@ -1,7 +1,8 @@
 'use strict'
 
+const { constants } = require('node:buffer')
 const { totalmem } = require('node:os')
-const { coded } = require('./errors')
+const { coded, warnOnce } = require('./errors')
 
 const MiB = 1024 * 1024
 const MAX_MILLISECONDS = 2 ** 31 - 1
@@ -64,6 +65,17 @@ const milliseconds = (min) => integer(min, MAX_MILLISECONDS, 'milliseconds')
 const bytes = (min) => integer(min, Number.MAX_SAFE_INTEGER, 'bytes')
 const count = (min) => integer(min, MAX_COUNT, 'items')
 
+/** More than that is no JavaScript string any more. */
+const MAX_MESSAGE = constants.MAX_STRING_LENGTH
+
+function messageSize(name, value) {
+  bytes(1)(name, value)
+  if (value <= MAX_MESSAGE) return value
+  const text = `${name} ${value} is more than a string can hold: ${MAX_MESSAGE} is used`
+  warnOnce(name, 'UPWIRE_MAX_MESSAGE', text)
+  return MAX_MESSAGE
+}
+
 /** A quarter of the memory this process may use, at least 256 MiB. */
 function quarterOfMemory() {
   const constrained = process.constrainedMemory?.() ?? 0
@@ -84,7 +96,7 @@ const OPTIONS = {
   handshakeTimeout: [milliseconds(1), 20_000],
   ioThreads: [integer(1, 64, 'threads'), 1],
   maxFragments: [count(1), 16_384],
-  maxHttpBufferSize: [integer(1, 2 ** 31 - 1, 'bytes'), 1_000_000],
+  maxHttpBufferSize: [messageSize, 1_000_000],
   maxLoopStall: [milliseconds(1), 30_000],
   maxPendingHandshakes: [count(1), 16_384],
   maxPendingPongs: [count(1), 60],
@@ -132,9 +144,15 @@ function refuseUnsupported(given) {
     }
   }
   const compression = given.httpCompression
-  if (compression !== undefined && compression !== false) {
+  if (compression !== undefined && compression !== null && compression !== false) {
     throw unsupported('httpCompression', 'compression of polling responses')
   }
+}
+
+/** What engine.io takes for "not given", where it only asks whether there is something. */
+function isOff(name, value) {
+  if (name === 'path') return value === '' || value === null
+  return (value === false || value === null) && (name === 'cors' || name === 'allowRequest')
 }
 
 /**
@@ -150,8 +168,7 @@ function readOptions(given = {}) {
   const options = { ...given }
   for (const [name, [check, fallback]] of Object.entries(OPTIONS)) {
     const value = given[name]
-    // engine.io takes `cors: false` and `allowRequest: undefined` for "not given".
-    const isGiven = value !== undefined && !(name === 'cors' && value === false)
+    const isGiven = value !== undefined && !isOff(name, value)
     options[name] = isGiven ? check(name, value) : fallback
   }
   options.maxReceiveQueue ??= Math.max(2 * options.maxHttpBufferSize, MiB)

@@ -109,6 +109,7 @@ class PollingRequests {
   }
 
   #emitHeaders(headers, req, res) {
+    this.#socket._transport?.emit('headers', headers, req)
     return this.#socket.server._emitHeaders(headers, req, () => failRequest(res))
   }
 

@@ -1,5 +1,6 @@
 'use strict'
 
+const { EventEmitter } = require('node:events')
 const { IncomingMessage } = require('node:http')
 
 /**
@@ -24,6 +25,20 @@ class HandshakeRequest {
     )
   }
 
+  get headersDistinct() {
+    const headers = Object.entries(this.headers).map(([name, value]) => [name, [value].flat()])
+    return Object.assign(Object.create(null), Object.fromEntries(headers))
+  }
+
+  /** There is nothing to read: a listener for data must not start the stream that is gone. */
+  on(event, listener) {
+    return EventEmitter.prototype.on.call(this, event, listener)
+  }
+
+  addListener(event, listener) {
+    return this.on(event, listener)
+  }
+
   get httpVersionMajor() {
     return 1
   }
@@ -43,10 +58,12 @@ class HandshakeRequest {
 
 Object.setPrototypeOf(HandshakeRequest.prototype, IncomingMessage.prototype)
 
-/** The connection as it was; it is closed for JavaScript. */
-class GoneSocket {
+/** The connection as it was; it is closed for JavaScript, and what would change it does nothing. */
+class GoneSocket extends EventEmitter {
   constructor(remoteAddress, socket) {
+    super()
     this.remoteAddress = remoteAddress
+    this.remoteFamily = socket.remoteFamily
     this.remotePort = socket.remotePort
     this.encrypted = socket.encrypted
   }
@@ -61,6 +78,16 @@ class GoneSocket {
 
   get readable() {
     return false
+  }
+
+  address() {
+    return {}
+  }
+}
+
+for (const name of ['destroy', 'ref', 'setKeepAlive', 'setNoDelay', 'setTimeout', 'unref']) {
+  GoneSocket.prototype[name] = function unchanged() {
+    return this
   }
 }
 

@@ -13,6 +13,8 @@ let hot
 let tick = 1
 let isStaged = false
 const broadcast = new Broadcast(stageBroadcast)
+/** Sessions whose `drain` somebody waits for, since this tick. */
+const reports = new Set()
 
 /** Delivers events; set with the calls. */
 let deliver
@@ -36,9 +38,16 @@ function stage() {
 
 function handOver() {
   isStaged = false
+  if (reports.size > 0) stageReports()
   tick++
   broadcast.flush()
   if (hot.flush()) deliver()
+}
+
+function stageReports() {
+  const sockets = [...reports]
+  reports.clear()
+  for (const socket of sockets) socket._report()
 }
 
 /** Stages a message. */
@@ -83,6 +92,17 @@ function flushAndWait(milliseconds) {
   native.flushAndWait(milliseconds)
 }
 
+/** Has a session told when what waits at the end of this tick has left. */
+function reportLater(socket) {
+  reports.add(socket)
+  stage()
+}
+
+/** Messages that wait for a session's peer beyond the kernel's. */
+function unsentMessages(socket) {
+  return hot.unsentMessages(socket._slot, socket._generation)
+}
+
 /** Bytes that wait for a session's peer beyond the kernel's. */
 function unsent(socket) {
   return hot.unsent(socket._slot, socket._generation)
@@ -98,9 +118,11 @@ module.exports = {
   currentTick,
   flushAndWait,
   isBusy,
+  reportLater,
   setHot,
   stage,
   unsent,
+  unsentMessages,
   write,
   writeShared,
 }

@@ -6,6 +6,7 @@ const { EventEmitter } = require('node:events')
 class Transport extends EventEmitter {
   #socket
   #name
+  #facade
 
   constructor(socket, name) {
     super()
@@ -32,23 +33,54 @@ class Transport extends EventEmitter {
   }
 
   get discarded() {
-    return this.#name !== this.#socket._transportName
+    const socket = this.#socket
+    return this.#name !== socket._transportName && socket._probed !== this
   }
 
   get readyState() {
-    return this.discarded ? 'closed' : this.#socket.readyState
+    if (this.discarded) return 'closed'
+    return this.#socket._probed === this ? 'open' : this.#socket.readyState
   }
 
-  /** What the WebSocket library's object would tell; read-only. */
+  /** Closes the session. */
+  close() {
+    this.#socket.close()
+  }
+
+  /** What the WebSocket library's object would tell; what it would do, the session does. */
   get socket() {
     if (this.#name !== 'websocket') return undefined
-    const socket = this.#socket
-    return {
-      get bufferedAmount() {
-        return socket._unsent()
-      },
-      _socket: { remoteAddress: socket.remoteAddress },
-    }
+    this.#facade ??= new WebSocketFacade(this.#socket)
+    return this.#facade
+  }
+}
+
+/** What apps read of the object that stands for a WebSocket in engine.io. */
+class WebSocketFacade {
+  #socket
+
+  constructor(socket) {
+    this.#socket = socket
+    this._extensions = {}
+    this._socket = { remoteAddress: socket.remoteAddress, setNoDelay() {} }
+  }
+
+  /** Bytes that wait for the peer. */
+  get bufferedAmount() {
+    return this.#socket._unsent()
+  }
+
+  /** 1 while it is open, else 3: the numbers of the WebSocket API. */
+  get readyState() {
+    return this.#socket.readyState === 'open' ? 1 : 3
+  }
+
+  close() {
+    this.#socket.close()
+  }
+
+  terminate() {
+    this.#socket.close(true)
   }
 }
 

@@ -2,6 +2,7 @@
 
 // A WebSocket request on our path: refused as plain HTTP, or taken over from Node.
 
+const { IncomingMessage } = require('node:http')
 const { Socket } = require('node:net')
 const { EarlyBytes } = require('./early-bytes')
 const { surface } = require('./errors')
@@ -25,9 +26,10 @@ class WebSocketUpgrade {
   #head
   #response
   /** The app has not seen the request. */
-  #isPlain = false
+  #isUnseen
 
-  constructor(engine, req, socket, head) {
+  constructor(engine, req, socket, head, isUnseen) {
+    this.#isUnseen = isUnseen && Object.getPrototypeOf(req) === IncomingMessage.prototype
     this.#engine = engine
     this.#req = req
     this.#socket = socket
@@ -44,7 +46,6 @@ class WebSocketUpgrade {
   }
 
   #runPlain() {
-    this.#isPlain = true
     const verdict = this.#verify()
     if (verdict === undefined) return
     if (verdict.isUpgrade) return this.#probe(verdict)
@@ -53,6 +54,7 @@ class WebSocketUpgrade {
 
   async #runSlowly() {
     const engine = this.#engine
+    this.#isUnseen = false
     const handshake = new Handshake(engine, this.#socket)
     const early = new EarlyBytes(this.#socket, this.#head)
     try {
@@ -124,11 +126,13 @@ class WebSocketUpgrade {
       key,
       protocol,
       headers,
+      this.#wantsBase64(),
       early,
     )
-    const isUnseen = opened.taken && this.#isPlain
-    const request = isUnseen ? new HandshakeRequest(this.#req, remoteAddress) : this.#req
+    const request =
+      opened.taken && this.#isUnseen ? new HandshakeRequest(this.#req, remoteAddress) : this.#req
     const socket = this.#engine._open(request, id, 'websocket', opened, remoteAddress)
+    this.#response?._follow(socket)
     this.#hand(stream, opened.taken, opened.slot)
     this.#engine._connect(socket)
   }
@@ -141,9 +145,24 @@ class WebSocketUpgrade {
     socket._polling.announcePost()
     const { descriptor, stream, headers, early } = link
     const native = this.#engine._native
-    const taken = native.probe(socket.id, descriptor, stream.number, key, protocol, headers, early)
+    const taken = native.probe(
+      socket.id,
+      descriptor,
+      stream.number,
+      key,
+      protocol,
+      headers,
+      this.#wantsBase64(),
+      early,
+    )
     staging.stage()
+    this.#response?._follow(socket)
     this.#hand(stream, taken, socket._slot)
+  }
+
+  /** engine.io's `b64`: a client that cannot read binary frames. */
+  #wantsBase64() {
+    return Boolean(this.#req._query.b64)
   }
 
   /** How the connection is to travel, or `undefined` when there is none any more. */
@@ -169,7 +188,7 @@ class WebSocketUpgrade {
   #headers() {
     const engine = this.#engine
     if (this.#response === undefined && !engine._hasHeaderListeners()) return ''
-    this.#isPlain = false
+    this.#isUnseen = false
     this.#response?.writeHead(101)
     const headers = this.#response?._toObject() ?? {}
     const fail = () => refuseUpgrade(this.#socket, INTERNAL_ERROR)

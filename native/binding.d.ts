@@ -27,15 +27,15 @@ export declare class NativeEngine {
   /**
    * Opens a session on a WebSocket whose request has been verified. With a `descriptor` of at
    * least 0 the connection is taken from Node, else its bytes travel through the JavaScript
-   * stream of number `stream`. `headers` are whole lines for the 101, `early` is what came
-   * behind the request.
+   * stream of number `stream`. `headers` are whole lines for the 101, with `base64` binary messages
+   * are sent as text, `early` is what came behind the request.
    */
-  openWebSocket(sid: string, descriptor: number, stream: number, key: string, protocol: string | undefined | null, headers: string, early?: Uint8Array | undefined | null): Opened
+  openWebSocket(sid: string, descriptor: number, stream: number, key: string, protocol: string | undefined | null, headers: string, base64: boolean, early?: Uint8Array | undefined | null): Opened
   /**
    * Gives a polling session a WebSocket to probe; the arguments are those of
    * [`Self::open_web_socket`]. Returns whether the descriptor was taken.
    */
-  probe(sid: string, descriptor: number, stream: number, key: string, protocol: string | undefined | null, headers: string, early?: Uint8Array | undefined | null): boolean
+  probe(sid: string, descriptor: number, stream: number, key: string, protocol: string | undefined | null, headers: string, base64: boolean, early?: Uint8Array | undefined | null): boolean
   /** The probe has ended: the session is on WebSocket now, or still on polling. */
   probeEnded(sid: string, upgraded: boolean): void
   /** The session is over. */
@@ -147,6 +147,9 @@ export interface Refused {
   /** 405 instead of 400. */
   isMethod: boolean
 }
+
+/** The app wants to hear when what waits has left. */
+export declare function report(slot: number, generation: number): void
 
 /** Closes the session because the engine closes. */
 export declare function shutdown(slot: number, generation: number): void

@@ -848,6 +848,7 @@ module.exports.image = nativeBinding.image
 module.exports.observe = nativeBinding.observe
 module.exports.post = nativeBinding.post
 module.exports.postBegun = nativeBinding.postBegun
+module.exports.report = nativeBinding.report
 module.exports.shutdown = nativeBinding.shutdown
 module.exports.start = nativeBinding.start
 module.exports.stats = nativeBinding.stats

@@ -53,6 +53,15 @@ io.serverSideEmit('ping', 1)
 // @ts-expect-error a time is a number
 io.serverSideEmit('ping', 'now')
 
+// Its engine is upwire's.
+io.engine.stats().sessions satisfies number
+io.engine.on('limit', ({ name, value }) => {
+  name satisfies string
+  value satisfies number
+})
+io.engine.use((_req, _res, next) => next())
+io.engine.clientsCount satisfies number
+
 // Without type parameters every event is possible; with one, both directions have it.
 attach(server) satisfies Server<DefaultEventsMap, DefaultEventsMap>
 attach<ToServer>(server) satisfies Server<ToServer, ToServer>

@@ -27,6 +27,19 @@ async function assertClosed(peer) {
   await readEnd(peer)
 }
 
+wire('b64: binary messages come as text on a WebSocket too', {}, async (world) => {
+  const { peer, session } = await openWebSocket(world, '&b64=1')
+  session.socket.send(Buffer.from([1, 2, 3]))
+  session.socket.send('text')
+  assert.deepEqual([await readText(peer), await readText(peer)], ['bAQID', '4text'])
+  const client = await openPolling(world)
+  const upgraded = await world.peer(upgrade(`${WEBSOCKET}&sid=${client.sid}&b64=1`))
+  await response(upgraded)
+  upgraded.write(text('5'))
+  client.session.socket.send(Buffer.from([4]))
+  assert.equal(await readText(upgraded), 'bBA==')
+})
+
 describe('what is no packet: parse error, close without status', () => {
   const inputs = {
     'empty text': '',

@@ -183,8 +183,8 @@ impl NativeEngine {
 
     /// Opens a session on a WebSocket whose request has been verified. With a `descriptor` of at
     /// least 0 the connection is taken from Node, else its bytes travel through the JavaScript
-    /// stream of number `stream`. `headers` are whole lines for the 101, `early` is what came
-    /// behind the request.
+    /// stream of number `stream`. `headers` are whole lines for the 101, with `base64` binary messages
+    /// are sent as text, `early` is what came behind the request.
     #[napi]
     #[allow(clippy::too_many_arguments)]
     pub fn open_web_socket(
@@ -195,11 +195,12 @@ impl NativeEngine {
         key: String,
         protocol: Option<String>,
         headers: String,
+        base64: bool,
         early: Option<&[u8]>,
     ) -> Result<Opened> {
         guard(|| {
             let answer = accept::response(&key, protocol.as_deref(), &headers);
-            let link = new_websocket(descriptor, stream, answer, early);
+            let link = new_websocket(descriptor, stream, answer, base64, early);
             self.open(sid, &[], Some(link))
         })
     }
@@ -238,13 +239,14 @@ impl NativeEngine {
         key: String,
         protocol: Option<String>,
         headers: String,
+        base64: bool,
         early: Option<&[u8]>,
     ) -> Result<bool> {
         guard(|| {
             let Some(known) = self.sessions.get_mut(&sid) else { return Ok(false) };
             known.upgrading = true;
             let answer = accept::response(&key, protocol.as_deref(), &headers);
-            let (websocket, taken) = new_websocket(descriptor, stream, answer, early);
+            let (websocket, taken) = new_websocket(descriptor, stream, answer, base64, early);
             with(|host| host.stage(known.session, Action::Probe(Box::new(websocket))))?;
             Ok(taken)
         })
@@ -288,6 +290,7 @@ fn new_websocket(
     descriptor: i32,
     stream: u32,
     answer: String,
+    base64: bool,
     early: Option<&[u8]>,
 ) -> (NewWebSocket, bool) {
     let taken = descriptor::duplicate(descriptor);
@@ -295,6 +298,7 @@ fn new_websocket(
     let websocket = NewWebSocket {
         link: taken.map_or(NewLink::Stream(stream), NewLink::Tcp),
         answer: answer.into_bytes(),
+        base64,
         early: early.map(<[u8]>::to_vec).unwrap_or_default(),
     };
     (websocket, is_taken)

@@ -46,6 +46,7 @@ pub fn hot(env: Env, dispatch: Function<(), ()>) -> Result<Object<'static>> {
         raw::export::<Deliver>(&env, &object)?;
         raw::export::<Flush>(&env, &object)?;
         raw::export::<Unsent>(&env, &object)?;
+        raw::export::<UnsentMessages>(&env, &object)?;
         raw::export::<IsBusy>(&env, &object)?;
         DISPATCH.set(Some(Dispatch::new(&env, &object, dispatch, GROUP * META)?));
         Ok(object)
@@ -163,6 +164,21 @@ impl Export for Unsent {
         let id = session(call)?;
         let bytes = with(|host| host.slots.gauge(id).map_or(0, |(gauge, _)| gauge.unsent()))?;
         call.double(bytes as f64)
+    }
+}
+
+/// `unsentMessages(slot, generation)`: messages queued for a session's peer.
+struct UnsentMessages;
+
+impl Export for UnsentMessages {
+    const NAME: &'static CStr = c"unsentMessages";
+
+    fn run(call: &mut Call) -> Result<Value> {
+        let id = session(call)?;
+        let of =
+            |host: &mut Host| host.slots.gauge(id).map_or(0, |(gauge, _)| gauge.unsent_messages());
+        let count = with(of)?;
+        call.double(count as f64)
     }
 }
 

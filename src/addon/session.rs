@@ -64,6 +64,12 @@ pub fn fault(slot: u32, generation: u32, fault: Fault) -> Result<()> {
     stage(slot, generation, Action::Fault(fault))
 }
 
+/// The app wants to hear when what waits has left.
+#[napi]
+pub fn report(slot: u32, generation: u32) -> Result<()> {
+    stage(slot, generation, Action::Report)
+}
+
 /// Closes the session.
 #[napi]
 pub fn close(slot: u32, generation: u32, discard: bool) -> Result<()> {

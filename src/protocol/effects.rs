@@ -37,8 +37,9 @@ pub enum Event {
     /// A message found the queue full and was dropped. `waiting` is what waited, in bytes; `receipt`
     /// the number of earlier receipts still owed, if it asked for one itself.
     Dropped { waiting: u64, receipt: Option<u32> },
-    /// The session is over. Always the last event, exactly once.
-    Closed(CloseReason, Option<Box<CloseDetail>>),
+    /// The session is over, with so many messages that were not sent. Always the last event, exactly
+    /// once.
+    Closed { reason: CloseReason, unsent: usize, detail: Option<Box<CloseDetail>> },
 }
 
 /// The consequences of one input, in order.

@@ -82,6 +82,11 @@ impl Broadcast {
         }
     }
 
+    /// The body of a binary message.
+    pub fn binary_body(&self) -> Option<&[u8]> {
+        (!self.is_text).then(|| self.body())
+    }
+
     /// Counts the message in a total, once for all its receivers, until the last has sent it.
     pub fn charged_to(mut self, total: &Arc<AtomicI64>) -> Self {
         let apart = match &self.body {
@@ -169,6 +174,16 @@ impl Outbox {
     /// Of [`Self::cost`], bytes that are shared with other sessions.
     pub fn shared(&self) -> usize {
         self.shared
+    }
+
+    /// How many packets wait.
+    pub fn len(&self) -> usize {
+        self.packets.len()
+    }
+
+    /// Asks for a receipt when all that waits has been taken.
+    pub fn expect_receipt(&mut self) {
+        self.receipts = self.receipts.saturating_add(1);
     }
 
     /// Queues a packet that is no message.

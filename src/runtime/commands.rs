@@ -33,6 +33,8 @@ pub struct NewWebSocket {
     pub link: NewLink,
     /// The 101 answer.
     pub answer: Vec<u8>,
+    /// The peer wants binary messages as text.
+    pub base64: bool,
     /// What the peer sent behind its request.
     pub early: Vec<u8>,
 }
@@ -74,6 +76,7 @@ pub enum Action {
     PostBegun,
     Post(Vec<u8>),
     Fault(PollingFault),
+    Report,
     Close {
         discard: bool,
     },

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed, Ord
 pub struct Gauge {
     /// Bytes queued for the peer beyond the kernel's; `volatile` depends on it.
     unsent: AtomicU64,
+    /// Messages among them; `writeBuffer` shows how many.
+    unsent_messages: AtomicU64,
     /// Cost of all messages put into the inbox; only the I/O thread writes it.
     received: AtomicU64,
     /// Cost of those that JavaScript has taken; only the JavaScript thread writes it.
@@ -24,9 +26,15 @@ impl Gauge {
         self.unsent.load(Relaxed)
     }
 
+    /// Messages queued for the peer.
+    pub fn unsent_messages(&self) -> u64 {
+        self.unsent_messages.load(Relaxed)
+    }
+
     /// Sets what is queued for the peer.
-    pub fn set_unsent(&self, bytes: usize) {
+    pub fn set_unsent(&self, bytes: usize, messages: usize) {
         self.unsent.store(bytes as u64, Relaxed);
+        self.unsent_messages.store(messages as u64, Relaxed);
     }
 
     /// Counts a message on its way to JavaScript.

@@ -21,6 +21,7 @@ impl Session {
         match &mut self.transport {
             Transport::WebSocket(connection) => {
                 if discard {
+                    self.dropped = connection.wire().messages();
                     connection.discard();
                 }
                 self.finish(CloseReason::ForcedClose, None, fx);
@@ -45,6 +46,7 @@ impl Session {
 
     pub(super) fn shutdown(&mut self, fx: &mut impl Effects) {
         self.shutting_down = true;
+        self.dropped = self.waiting_messages();
         if let Transport::WebSocket(connection) = &mut self.transport {
             connection.discard();
             connection.close(Some(GOING_AWAY));
@@ -72,6 +74,11 @@ impl Session {
         fx: &mut impl Effects,
     ) {
         self.closed = true;
+        // What a WebSocket has is still sent after a close of the app's.
+        let unsent = match reason {
+            CloseReason::ForcedClose => self.dropped.max(self.outbox.len()),
+            _ => self.dropped.max(self.waiting_messages()),
+        };
         if let Some(mut probe) = self.probe.take() {
             probe.connection.close(None);
             fx.release(Role::Probe, probe.connection, self.patience());
@@ -90,6 +97,6 @@ impl Session {
         self.outbox = Outbox::default();
         self.backlog = Backlog::default();
         self.held = Vec::new();
-        fx.event(Event::Closed(reason, detail.map(Box::new)));
+        fx.event(Event::Closed { reason, unsent, detail: detail.map(Box::new) });
     }
 }

@@ -46,6 +46,8 @@ pub enum Input<'a> {
     Probe(Connection),
     /// The app sends a message; with `receipt` it hears when the message has left.
     Send { message: Outgoing<'a>, receipt: bool },
+    /// The app wants to hear when what waits has left.
+    Report,
     /// The app closes the session; `discard` drops what waits.
     Close { discard: bool },
     /// The engine closes: drops what waits, tells the peer that the server goes away.
@@ -125,6 +127,8 @@ pub struct Session {
     receipts: VecDeque<u64>,
     /// Bytes handed to Node as a GET's answer and not reported as sent.
     in_flight: usize,
+    /// Messages that were dropped, at a close that does not wait for them.
+    dropped: usize,
     /// Set while a close waits for the GET that fetches the last packets.
     closing: Option<Instant>,
     /// A POST is being received.
@@ -156,6 +160,8 @@ impl Session {
         open: &[u8],
     ) -> Self {
         connection.send_text(&[PacketType::Open as u8], open);
+        // Without the open packet a client would not know that it has been let in, and thrown out.
+        connection.keep_queued();
         Self::new(now, limits, Transport::WebSocket(connection))
     }
 
@@ -168,6 +174,7 @@ impl Session {
             outbox: Outbox::default(),
             receipts: VecDeque::new(),
             in_flight: 0,
+            dropped: 0,
             closing: None,
             post_begun: false,
             backlog: Backlog::default(),
@@ -220,6 +227,12 @@ impl Session {
         self.held.len() >= MAX_HELD
     }
 
+    /// Messages that wait to be sent.
+    pub fn waiting_messages(&self) -> usize {
+        let wire = self.connection(Role::Main).map_or(0, |connection| connection.wire().messages());
+        self.outbox.len().saturating_add(wire)
+    }
+
     /// Of [`Self::waiting`], what is this session's alone.
     pub fn waiting_alone(&self) -> usize {
         let wire = self.connection(Role::Main).map_or(0, |connection| connection.wire().shared());
@@ -267,6 +280,7 @@ impl Session {
             Input::Fault(fault) => self.finish_fault(fault, fx),
             Input::Probe(connection) => self.begin_probe(now, connection, fx),
             Input::Send { message, receipt } => self.send(message, receipt, fx),
+            Input::Report => self.report(fx),
             Input::Close { discard } => self.close(now, discard, fx),
             Input::Shutdown => self.shutdown(fx),
             Input::Pause => {

@@ -37,6 +37,17 @@ impl Session {
         }
     }
 
+    /// Has the app told when what waits now has left; at once when nothing does.
+    pub(super) fn report(&mut self, fx: &mut impl Effects) {
+        match &mut self.transport {
+            Transport::Polling { .. } if !self.outbox.is_empty() => self.outbox.expect_receipt(),
+            Transport::WebSocket(connection) if !connection.wire().is_empty() => {
+                self.receipts.push_back(connection.wire().queued());
+            }
+            Transport::Polling { .. } | Transport::WebSocket(_) => fx.event(Event::Sent(1)),
+        }
+    }
+
     /// The queue is full: the message is refused, which ends the session unless the app chose to
     /// lose messages.
     pub(super) fn overflow(&mut self, receipt: bool, fx: &mut impl Effects) {
@@ -54,6 +65,7 @@ impl Session {
         let mut detail =
             CloseDetail::new(code::SLOW_CONSUMER, format!("{limit} exceeded by a slow consumer"));
         detail.limit = Some((limit, value));
+        self.dropped = self.waiting_messages();
         if let Transport::WebSocket(connection) = &mut self.transport {
             connection.abort();
         }

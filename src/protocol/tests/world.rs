@@ -41,7 +41,7 @@ impl Effects for Recorder {
     }
     fn event(&mut self, event: Event) {
         self.seen.push(match event {
-            Event::Closed(reason, detail) => {
+            Event::Closed { reason, detail, .. } => {
                 self.detail = detail.map(|detail| *detail);
                 Seen::Closed(reason)
             }

@@ -22,6 +22,7 @@ use super::violation::Violation;
 use super::wire::Wire;
 use crate::protocol::limits::Limits;
 use crate::protocol::outbox::Broadcast;
+use crate::protocol::packet;
 
 use super::close::CloseBody;
 
@@ -42,6 +43,8 @@ pub struct Connection {
     pongs: u32,
     /// The newest ping's payload, when more pongs wait than may.
     late_pong: Option<Vec<u8>>,
+    /// The peer wants binary messages as text: engine.io's `b64`.
+    base64: bool,
     /// To be reset without a word.
     aborted: bool,
 }
@@ -64,8 +67,19 @@ impl Connection {
             phase: Phase::Open,
             pongs: 0,
             late_pong: None,
+            base64: false,
             aborted: false,
         }
+    }
+
+    /// Has binary messages sent as text, in base64.
+    pub fn use_base64(&mut self) {
+        self.base64 = true;
+    }
+
+    /// What has been queued so far is sent whatever happens.
+    pub fn keep_queued(&mut self) {
+        self.wire.keep();
     }
 
     /// The next message in the chunk; pings are answered on the way.
@@ -136,24 +150,36 @@ impl Connection {
         }
     }
 
-    /// Sends a binary frame.
+    /// Sends a binary message.
     pub fn send_binary(&mut self, body: &[u8]) {
-        if self.phase == Phase::Open {
+        if self.base64 {
+            self.send_base64(body);
+        } else if self.phase == Phase::Open {
             self.wire.push_frame(OpCode::Data(Data::Binary), b"", body);
         }
     }
 
-    /// Sends a binary frame whose body is given away.
+    /// Sends a binary message whose body is given away.
     pub fn send_binary_owned(&mut self, body: Vec<u8>) {
-        if self.phase == Phase::Open {
+        if self.base64 {
+            self.send_base64(&body);
+        } else if self.phase == Phase::Open {
             self.wire.push_owned(OpCode::Data(Data::Binary), b"", body);
         }
     }
 
-    /// Sends a frame shared with other connections.
+    fn send_base64(&mut self, body: &[u8]) {
+        let mut text = Vec::new();
+        packet::encode_binary(body, &mut text);
+        self.send_text_owned(b"", text);
+    }
+
+    /// Sends a message shared with other connections.
     pub fn send_shared(&mut self, broadcast: &Arc<Broadcast>) {
-        if self.phase == Phase::Open {
-            self.wire.push_shared(broadcast);
+        match broadcast.binary_body() {
+            Some(body) if self.base64 => self.send_base64(body),
+            _ if self.phase == Phase::Open => self.wire.push_shared(broadcast),
+            _ => {}
         }
     }
 
@@ -248,6 +274,16 @@ mod tests {
         let mut chunk = Chunk::new(&mut bytes);
         assert_eq!(connection.next(&mut chunk, &limits), Ok(None));
         assert_eq!(drain(&mut connection), b"\x8a\x010\x8a\x011\x8a\x018");
+    }
+
+    #[test]
+    fn sends_binary_as_text_where_that_is_wanted() {
+        let mut connection = Connection::new(b"");
+        connection.use_base64();
+        connection.send_binary(&[1, 2, 3]);
+        connection.send_shared(&Arc::new(Broadcast::binary(&[4])));
+        connection.send_shared(&Arc::new(Broadcast::text(b"t")));
+        assert_eq!(drain(&mut connection), b"\x81\x05bAQID\x81\x05bBA==\x81\x024t");
     }
 
     #[test]

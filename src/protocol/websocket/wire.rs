@@ -16,16 +16,23 @@ const MAX_JOINED: usize = 64 * 1024;
 const CHUNK_COST: usize = 64;
 
 #[derive(Debug)]
-enum Chunk {
+struct Chunk {
+    memory: Memory,
+    /// Data frames that end in it.
+    messages: usize,
+}
+
+#[derive(Debug)]
+enum Memory {
     Own(Vec<u8>),
     Shared(Arc<Broadcast>),
 }
 
 impl Chunk {
     fn bytes(&self) -> &[u8] {
-        match self {
-            Chunk::Own(bytes) => bytes,
-            Chunk::Shared(broadcast) => broadcast.frame(),
+        match &self.memory {
+            Memory::Own(bytes) => bytes,
+            Memory::Shared(broadcast) => broadcast.frame(),
         }
     }
 }
@@ -36,13 +43,16 @@ pub struct Wire {
     chunks: VecDeque<Chunk>,
     /// Small frames joined; goes out after the chunks.
     tail: Vec<u8>,
+    tail_messages: usize,
     /// Bytes of the first chunk, or of the tail, that are written already.
     offset: usize,
-    /// Bytes of the answer to the opening handshake, at the start of the first chunk: nothing may
-    /// be written before them.
-    answer: usize,
+    /// Bytes at the start of the first chunk that are sent in any case: the answer to the opening
+    /// handshake, and the open packet.
+    kept: usize,
     /// Bytes that wait.
     waiting: usize,
+    /// Data frames that wait; those of a chunk count until it has been written.
+    messages: usize,
     /// Bytes of chunks that are shared with other connections.
     shared: usize,
     /// Bytes ever queued; positions of receipts count in these.
@@ -70,6 +80,11 @@ impl Wire {
         self.waiting
     }
 
+    /// Data frames that wait.
+    pub fn messages(&self) -> usize {
+        self.messages
+    }
+
     /// Bytes ever queued.
     pub fn queued(&self) -> u64 {
         self.queued
@@ -82,9 +97,17 @@ impl Wire {
 
     /// A wire whose first bytes are the answer to the opening handshake.
     pub fn new(answer: &[u8]) -> Self {
-        let mut wire = Self { answer: answer.len(), ..Self::default() };
+        let mut wire = Self::default();
         wire.push_raw(answer);
+        wire.keep();
         wire
+    }
+
+    /// What has been queued so far is sent in any case.
+    pub fn keep(&mut self) {
+        if self.chunks.is_empty() {
+            self.kept = self.tail.len();
+        }
     }
 
     /// Queues bytes as they are.
@@ -103,6 +126,9 @@ impl Wire {
         self.tail.extend_from_slice(prefix);
         self.tail.extend_from_slice(body);
         self.count(self.tail.len().saturating_sub(before));
+        if matches!(opcode, OpCode::Data(_)) {
+            self.count_in_tail();
+        }
     }
 
     /// Queues a frame whose payload is given away; a large one is not copied.
@@ -116,7 +142,8 @@ impl Wire {
         self.tail.extend_from_slice(prefix);
         self.count(self.tail.len().saturating_sub(before).saturating_add(body.len()));
         self.seal();
-        self.chunks.push_back(Chunk::Own(body));
+        self.messages = self.messages.saturating_add(1);
+        self.chunks.push_back(Chunk { memory: Memory::Own(body), messages: 1 });
     }
 
     /// Queues a broadcast's frame, shared with all its receivers.
@@ -124,12 +151,19 @@ impl Wire {
         let frame = broadcast.frame();
         // Behind small frames a copy is cheaper than one more slice for the system call.
         if frame.len() < JOIN_BELOW && !self.tail.is_empty() {
-            return self.push_raw(frame);
+            self.push_raw(frame);
+            return self.count_in_tail();
         }
         self.count(frame.len());
         self.shared = self.shared.saturating_add(frame.len());
         self.seal();
-        self.chunks.push_back(Chunk::Shared(Arc::clone(broadcast)));
+        self.messages = self.messages.saturating_add(1);
+        self.chunks.push_back(Chunk { memory: Memory::Shared(Arc::clone(broadcast)), messages: 1 });
+    }
+
+    fn count_in_tail(&mut self) {
+        self.messages = self.messages.saturating_add(1);
+        self.tail_messages = self.tail_messages.saturating_add(1);
     }
 
     /// Makes the tail a chunk of its own when more would make it too long.
@@ -142,7 +176,9 @@ impl Wire {
 
     fn seal(&mut self) {
         if !self.tail.is_empty() {
-            self.chunks.push_back(Chunk::Own(std::mem::take(&mut self.tail)));
+            let memory = Memory::Own(std::mem::take(&mut self.tail));
+            let messages = std::mem::take(&mut self.tail_messages);
+            self.chunks.push_back(Chunk { memory, messages });
         }
     }
 
@@ -172,8 +208,10 @@ impl Wire {
             // An idle connection owns no memory.
             self.chunks = VecDeque::new();
             self.tail = Vec::new();
+            self.tail_messages = 0;
             self.offset = 0;
-            self.answer = 0;
+            self.kept = 0;
+            self.messages = 0;
             self.shared = 0;
             return;
         }
@@ -184,28 +222,31 @@ impl Wire {
             }
             count = count.saturating_sub(left);
             self.offset = 0;
-            self.answer = 0;
-            if let Some(Chunk::Shared(broadcast)) = self.chunks.pop_front() {
+            self.kept = 0;
+            let Some(Chunk { memory, messages }) = self.chunks.pop_front() else { break };
+            self.messages = self.messages.saturating_sub(messages);
+            if let Memory::Shared(broadcast) = memory {
                 self.shared = self.shared.saturating_sub(broadcast.frame().len());
             }
         }
         self.offset = self.offset.saturating_add(count);
     }
 
-    /// Drops all that waits but the answer to the handshake, or the rest of a chunk that is partly
-    /// written.
+    /// Drops all that waits but what is kept, or the rest of a chunk that is partly written.
     pub fn discard(&mut self) {
         let front = match self.chunks.pop_front() {
             Some(chunk) => chunk.bytes().to_vec(),
             None => std::mem::take(&mut self.tail),
         };
         let end = match self.offset {
-            offset if offset < self.answer => self.answer,
+            offset if offset < self.kept => self.kept,
             0 => 0,
             _ => front.len(),
         };
-        self.answer = self.answer.saturating_sub(self.offset);
+        self.kept = self.kept.saturating_sub(self.offset);
         self.tail = front.get(self.offset..end).unwrap_or(&[]).to_vec();
+        self.tail_messages = 0;
+        self.messages = 0;
         self.chunks = VecDeque::new();
         self.shared = 0;
         self.waiting = self.tail.len();
@@ -245,8 +286,9 @@ mod tests {
             expected.extend([b'c'; JOIN_BELOW]);
             expected.extend(b"\x81\x024d\x81\x024e");
             assert_eq!(wire.waiting(), expected.len());
+            assert_eq!(wire.messages(), 5);
             assert_eq!(drain(&mut wire, step), expected);
-            assert_eq!(wire.cost(), 0);
+            assert_eq!((wire.cost(), wire.messages()), (0, 0));
         }
     }
 
@@ -263,6 +305,22 @@ mod tests {
                 if written < 3 { b"\x81\x05close" } else { b"\x81\x04open\x81\x05close" };
             assert_eq!(left, [&b"101"[written..], expected].concat());
         }
+    }
+
+    #[test]
+    fn counts_the_messages_of_what_is_not_written() {
+        let text = OpCode::Data(Data::Text);
+        let mut wire = Wire::default();
+        wire.push_frame(text, b"", b"ab");
+        wire.push_frame(OpCode::Control(super::frame::Control::Pong), b"", b"");
+        wire.push_owned(text, b"", vec![0; JOIN_BELOW]);
+        assert_eq!(wire.messages(), 2);
+        wire.written(4 + 2 + 4);
+        assert_eq!(wire.messages(), 1);
+        wire.written(JOIN_BELOW - 1);
+        assert_eq!(wire.messages(), 1);
+        wire.written(1);
+        assert_eq!(wire.messages(), 0);
     }
 
     #[test]

@@ -84,6 +84,7 @@ impl Shard {
             Action::PostBegun => Input::PostBegun,
             Action::Post(body) => return self.post(now, index, body),
             Action::Fault(fault) => Input::Fault(fault),
+            Action::Report => Input::Report,
             Action::Close { discard } => Input::Close { discard },
             Action::Shutdown => Input::Shutdown,
             Action::Observe(on) => Input::Observe(on),
@@ -134,9 +135,9 @@ impl Shard {
         let mut early = Vec::new();
         let (session, main) = match websocket {
             None => (Session::polling(now, Arc::clone(&limits), packet.as_bytes()), None),
-            Some(NewWebSocket { link, answer, early: bytes }) => {
+            Some(NewWebSocket { link, answer, base64, early: bytes }) => {
                 early = bytes;
-                let connection = Connection::new(&answer);
+                let connection = new_connection(&answer, base64);
                 let owner = Owner::Session { index, role: Role::Main };
                 let key = self.add_link(link, owner, patience(&limits));
                 let packet = packet.as_bytes();
@@ -168,7 +169,7 @@ impl Shard {
     }
 
     fn probe(&mut self, now: Instant, index: usize, websocket: NewWebSocket) {
-        let NewWebSocket { link, answer, early } = websocket;
+        let NewWebSocket { link, answer, base64, early } = websocket;
         let Some(entry) = self.entry_mut(index) else { return };
         if entry.probe.is_some() {
             return self.refuse_link(&link);
@@ -179,7 +180,7 @@ impl Shard {
         if let Some(entry) = self.entry_mut(index) {
             entry.probe = Some(key);
         }
-        self.input(now, index, Input::Probe(Connection::new(&answer)));
+        self.input(now, index, Input::Probe(new_connection(&answer, base64)));
         self.receive_early(now, key, early);
     }
 
@@ -241,6 +242,14 @@ impl Shard {
             self.want_write(key);
         }
     }
+}
+
+fn new_connection(answer: &[u8], base64: bool) -> Connection {
+    let mut connection = Connection::new(answer);
+    if base64 {
+        connection.use_base64();
+    }
+    connection
 }
 
 /// How long a peer may be silent at the most.

@@ -325,7 +325,7 @@ impl Shard {
     fn forget(&mut self, index: usize) {
         let Some(entry) = self.entries.get_mut(index).and_then(Option::take) else { return };
         self.shared.totals.unsent.fetch_sub(entry.counted as i64, Relaxed);
-        entry.gauge.set_unsent(0);
+        entry.gauge.set_unsent(0, 0);
     }
 
     fn schedule(&mut self, index: usize) {

@@ -86,11 +86,11 @@ impl Effects for Sink<'_> {
                 let payload = self.batch.text(text.to_string().into_bytes().into());
                 self.push(Kind::Limit, 0, payload);
             }
-            Event::Closed(reason, detail) => {
+            Event::Closed { reason, unsent, detail } => {
                 let payload = detail.map_or(Payload::None, |detail| {
                     self.batch.text(describe(&detail).into_bytes().into())
                 });
-                self.push(Kind::Close, reason_number(reason), payload);
+                self.push(Kind::Close, close_number(reason, unsent), payload);
             }
         }
     }
@@ -132,15 +132,18 @@ impl Effects for Sink<'_> {
     }
 }
 
-/// The numbers are the contract with `lib/dispatch.js`.
-fn reason_number(reason: CloseReason) -> i32 {
-    match reason {
+/// The reason, and in front of it how many messages were not sent. The numbers are the contract with
+/// `lib/engine-socket.js`.
+fn close_number(reason: CloseReason, unsent: usize) -> i32 {
+    const MOST: usize = 0x7f_ffff;
+    let reason = match reason {
         CloseReason::TransportError => 0,
         CloseReason::TransportClose => 1,
         CloseReason::ForcedClose => 2,
         CloseReason::PingTimeout => 3,
         CloseReason::ParseError => 4,
-    }
+    };
+    (unsent.min(MOST) as i32) << 8 | reason
 }
 
 fn describe(detail: &CloseDetail) -> String {

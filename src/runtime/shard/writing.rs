@@ -159,7 +159,7 @@ impl Shard {
             self.shared.totals.unsent.fetch_add(change, Relaxed);
             entry.counted = alone;
         }
-        entry.gauge.set_unsent(entry.session.waiting());
+        entry.gauge.set_unsent(entry.session.waiting(), entry.session.waiting_messages());
     }
 
     /// Takes a link out of the shard.
