@@ -1,10 +1,10 @@
 'use strict'
 
 const { AsyncResource } = require('node:async_hooks')
-const { EventEmitter } = require('node:events')
 const { closeError } = require('./close')
 const { KIND, register, unregister } = require('./dispatch')
 const { surface } = require('./errors')
+const { ObservedEmitter } = require('./observed-emitter')
 const { PollingRequests } = require('./polling')
 const staging = require('./staging')
 const { Transport } = require('./transport')
@@ -20,7 +20,7 @@ const REASONS = [
 const WAITING = Object.freeze({ type: 'message' })
 
 /** The face of a native session: engine.io's `Socket`. */
-class EngineSocket extends EventEmitter {
+class EngineSocket extends ObservedEmitter {
   constructor(engine, { id, request, remoteAddress, transport, slot, generation }) {
     super()
     this.id = id
@@ -219,25 +219,6 @@ class EngineSocket extends EventEmitter {
     this._probed?.emit('close')
     this._transport?.emit('close')
     this.emit('close', reason, description)
-  }
-
-  on(event, listener) {
-    this._observe(event)
-    return super.on(event, listener)
-  }
-
-  addListener(event, listener) {
-    return this.on(event, listener)
-  }
-
-  once(event, listener) {
-    this._observe(event)
-    return super.once(event, listener)
-  }
-
-  prependListener(event, listener) {
-    this._observe(event)
-    return super.prependListener(event, listener)
   }
 
   /** Heartbeats and drains cross to JavaScript only where somebody listens. */

@@ -1,7 +1,6 @@
 'use strict'
 
 const { randomFillSync } = require('node:crypto')
-const { EventEmitter } = require('node:events')
 const cors = require('cors')
 const native = require('./native')
 const { start } = require('./dispatch')
@@ -9,6 +8,7 @@ const { EngineSocket } = require('./engine-socket')
 const { claim } = require('./intercept')
 const { GONE, Handshake, idRefusal } = require('./handshake')
 const { LimitCounters } = require('./limit-counters')
+const { ObservedEmitter } = require('./observed-emitter')
 const { pathPrefix, readOptions } = require('./options')
 const { payloadHeaders } = require('./polling')
 const { ERRORS, MESSAGES, busy, failRequest, refusal, refuseRequest } = require('./refusal')
@@ -29,7 +29,7 @@ let used = pool.length
 const CLOSE_PATIENCE = 250
 
 /** An Engine.IO server: engine.io's `Server`. */
-class Engine extends EventEmitter {
+class Engine extends ObservedEmitter {
   static errors = ERRORS
   static errorMessages = MESSAGES
 
@@ -115,25 +115,6 @@ class Engine extends EventEmitter {
   _upgrade(req, socket, head, isUnseen) {
     prepare(req)
     return new WebSocketUpgrade(this, req, socket, head, isUnseen).run()
-  }
-
-  on(event, listener) {
-    this._observe(event)
-    return super.on(event, listener)
-  }
-
-  addListener(event, listener) {
-    return this.on(event, listener)
-  }
-
-  once(event, listener) {
-    this._observe(event)
-    return super.once(event, listener)
-  }
-
-  prependListener(event, listener) {
-    this._observe(event)
-    return super.prependListener(event, listener)
   }
 
   /** Who asks for `drain` is told of what waits already, too. */

@@ -113,60 +113,34 @@ class WebSocketUpgrade {
     )
   }
 
-  #open({ key, protocol }, id) {
+  #open(request, id) {
     const remoteAddress = this.#socket.remoteAddress
-    const link = this.#link()
+    const link = this.#link(request)
     if (link === undefined) return
-    const { descriptor, stream, headers, early } = link
-    const native = this.#engine._native
-    const opened = native.openWebSocket(
-      id,
-      descriptor,
-      stream.number,
-      key,
-      protocol,
-      headers,
-      this.#wantsBase64(),
-      early,
-    )
-    const request =
-      opened.taken && this.#isUnseen ? new HandshakeRequest(this.#req, remoteAddress) : this.#req
-    const socket = this.#engine._open(request, id, 'websocket', opened, remoteAddress)
-    this.#response?._follow(socket)
-    this.#hand(stream, opened.taken, opened.slot)
-    this.#engine._connect(socket)
+    const opened = this.#engine._native.openWebSocket(id, ...link.native)
+    const isReplaced = opened.taken && this.#isUnseen
+    const seen = isReplaced ? new HandshakeRequest(this.#req, remoteAddress) : this.#req
+    const session = this.#engine._open(seen, id, 'websocket', opened, remoteAddress)
+    this.#hand(link, opened.taken, session)
+    this.#engine._connect(session)
   }
 
-  #probe({ key, protocol }) {
-    const socket = this.#engine._session(this.#req)
-    const link = this.#link()
+  #probe(request) {
+    const session = this.#engine._session(this.#req)
+    const link = this.#link(request)
     if (link === undefined) return
-    socket.upgrading = true
-    socket._polling.announcePost()
-    const { descriptor, stream, headers, early } = link
-    const native = this.#engine._native
-    const taken = native.probe(
-      socket.id,
-      descriptor,
-      stream.number,
-      key,
-      protocol,
-      headers,
-      this.#wantsBase64(),
-      early,
-    )
+    session.upgrading = true
+    session._polling.announcePost()
+    const taken = this.#engine._native.probe(session.id, ...link.native)
     staging.stage()
-    this.#response?._follow(socket)
-    this.#hand(stream, taken, socket._slot)
+    this.#hand(link, taken, session)
   }
 
-  /** engine.io's `b64`: a client that cannot read binary frames. */
-  #wantsBase64() {
-    return Boolean(this.#req._query.b64)
-  }
-
-  /** How the connection is to travel, or `undefined` when there is none any more. */
-  #link() {
+  /**
+   * How the connection is to travel: the stream that can carry it, and what the native side needs.
+   * `undefined` when there is no connection any more.
+   */
+  #link({ key, protocol }) {
     const socket = this.#socket
     if (socket.destroyed || socket.readableEnded) {
       socket.destroy()
@@ -175,12 +149,14 @@ class WebSocketUpgrade {
     const headers = this.#headers()
     if (headers === undefined) return undefined
     const rest = socket.read?.()
-    const early = rest ? Buffer.concat([this.#head, rest]) : this.#head
+    const bytes = rest ? Buffer.concat([this.#head, rest]) : this.#head
+    const early = bytes.length > 0 ? bytes : undefined
+    // engine.io's `b64`: a client that cannot read binary frames.
+    const base64 = Boolean(this.#req._query.b64)
+    const stream = new StreamLink(socket)
     return {
-      descriptor: takeable(socket),
-      stream: new StreamLink(socket),
-      headers,
-      early: early.length > 0 ? early : undefined,
+      stream,
+      native: [takeable(socket), stream.number, key, protocol, headers, base64, early],
     }
   }
 
@@ -203,9 +179,10 @@ class WebSocketUpgrade {
   }
 
   /** Lets Node forget a connection that was taken; else its stream goes on carrying it. */
-  #hand(stream, taken, slot) {
+  #hand({ stream }, taken, session) {
+    this.#response?._follow(session)
     if (taken) this.#socket.destroy()
-    else stream.start(slot)
+    else stream.start(session._slot)
   }
 }
 
