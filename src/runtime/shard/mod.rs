@@ -299,7 +299,7 @@ impl Shard {
         } else {
             self.schedule(index)
         }
-        if self.batch.records.len() - before > LANE_FROM {
+        if self.batch.records.len() - before >= LANE_FROM {
             self.move_to_lane(before, id);
         }
     }
