@@ -58,10 +58,12 @@ class HandshakeRequest {
 
 Object.setPrototypeOf(HandshakeRequest.prototype, IncomingMessage.prototype)
 
-/** The connection as it was; it is closed for JavaScript, and what would change it does nothing. */
-class GoneSocket extends EventEmitter {
+/**
+ * The connection as it was; it is closed for JavaScript, and what would change it does nothing. An
+ * emitter that has nothing before its first listener: there is one for each session.
+ */
+class GoneSocket {
   constructor(remoteAddress, socket) {
-    super()
     this.remoteAddress = remoteAddress
     this.remoteFamily = socket.remoteFamily
     this.remotePort = socket.remotePort
@@ -84,6 +86,8 @@ class GoneSocket extends EventEmitter {
     return {}
   }
 }
+
+Object.setPrototypeOf(GoneSocket.prototype, EventEmitter.prototype)
 
 for (const name of ['destroy', 'ref', 'setKeepAlive', 'setNoDelay', 'setTimeout', 'unref']) {
   GoneSocket.prototype[name] = function unchanged() {
