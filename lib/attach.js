@@ -29,7 +29,7 @@ function attach(server, opts = {}) {
   const prefix = pathPrefix(readOptions(options))
   const attached = server[ATTACHED] ?? hidden(server)
   const present = attached.get(prefix)
-  if (present !== undefined && !present.engine._isClosed) {
+  if (present !== undefined && !present.engine._isOver) {
     if (Object.keys(opts).length > 0 && !isDeepStrictEqual(opts, present.opts)) {
       warnOnce(
         `attach ${prefix}`,
@@ -43,8 +43,18 @@ function attach(server, opts = {}) {
   const io = createServer(server, engine, options)
   engine._serveStatic = clientBundle(io)
   engine.attach(server, options)
+  retireWithServer(engine, io)
   attached.set(prefix, { io, engine, opts: { ...opts } })
   return io
+}
+
+/** From the call of `io.close()` on, the path is free for another attach(). */
+function retireWithServer(engine, io) {
+  const { close } = io
+  io.close = function upwireClose(...args) {
+    engine._isRetired = true
+    return Reflect.apply(close, this, args)
+  }
 }
 
 function hidden(server) {

@@ -43,6 +43,8 @@ class Engine extends ObservedEmitter {
     /** Handshakes that wait for the app. */
     this._handshakes = new Set()
     this._isClosed = false
+    /** Its socket.io server was closed: it does not come back when the HTTP server listens again. */
+    this._isRetired = false
     this._limits = new LimitCounters()
     /** Answers requests on the path that are not Engine.IO's: socket.io's client bundle. */
     this._serveStatic = () => false
@@ -91,10 +93,11 @@ class Engine extends ObservedEmitter {
       serveStatic: (req, res) => this._serveStatic(req, res),
       request: (req, res) => this.handleRequest(req, res),
       listening: () => {
-        this._isClosed = false
+        if (!this._isRetired) this._isClosed = false
       },
       close: () => this._shutdown(),
     })
+    this._isRetired = false
     if (server.listening) this._isClosed = false
   }
 
@@ -121,6 +124,11 @@ class Engine extends ObservedEmitter {
   _observe(event) {
     if (event !== 'drain') return
     for (const socket of Object.values(this.clients)) socket._awaitDrain()
+  }
+
+  /** Whether another engine may take its path. */
+  get _isOver() {
+    return this._isClosed || this._isRetired
   }
 
   /** Whether nothing of the app's has to be asked before a request is served. */
@@ -313,7 +321,7 @@ class Engine extends ObservedEmitter {
     warnOnce(
       `limit ${name} ${action}`,
       'UPWIRE_LIMIT',
-      `${name} (${limit}) was met: a connection was ${action}; see the limits in the README`,
+      `${name} (${limit}) was met: ${action === 'dropped' ? 'a message' : 'a connection'} was ${action}; see the limits in the README`,
     )
   }
 

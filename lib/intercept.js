@@ -13,7 +13,7 @@ const CLAIMS = Symbol.for('upwire.claims')
 /**
  * A path of a server and who answers it.
  * @typedef {{ prefix: string, destroyUpgrade: boolean, destroyUpgradeTimeout: number,
- *   engine: { _isClosed: boolean }, upgrade: Function, serveStatic: Function, request: Function,
+ *   engine: { _isOver: boolean }, upgrade: Function, serveStatic: Function, request: Function,
  *   listening: Function, close: Function }} Claim
  */
 
@@ -28,7 +28,7 @@ function claim(server, claim) {
   const claims = server[CLAIMS] ?? intercept(server)
   const present = claims.findIndex(({ prefix }) => prefix === claim.prefix)
   if (present >= 0) {
-    if (!claims[present].engine._isClosed) {
+    if (!claims[present].engine._isOver) {
       throw coded(
         Error,
         'ERR_UPWIRE_PATH_IN_USE',

@@ -228,9 +228,7 @@ function refuseContent({ headers }, limit) {
 /** An empty refusal. With a body still on its way, the connection ends. */
 function refuseBody(res, status, req) {
   if (res.headersSent || res.destroyed) return
-  const headers = { 'Content-Length': 0 }
-  if (req !== undefined && !req.complete) headers.Connection = 'close'
-  res.writeHead(status, headers)
+  res.writeHead(status, { 'Content-Length': 0, Connection: 'close' })
   res.end(() => {
     if (req !== undefined && !req.complete) req.socket?.destroySoon()
   })

@@ -6,9 +6,9 @@ import { createRequire } from 'node:module'
 import { describe, test } from 'node:test'
 import { Server } from 'socket.io'
 import { attach, Engine, EngineSocket } from 'upwire'
-import { TRANSPORTS, connect, enginePair, pair } from '../clients/support/clients.mjs'
+import { TRANSPORTS, client, connect, enginePair, pair } from '../clients/support/clients.mjs'
 import { copyPackage, load, loadAnew } from '../clients/support/copies.mjs'
-import { gather, turns } from '../clients/support/events.mjs'
+import { event, gather, turns } from '../clients/support/events.mjs'
 import { fetchText } from '../clients/support/http.mjs'
 import { listen, pages, serve, shut } from '../clients/support/servers.mjs'
 
@@ -166,6 +166,37 @@ describe('attach', () => {
       const answers = [first, second].map((each) => each.timeout(5000).emitWithAck('who'))
       assert.deepEqual(await Promise.all(answers), ['first', 'again'])
     }
+  })
+
+  test('after io.close() a new one is made, also when the server listens again first', async (t) => {
+    const server = pages()
+    const first = attach(server, { pingInterval: 1000 })
+    first.on('connection', (socket) => socket.emit('who', 'first'))
+    const port = await listen(server)
+    await first.close()
+    await listen(server, port)
+    const second = attach(server, { pingInterval: 2000 })
+    t.after(() => second.close())
+    assert.notEqual(second, first)
+    assert.equal(second.engine.opts.pingInterval, 2000)
+    second.on('connection', (socket) => socket.emit('who', 'second'))
+    for (const { transports } of TRANSPORTS) {
+      const near = client(t, `http://127.0.0.1:${port}`, { transports })
+      assert.deepEqual(await event(near, 'who'), ['second'])
+    }
+  })
+
+  test('while io.close() is under way a new one is made', async (t) => {
+    const server = pages()
+    const first = attach(server)
+    const port = await listen(server)
+    const closed = first.close()
+    const second = attach(server)
+    t.after(() => second.close())
+    assert.notEqual(second, first)
+    await closed
+    await listen(server, port)
+    await connect(t, `http://127.0.0.1:${port}`)
   })
 
   test('after io.close() a new one is made', async (t) => {
