@@ -38,6 +38,8 @@ class EngineSocket extends ObservedEmitter {
     /** The transport that is being probed. */
     this._probed = undefined
     this._polling = transport === 'polling' ? new PollingRequests(this) : undefined
+    /** Polling requests that an upgrade has left behind. */
+    this._leftPolling = undefined
     /** The tick of the last message, and how many there were in it. */
     this._wroteAt = 0
     this._wrote = 0
@@ -161,8 +163,8 @@ class EngineSocket extends ObservedEmitter {
         surface(error)
       }
     }
-    this._transport?.emit('drain')
-    this.emit('drain')
+    told(this._transport, 'drain')
+    told(this, 'drain')
     this.server.emit('drain', this)
   }
 
@@ -213,11 +215,12 @@ class EngineSocket extends ObservedEmitter {
     this.upgrading = false
     if (this._unsentAtEnd > 0) process.nextTick(forgetUnsent, this)
     unregister(this)
-    this._polling?.end(isGivenUp(reason, description))
+    const polling = this._polling ?? this._leftPolling
+    polling?.end(isGivenUp(reason, description))
     this._callbacks = undefined
     this.server._forget(this)
-    this._probed?.emit('close')
-    this._transport?.emit('close')
+    told(this._probed, 'close')
+    told(this._transport, 'close')
     this.emit('close', reason, description)
   }
 
@@ -228,6 +231,15 @@ class EngineSocket extends ObservedEmitter {
     if (this._isObserved || this.readyState === 'closed') return
     this._isObserved = true
     staging.command('observe', this, true)
+  }
+}
+
+/** Emits where more is to come: an error of the app's surfaces, and what is to come comes. */
+function told(emitter, event) {
+  try {
+    emitter?.emit(event)
+  } catch (error) {
+    surface(error)
   }
 }
 
@@ -254,9 +266,9 @@ function onEvent(kind, value, extra, offset, length) {
     case KIND.BINARY:
       return message(this, offset < 0 ? value : Buffer.from(value, offset, length))
     case KIND.ANSWER_GET:
-      return this._polling?.answer(extra >>> 0, value, length)
+      return (this._polling ?? this._leftPolling)?.answer(extra >>> 0, value, length)
     case KIND.REFUSE_GET:
-      return this._polling?.refuse(extra >>> 0)
+      return (this._polling ?? this._leftPolling)?.refuse(extra >>> 0)
     case KIND.SENT:
       return this._sent(extra)
     case KIND.HEARTBEAT:
@@ -277,11 +289,11 @@ function onEvent(kind, value, extra, offset, length) {
     case KIND.UPGRADE_FAILED:
       this.upgrading = false
       this.server._native.probeEnded(this.id, false)
-      this._probed?.emit('close')
+      told(this._probed, 'close')
       this._probed = undefined
       return
     case KIND.POST_WANTED:
-      return this._polling?.readPost()
+      return (this._polling ?? this._leftPolling)?.readPost()
     case KIND.LIMIT:
       return this._onLimit(JSON.parse(value))
     case KIND.CLOSE:
@@ -321,9 +333,9 @@ function upgraded(socket) {
   socket._transport = socket._probed
   socket._probed = undefined
   socket.server._native.probeEnded(socket.id, true)
-  socket._polling.retire()
+  if (socket._polling.retire()) socket._leftPolling = socket._polling
   socket._polling = undefined
-  polling?.emit('close')
+  told(polling, 'close')
   socket.emit('upgrade', socket.transport)
 }
 

@@ -219,7 +219,13 @@ class Engine extends ObservedEmitter {
 
   /** Why an id cannot be used, if so. */
   _checkId(id) {
-    if (typeof id !== 'string' || id === '' || id.length > 256 || /[\x00-\x1f\x7f]/.test(id)) {
+    if (
+      typeof id !== 'string' ||
+      id === '' ||
+      id.length > 256 ||
+      /[\x00-\x1f\x7f]/.test(id) ||
+      !id.isWellFormed()
+    ) {
       return new TypeError('generateId must give a string of 1 to 256 characters without controls')
     }
     if (Object.hasOwn(this.clients, id)) return new Error('generateId gave an id that is in use')
@@ -317,7 +323,11 @@ class Engine extends ObservedEmitter {
   _onLimit({ name, limit, value, action }, socket) {
     if (!this._limits.count(name, action)) return
     const { id: sid, remoteAddress } = socket ?? {}
-    this.emit('limit', { name, limit, value, action, sid, remoteAddress })
+    try {
+      this.emit('limit', { name, limit, value, action, sid, remoteAddress })
+    } catch (error) {
+      surface(error)
+    }
     warnOnce(
       `limit ${name} ${action}`,
       'UPWIRE_LIMIT',

@@ -1,5 +1,6 @@
 'use strict'
 
+const { surface } = require('./errors')
 const { failRequest } = require('./refusal')
 const staging = require('./staging')
 const { Fault } = require('./native')
@@ -9,6 +10,9 @@ const REPORT_FROM = 64 * 1024
 
 /** Headers of a POST's answer, `ok`. */
 const POSTED = { 'Content-Type': 'text/html', 'Content-Length': 2, 'cache-control': 'no-store' }
+
+/** A noop packet: an answer that nobody misses. */
+const NOOP = '6'
 
 let lastToken = 0
 
@@ -67,7 +71,7 @@ class PollingRequests {
     this.#refused.delete(get.token)
     this.#leaving.delete(get)
     if (get.answered) {
-      if (get.answered >= REPORT_FROM) staging.command('getSent', this.#socket)
+      if (get.answered >= REPORT_FROM) staging.command('getSent', this.#socket, get.answered)
       return
     }
     if (this.#get === get) this.#get = undefined
@@ -76,14 +80,15 @@ class PollingRequests {
 
   /** The payload for a parked GET. */
   answer(token, payload, length) {
-    const get = this.#get
-    if (get === undefined || get.token !== token) {
-      const refused = this.#refused.get(token)
-      if (refused !== undefined) this.#respond(refused, payload, length)
-      return
+    if (this.#get?.token === token) {
+      const get = this.#get
+      this.#get = undefined
+      return this.#respond(get, payload, length)
     }
-    this.#get = undefined
-    this.#respond(get, payload, length)
+    const refused = this.#refused.get(token)
+    if (refused !== undefined) return this.#respond(refused, payload, length)
+    // The client has dropped the GET while its answer was on the way here.
+    if (payload !== NOOP) staging.command('fault', this.#socket, Fault.PollLost)
   }
 
   #respond(get, payload, length) {
@@ -99,11 +104,17 @@ class PollingRequests {
     if (!isDone) this.#socket.close(true)
   }
 
-  /** Answers with 200. Returns `false` when a listener for headers has failed. */
+  /** Answers with 200. Returns `false` when a listener for headers has failed, or set bad ones. */
   #write(req, res, headers, body, isEmitted) {
     if (res.headersSent || res.destroyed) return true
     if (!isEmitted && !this.#emitHeaders(headers, req, res)) return false
-    res.writeHead(200, headers)
+    try {
+      res.writeHead(200, headers)
+    } catch (error) {
+      surface(error)
+      failRequest(res)
+      return false
+    }
     res.end(body)
     return true
   }
@@ -138,7 +149,7 @@ class PollingRequests {
       refuseBody(res, refusal.status, req)
       return staging.command('fault', socket, refusal.fault)
     }
-    this.#post = { req, res, isOver: false, isRead: false, chunks: [], length: 0 }
+    this.#post = { req, res, isOver: false, isRead: false, body: new Body() }
     if (socket.upgrading) staging.command('postBegun', socket)
     this.#watch(this.#post)
     if (!staging.isBusy(socket)) this.readPost()
@@ -156,11 +167,7 @@ class PollingRequests {
     const limit = this.#socket.server.opts.maxHttpBufferSize
     req.on('data', (chunk) => {
       if (post.isOver) return
-      post.length += chunk.length
-      if (post.length <= limit) {
-        post.chunks.push(chunk)
-        return
-      }
+      if (post.body.length + chunk.length <= limit) return post.body.add(chunk)
       this.#finishPost(post)
       refuseBody(res, 413, req)
       staging.command('fault', this.#socket, Fault.PostTooLarge)
@@ -168,8 +175,7 @@ class PollingRequests {
     req.on('end', () => {
       if (post.isOver) return
       this.#finishPost(post)
-      const body = post.chunks.length === 1 ? post.chunks[0] : Buffer.concat(post.chunks)
-      staging.command('post', this.#socket, body)
+      staging.command('post', this.#socket, post.body.bytes)
       this.#write(req, res, withAgent(req, { ...POSTED }), 'ok')
     })
   }
@@ -192,14 +198,20 @@ class PollingRequests {
     if (this.#post !== undefined) staging.command('postBegun', this.#socket)
   }
 
-  /** The session has moved to WebSocket. A GET that is still here crossed that: it gets a noop. */
+  /**
+   * The session has moved to WebSocket. A GET that is still here crossed that: it gets a noop, and a
+   * POST is still read. Returns whether there is anything left to do.
+   */
   retire() {
-    if (this.#get !== undefined) this.answer(this.#get.token, '6', 1)
+    if (this.#get !== undefined) this.answer(this.#get.token, NOOP, 1)
+    if (!staging.isBusy(this.#socket)) this.readPost()
+    return this.#refused.size > 0 || this.#leaving.size > 0 || this.#post !== undefined
   }
 
   /** The session is over: what is still open is ended; what a lost peer does not read is cut. */
   end(isGivenUp) {
-    if (isGivenUp) for (const { res } of this.#leaving) res.socket?.destroy()
+    const { closeTimeout } = this.#socket.server.opts
+    for (const { res } of this.#leaving) cut(res, isGivenUp ? 0 : closeTimeout)
     if (this.#get !== undefined) this.answer(this.#get.token, '1', 1)
     for (const token of [...this.#refused.keys()]) this.refuse(token)
     if (this.#post !== undefined) {
@@ -207,6 +219,42 @@ class PollingRequests {
       this.#finishPost(post)
       refuseBody(post.res, 400, post.req)
     }
+  }
+}
+
+/** Ends a connection whose answer has not left in time. */
+function cut(res, milliseconds) {
+  if (milliseconds === 0) return res.socket?.destroy()
+  const timer = setTimeout(() => res.socket?.destroy(), milliseconds)
+  timer.unref()
+  res.once('close', () => clearTimeout(timer))
+}
+
+/** A body that comes in pieces, in one growing buffer: pieces of a byte would cost a hundred times that. */
+class Body {
+  #buffer
+  #isOwn = false
+  length = 0
+
+  add(chunk) {
+    if (this.#buffer === undefined) this.#buffer = chunk
+    else this.#append(chunk)
+    this.length += chunk.length
+  }
+
+  #append(chunk) {
+    const needed = this.length + chunk.length
+    if (!this.#isOwn || needed > this.#buffer.length) {
+      const larger = Buffer.allocUnsafe(needed * 2)
+      this.#buffer.copy(larger, 0, 0, this.length)
+      this.#buffer = larger
+      this.#isOwn = true
+    }
+    chunk.copy(this.#buffer, this.length)
+  }
+
+  get bytes() {
+    return this.#buffer === undefined ? Buffer.alloc(0) : this.#buffer.subarray(0, this.length)
   }
 }
 

@@ -64,7 +64,8 @@ function refuseRequest(res, { code, status, message, headers }) {
 
 /** Answers a polling request when the app's own listeners fail. */
 function failRequest(res) {
-  res.writeHead(500, { 'Content-Length': 0, Connection: 'close' })
+  const headers = { 'Content-Length': 0, Connection: 'close' }
+  res.writeHead(500, STATUS_CODES[500], headers)
   res.end()
 }
 
@@ -76,18 +77,18 @@ function refuseUpgrade(socket, { status, message, headers = {} }, extraHeaders =
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\n` +
     `Content-Type: text/html\r\nContent-Length: ${Buffer.byteLength(message)}\r\n` +
     `${extraHeaders}${lines.join('')}\r\n${message}`
-  const giveUp = setTimeout(() => socket.destroy(), LINGER)
-  giveUp.unref()
-  socket.once('close', () => clearTimeout(giveUp))
   const write = () => {
+    // Earlier responses on this connection go out first.
+    const earlier = socket._httpMessage
+    if (earlier && !earlier.writableFinished) return earlier.once('close', write)
+    const giveUp = setTimeout(() => socket.destroy(), LINGER)
+    giveUp.unref()
+    socket.once('close', () => clearTimeout(giveUp))
     socket.end(text)
     // Unread input would turn our close into a reset, which may overtake the answer.
     socket.resume()
   }
-  // An earlier response on this connection goes out first.
-  const earlier = socket._httpMessage
-  if (earlier && !earlier.writableFinished) earlier.once('close', write)
-  else write()
+  write()
 }
 
 module.exports = {

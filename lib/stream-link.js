@@ -17,13 +17,14 @@ class StreamLink {
     this.#stream = stream
   }
 
-  /** Starts to carry bytes, for the session in this slot. */
-  start(slot) {
+  /** Starts to carry bytes, for a session. */
+  start({ _slot: slot, _generation: generation }) {
     this.#slot = slot
     const stream = this.#stream
     streams.set(this.number | 0, this)
     stream.on('data', (chunk) => {
-      native.streamReceived(this.#slot, this.number, chunk)
+      // The event that asks for a pause waits behind what JavaScript has not taken.
+      if (native.streamReceived(slot, generation, this.number, chunk)) stream.pause()
       staging.stage()
     })
     stream.on('end', () => this.#lost(false))

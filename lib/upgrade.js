@@ -182,7 +182,7 @@ class WebSocketUpgrade {
   #hand({ stream }, taken, session) {
     this.#response?._follow(session)
     if (taken) this.#socket.destroy()
-    else stream.start(session._slot)
+    else stream.start(session)
   }
 }
 

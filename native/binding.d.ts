@@ -66,11 +66,12 @@ export declare function fault(slot: number, generation: number, fault: Fault): v
 
 /** What a polling request did wrong. */
 export declare const enum Fault {
-  PostOverlap = 0,
-  PostLost = 1,
-  PostTooLarge = 2,
-  BinaryContent = 3,
-  EncodedContent = 4,
+  PollLost = 0,
+  PostOverlap = 1,
+  PostLost = 2,
+  PostTooLarge = 3,
+  BinaryContent = 4,
+  EncodedContent = 5,
 }
 
 /**
@@ -85,8 +86,8 @@ export declare function get(slot: number, generation: number, token: number): vo
 /** The parked GET's connection is gone. */
 export declare function getLost(slot: number, generation: number, token: number): void
 
-/** A GET's answer has left Node. */
-export declare function getSent(slot: number, generation: number): void
+/** A GET's answer of so many bytes has left Node, or is lost. */
+export declare function getSent(slot: number, generation: number, bytes: number): void
 
 /** What all engines of an environment share; taken from the first that starts. */
 export interface HostOptions {
@@ -166,8 +167,11 @@ export declare function stats(): HostStats
 /** A JavaScript stream is gone: ended by the peer, or failed. */
 export declare function streamLost(slot: number, stream: number, failed: boolean): void
 
-/** A JavaScript stream brought bytes. */
-export declare function streamReceived(slot: number, stream: number, bytes: Uint8Array): void
+/**
+ * A JavaScript stream brought bytes. Returns whether its session has enough for now: the stream is
+ * to be paused at once, until it is told to go on.
+ */
+export declare function streamReceived(slot: number, generation: number, stream: number, bytes: Uint8Array): boolean
 
 /** A JavaScript stream has written so many bytes. */
 export declare function streamSent(slot: number, stream: number, bytes: number): void

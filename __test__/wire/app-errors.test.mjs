@@ -5,7 +5,7 @@ import { describe, test } from 'node:test'
 import { App } from './support/app.mjs'
 import { accepted, openPolling, openWebSocket, opened } from './support/client.mjs'
 import { until } from './support/events.mjs'
-import { OP, close, readClose, readFrame, readText, text } from './support/frames.mjs'
+import { OP, close, frame, readClose, readFrame, readText, text } from './support/frames.mjs'
 import { POLLING, WEBSOCKET, get, post, response, upgrade } from './support/http.mjs'
 import { Peer } from './support/peer.mjs'
 import { wire } from './support/world.mjs'
@@ -382,7 +382,54 @@ describe('a listener of an engine that throws', () => {
       assert.equal(await app.report('uncaught'), 'in engine connection')
       await assertServes(t, app)
       assert.equal(app.values('uncaught').length, 1)
+      await app.report('data')
       assert.deepEqual(app.values('data'), ['send'])
+    },
+  )
+
+  wire(
+    'limit: the session ends as ever, the error surfaces',
+    { maxFragments: 1 },
+    async (world, t) => {
+      const errors = uncaught(t)
+      world.engine.once('limit', fail)
+      const { peer, session } = await openWebSocket(world)
+      peer.write(text('4', { fin: false }), text('4', { fin: false }))
+      assert.equal(await readClose(peer), 1002)
+      const other = await openWebSocket(world)
+      other.peer.write(text('4', { fin: false }), frame(OP.CONTINUATION, 'x'))
+      assert.equal(await readClose(other.peer), 1008)
+      for (const each of [session, other.session]) {
+        const { reason } = await each.closed()
+        assert.equal(reason, 'transport error')
+      }
+      assert.deepEqual(errors, ['of a listener'])
+    },
+  )
+
+  wire("the transport's close: the session's own comes all the same", {}, async (world, t) => {
+    const errors = uncaught(t)
+    const { peer, session } = await openWebSocket(world)
+    session.socket.transport.on('close', fail)
+    peer.write(close())
+    await session.closed()
+    assert.deepEqual(errors, ['of a listener'])
+  })
+
+  wire(
+    'headers with an invalid value: 500, no session, the error surfaces',
+    {},
+    async (world, t) => {
+      const errors = uncaught(t)
+      const spoil = (headers) => {
+        headers['X-A'] = 'a\r\nb'
+      }
+      world.engine.on('headers', spoil)
+      const answer = await response(await world.peer(get(POLLING)))
+      assert.equal(answer.line, 'HTTP/1.1 500 Internal Server Error')
+      await until(() => world.engine.clientsCount === 0, 'no session to be left')
+      assert.equal(errors.length, 1)
+      world.engine.off('headers', spoil)
     },
   )
 

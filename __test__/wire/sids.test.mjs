@@ -198,6 +198,7 @@ describe('generateId of the app that fails: 400 c3 ID_GENERATION_ERROR, before 1
     'gives an object': async () => ({ toString: () => 'id' }),
     'gives an empty string': () => '',
     'gives 257 characters': () => 'a'.repeat(257),
+    'gives half a character': () => 'id\ud800',
     'gives a line break': () => 'a\r\nSet-Cookie: b',
     'gives NUL': async () => 'a\0',
     'gives DEL': () => 'a\x7f',

@@ -23,10 +23,10 @@ pub fn get_lost(slot: u32, generation: u32, token: u32) -> Result<()> {
     stage(slot, generation, Action::GetLost(token))
 }
 
-/// A GET's answer has left Node.
+/// A GET's answer of so many bytes has left Node, or is lost.
 #[napi]
-pub fn get_sent(slot: u32, generation: u32) -> Result<()> {
-    stage(slot, generation, Action::GetSent)
+pub fn get_sent(slot: u32, generation: u32, bytes: u32) -> Result<()> {
+    stage(slot, generation, Action::GetSent(bytes as usize))
 }
 
 /// A POST has begun.
@@ -44,6 +44,7 @@ pub fn post(slot: u32, generation: u32, body: &[u8]) -> Result<()> {
 /// What a polling request did wrong.
 #[napi]
 pub enum Fault {
+    PollLost,
     PostOverlap,
     PostLost,
     PostTooLarge,
@@ -55,6 +56,7 @@ pub enum Fault {
 #[napi]
 pub fn fault(slot: u32, generation: u32, fault: Fault) -> Result<()> {
     let fault = match fault {
+        Fault::PollLost => PollingFault::PollLost,
         Fault::PostOverlap => PollingFault::PostOverlap,
         Fault::PostLost => PollingFault::PostLost,
         Fault::PostTooLarge => PollingFault::PostTooLarge,
@@ -93,10 +95,18 @@ fn stage_stream(slot: u32, command: Command) -> Result<()> {
     guard(|| with(|host: &mut Host| host.batch(slot).commands.push(command)))
 }
 
-/// A JavaScript stream brought bytes.
+/// A JavaScript stream brought bytes. Returns whether its session has enough for now: the stream is
+/// to be paused at once, until it is told to go on.
 #[napi]
-pub fn stream_received(slot: u32, stream: u32, bytes: &[u8]) -> Result<()> {
-    stage_stream(slot, Command::StreamReceived { stream, bytes: bytes.to_vec() })
+pub fn stream_received(slot: u32, generation: u32, stream: u32, bytes: &[u8]) -> Result<bool> {
+    let command = Command::StreamReceived { stream, bytes: bytes.to_vec() };
+    guard(|| {
+        with(|host: &mut Host| {
+            host.batch(slot).commands.push(command);
+            let gauge = host.slots.gauge(SessionId { slot, generation });
+            gauge.is_some_and(|(gauge, _)| gauge.is_stream_paused())
+        })
+    })
 }
 
 /// A JavaScript stream has written so many bytes.

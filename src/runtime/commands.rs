@@ -72,7 +72,7 @@ pub enum Action {
     SendShared(Arc<Broadcast>),
     Get(Token),
     GetLost(Token),
-    GetSent,
+    GetSent(usize),
     PostBegun,
     Post(Vec<u8>),
     Fault(PollingFault),

@@ -18,6 +18,8 @@ pub struct Gauge {
     paused: AtomicBool,
     /// The next POST is not to be read yet.
     busy: AtomicBool,
+    /// The JavaScript streams that carry it are not to be read.
+    stream_paused: AtomicBool,
 }
 
 impl Gauge {
@@ -61,6 +63,16 @@ impl Gauge {
     /// Marks reading as paused or not.
     pub fn set_paused(&self, paused: bool) {
         self.paused.store(paused, SeqCst);
+    }
+
+    /// Whether the JavaScript streams that carry it are not to be read.
+    pub fn is_stream_paused(&self) -> bool {
+        self.stream_paused.load(Relaxed)
+    }
+
+    /// Marks whether they may be read, and returns the mark before.
+    pub fn set_stream_paused(&self, paused: bool) -> bool {
+        self.stream_paused.swap(paused, Relaxed)
     }
 
     /// Whether the next POST is not to be read yet.

@@ -16,6 +16,17 @@ struct Lane {
     batches: VecDeque<EventBatch>,
 }
 
+impl Lane {
+    /// The batch to add to: one for each event would cost more than the events.
+    fn last_batch(&mut self) -> &mut EventBatch {
+        if self.batches.back().is_none_or(|batch| batch.records.len() >= LANE_FROM) {
+            self.batches.push_back(EventBatch::default());
+        }
+        let last = self.batches.len() - 1;
+        &mut self.batches[last]
+    }
+}
+
 /// Events on the JavaScript thread, in fair order.
 #[derive(Debug, Default)]
 pub struct Lanes {
@@ -73,11 +84,7 @@ impl Lanes {
         for record in std::mem::take(&mut batch.records) {
             let id = record.id();
             match self.lanes.iter_mut().find(|lane| lane.id == id) {
-                Some(lane) => {
-                    let mut single = EventBatch::default();
-                    single.take_over(record, &batch.bytes);
-                    lane.batches.push_back(single);
-                }
+                Some(lane) => lane.last_batch().take_over(record, &batch.bytes),
                 None => others.take_over(record, &batch.bytes),
             }
         }

@@ -31,8 +31,8 @@ pub enum Input<'a> {
     Get { token: Token },
     /// The parked GET's connection is gone.
     GetLost { token: Token },
-    /// A GET's answer has left Node.
-    GetSent,
+    /// A GET's answer of so many bytes has left Node, or is lost.
+    GetSent(usize),
     /// A POST has begun; its body is still coming.
     PostBegun,
     /// A POST's body is complete; its request has been answered. Of very many packets the first
@@ -76,6 +76,7 @@ pub enum Loss {
 /// What a polling request did wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PollingFault {
+    PollLost,
     PostOverlap,
     PostLost,
     PostTooLarge,
@@ -86,6 +87,7 @@ pub enum PollingFault {
 impl PollingFault {
     fn detail(self) -> CloseDetail {
         let (code, message) = match self {
+            PollingFault::PollLost => return polling::lost_poll(),
             PollingFault::PostOverlap => (code::OVERLAP, "data request overlap from client"),
             PollingFault::PostLost => {
                 (code::CONNECTION_LOST, "data request connection closed prematurely")
@@ -125,7 +127,7 @@ pub struct Session {
     outbox: Outbox,
     /// Wire positions at which receipts are due.
     receipts: VecDeque<u64>,
-    /// Bytes handed to Node as a GET's answer and not reported as sent.
+    /// Bytes handed to Node as answers to GETs and not reported as sent.
     in_flight: usize,
     /// Messages that were dropped, at a close that does not wait for them.
     dropped: usize,
@@ -273,7 +275,7 @@ impl Session {
             Input::Lost { role: Role::Probe, .. } => self.end_probe(None, fx),
             Input::Get { token } => self.get(now, token, fx),
             Input::GetLost { token } => self.get_lost(token, fx),
-            Input::GetSent => self.in_flight = 0,
+            Input::GetSent(bytes) => self.in_flight = self.in_flight.saturating_sub(bytes),
             Input::PostBegun => self.post_begun = true,
             Input::Post(body) => self.post(now, body, fx),
             Input::Continue => self.handle_backlog(now, fx),

@@ -88,7 +88,9 @@ impl Session {
         }
         let Some(get) = parked.take() else { return };
         let (payload, receipts) = self.outbox.take_payload();
-        self.in_flight = if payload.len() < REPORTED_FROM { 0 } else { payload.len() };
+        if payload.len() >= REPORTED_FROM {
+            self.in_flight = self.in_flight.saturating_add(payload.len());
+        }
         fx.answer_get(get.token, payload);
         if receipts > 0 {
             fx.event(Event::Sent(receipts));

@@ -70,7 +70,6 @@ impl Session {
         let position = connection.wire().queued();
         self.receipts.extend((0..receipts).map(|_| position));
         self.transport = Transport::WebSocket(connection);
-        self.in_flight = 0;
         self.heartbeat.forget_ping(now, &self.limits);
         fx.promote();
         fx.event(Event::Upgraded);

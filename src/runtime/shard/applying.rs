@@ -80,7 +80,7 @@ impl Shard {
             Action::Open(_) => return,
             Action::Get(token) => Input::Get { token },
             Action::GetLost(token) => Input::GetLost { token },
-            Action::GetSent => Input::GetSent,
+            Action::GetSent(bytes) => Input::GetSent(bytes),
             Action::PostBegun => Input::PostBegun,
             Action::Post(body) => return self.post(now, index, body),
             Action::Fault(fault) => Input::Fault(fault),
@@ -176,7 +176,13 @@ impl Shard {
         }
         let user_timeout = patience(&entry.limits);
         let owner = Owner::Session { index, role: Role::Probe };
-        let Some(key) = self.add_link(link, owner, user_timeout) else { return };
+        let Some(key) = self.add_link(link, owner, user_timeout) else {
+            if let Some(Entry { id, .. }) = self.entry_mut(index) {
+                let SessionId { slot, generation } = *id;
+                self.batch.push(slot, generation, Kind::UpgradeFailed, 0, Payload::None);
+            }
+            return;
+        };
         if let Some(entry) = self.entry_mut(index) {
             entry.probe = Some(key);
         }

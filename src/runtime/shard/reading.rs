@@ -108,14 +108,17 @@ impl Shard {
         let was_busy = entry.gauge.set_busy(is_busy);
         let is_held = entry.session.is_holding();
         let was_held = std::mem::replace(&mut entry.is_held, is_held);
+        // One mark for both reasons: what ends one of them is not to end the other.
+        let is_stopped = is_held || entry.gauge.is_paused();
+        let was_stopped = entry.gauge.set_stream_paused(is_stopped);
         if has_backlog && !entry.gauge.is_paused() && !self.backlogs.contains(&id) {
             self.backlogs.push(id);
         }
         if was_busy && !is_busy {
             self.batch.push(id.slot, id.generation, Kind::PostWanted, 0, Payload::None);
         }
-        if was_held != is_held {
-            let kind = if is_held { Kind::StreamPause } else { Kind::StreamResume };
+        if was_stopped != is_stopped {
+            let kind = if is_stopped { Kind::StreamPause } else { Kind::StreamResume };
             self.tell_streams(index, kind);
         }
         if let Some(key) = main.filter(|_| was_held && !is_held) {
@@ -170,7 +173,6 @@ impl Shard {
         let payload = self.batch.text(text.to_string().into_bytes().into());
         self.batch.push(id.slot, id.generation, Kind::Limit, 0, payload);
         self.input(now, index, Input::Pause);
-        self.tell_streams(index, Kind::StreamPause);
         // What JavaScript took before it could see the mark would never resume us.
         if self.entry_mut(index).is_some_and(|entry| entry.gauge.undelivered() == 0) {
             return self.resume(now, index);
@@ -184,7 +186,6 @@ impl Shard {
         entry.gauge.set_paused(false);
         let links = [entry.main, entry.probe];
         self.input(now, index, Input::Resume);
-        self.tell_streams(index, Kind::StreamResume);
         for key in links.into_iter().flatten() {
             self.want_read(key);
         }
