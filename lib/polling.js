@@ -70,6 +70,7 @@ class PollingRequests {
   #onGetClose(get) {
     this.#refused.delete(get.token)
     this.#leaving.delete(get)
+    this.#letGo()
     if (get.answered) {
       if (get.answered >= REPORT_FROM) staging.command('getSent', this.#socket, get.answered)
       return
@@ -191,6 +192,17 @@ class PollingRequests {
   #finishPost(post) {
     post.isOver = true
     if (this.#post === post) this.#post = undefined
+    this.#letGo()
+  }
+
+  get #isIdle() {
+    return this.#refused.size === 0 && this.#leaving.size === 0 && this.#post === undefined
+  }
+
+  /** An upgraded session needs none of this any more when the last request has ended. */
+  #letGo() {
+    const socket = this.#socket
+    if (socket._leftPolling === this && this.#isIdle) socket._leftPolling = undefined
   }
 
   /** A WebSocket is about to be probed: the session waits for a POST that has begun. */
@@ -205,7 +217,7 @@ class PollingRequests {
   retire() {
     if (this.#get !== undefined) this.answer(this.#get.token, NOOP, 1)
     if (!staging.isBusy(this.#socket)) this.readPost()
-    return this.#refused.size > 0 || this.#leaving.size > 0 || this.#post !== undefined
+    return !this.#isIdle
   }
 
   /** The session is over: what is still open is ended; what a lost peer does not read is cut. */

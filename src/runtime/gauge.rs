@@ -70,9 +70,9 @@ impl Gauge {
         self.stream_paused.load(Relaxed)
     }
 
-    /// Marks whether they may be read, and returns the mark before.
-    pub fn set_stream_paused(&self, paused: bool) -> bool {
-        self.stream_paused.swap(paused, Relaxed)
+    /// Marks whether they may be read.
+    pub fn set_stream_paused(&self, paused: bool) {
+        self.stream_paused.store(paused, Relaxed);
     }
 
     /// Whether the next POST is not to be read yet.
@@ -80,9 +80,9 @@ impl Gauge {
         self.busy.load(Relaxed)
     }
 
-    /// Marks whether the next POST may be read, and returns the mark before.
-    pub fn set_busy(&self, busy: bool) -> bool {
-        self.busy.swap(busy, Relaxed)
+    /// Marks whether the next POST may be read.
+    pub fn set_busy(&self, busy: bool) {
+        self.busy.store(busy, Relaxed);
     }
 }
 

@@ -9,6 +9,9 @@ use super::inbox::EventBatch;
 /// Events of one session in a row from which on they go into a lane.
 pub const LANE_FROM: usize = 256;
 
+/// Bytes of a lane's batch from which on a new one is begun.
+const BATCH_BYTES: usize = 64 * 1024;
+
 /// One session's events, while they are too many.
 #[derive(Debug)]
 struct Lane {
@@ -19,7 +22,11 @@ struct Lane {
 impl Lane {
     /// The batch to add to: one for each event would cost more than the events.
     fn last_batch(&mut self) -> &mut EventBatch {
-        if self.batches.back().is_none_or(|batch| batch.records.len() >= LANE_FROM) {
+        // A batch gives its bytes back only when it is used up, so none is added to for ever.
+        let is_full = |batch: &EventBatch| {
+            batch.records.len() >= LANE_FROM || batch.bytes.len() >= BATCH_BYTES
+        };
+        if self.batches.back().is_none_or(is_full) {
             self.batches.push_back(EventBatch::default());
         }
         let last = self.batches.len() - 1;

@@ -105,12 +105,14 @@ impl Shard {
         let (id, main) = (entry.id, entry.main);
         let has_backlog = entry.session.has_backlog();
         let is_busy = has_backlog || entry.gauge.is_paused();
-        let was_busy = entry.gauge.set_busy(is_busy);
+        let was_busy = entry.gauge.is_busy();
+        entry.gauge.set_busy(is_busy);
         let is_held = entry.session.is_holding();
         let was_held = std::mem::replace(&mut entry.is_held, is_held);
         // One mark for both reasons: what ends one of them is not to end the other.
         let is_stopped = is_held || entry.gauge.is_paused();
-        let was_stopped = entry.gauge.set_stream_paused(is_stopped);
+        let was_stopped = entry.gauge.is_stream_paused();
+        entry.gauge.set_stream_paused(is_stopped);
         if has_backlog && !entry.gauge.is_paused() && !self.backlogs.contains(&id) {
             self.backlogs.push(id);
         }
