@@ -10,12 +10,18 @@ import type { DefaultEventsMap, Server, ServerOptions } from 'socket.io'
  * nobody else.
  *
  * A second call for the same server and path gives the same `Server`; other options are ignored
- * then, with the warning `UPWIRE_ATTACHED`. After `io.close()` a new one is made.
+ * then, with the warning `UPWIRE_ATTACHED`, and a listener for `connection` or a middleware that reads
+ * like one of before takes its place, so that a route may make the call at each request. After
+ * `io.close()` a new `Server` is made.
  *
  * The type parameters are those of socket.io's `Server`.
  *
  * @example
  * const io = attach<ClientToServerEvents, ServerToClientEvents>(server, { path: '/socket.io' })
+ *
+ * @param setup adds the app's handlers. A later call with a function that reads differently, as after an
+ *   edit under `next dev`, takes away what this one has added; the clients then reconnect to the new
+ *   handlers.
  *
  * @throws `ERR_UPWIRE_INVALID_SERVER` when `server` is no HTTP server
  * @throws `ERR_UPWIRE_INVALID_OPTION` when an option has a wrong type or is out of range
@@ -32,7 +38,29 @@ declare function attach<
 >(
   server: HttpServer | HttpsServer,
   options?: AttachOptions,
-): { readonly engine: Engine } & Server<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
+  setup?: Setup<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
+): AttachedServer<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
+
+/** The official `Server`, with upwire's engine. */
+type AttachedServer<
+  ListenEvents extends EventsMap = DefaultEventsMap,
+  EmitEvents extends EventsMap = ListenEvents,
+  ServerSideEvents extends EventsMap = DefaultEventsMap,
+  // biome-ignore lint/suspicious/noExplicitAny: as in socket.io
+  SocketData = any,
+> = { readonly engine: Engine } & Server<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
+
+/**
+ * Adds handlers to a socket.io server: those that it adds until it returns, or until its promise
+ * resolves. A function that it returns, or resolves with, is called when another setup takes its place.
+ */
+type Setup<
+  ListenEvents extends EventsMap = DefaultEventsMap,
+  EmitEvents extends EventsMap = ListenEvents,
+  ServerSideEvents extends EventsMap = DefaultEventsMap,
+  // biome-ignore lint/suspicious/noExplicitAny: as in socket.io
+  SocketData = any,
+> = (io: AttachedServer<ListenEvents, EmitEvents, ServerSideEvents, SocketData>) => unknown
 
 /**
  * An Engine.IO server, without Socket.IO: engine.io's `Server`. `io.bind(engine)` puts a socket.io
@@ -521,12 +549,17 @@ interface EngineStats {
 /** `code` of the errors that upwire throws. */
 type ErrorCode =
   | 'ERR_UPWIRE_ATTACHED'
+  | 'ERR_UPWIRE_EDGE'
   | 'ERR_UPWIRE_INTERNAL'
+  | 'ERR_UPWIRE_INVALID_CONFIG'
   | 'ERR_UPWIRE_INVALID_OPTION'
   | 'ERR_UPWIRE_INVALID_SERVER'
   | 'ERR_UPWIRE_NATIVE_MISSING'
+  | 'ERR_UPWIRE_NEXT_WORKERS'
+  | 'ERR_UPWIRE_NOT_REGISTERED'
   | 'ERR_UPWIRE_NOT_RUNNING'
   | 'ERR_UPWIRE_PATH_IN_USE'
+  | 'ERR_UPWIRE_SERVERLESS'
   | 'ERR_UPWIRE_SOCKET_IO_MISSING'
   | 'ERR_UPWIRE_UNSUPPORTED_OPTION'
 
@@ -547,11 +580,18 @@ type CloseErrorCode =
 
 /** `code` of the warnings that `process` emits, with the name `UpwireWarning`. */
 type WarningCode =
+  | 'ERR_UPWIRE_NEXT_WORKERS'
+  | 'ERR_UPWIRE_SERVERLESS'
   | 'UPWIRE_ALLOW_REQUEST'
   | 'UPWIRE_ATTACHED'
+  | 'UPWIRE_BUNDLED'
   | 'UPWIRE_LIMIT'
   | 'UPWIRE_MAX_MESSAGE'
+  | 'UPWIRE_NEXT_WORKERS'
+  | 'UPWIRE_NOT_REGISTERED'
+  | 'UPWIRE_NO_SERVER'
   | 'UPWIRE_OLD_PACKAGE'
+  | 'UPWIRE_PATH'
   | 'UPWIRE_SHARED_OPTION'
 
 /** As in socket.io: names of events and the functions that listen for them. */
@@ -593,6 +633,7 @@ declare class TypedEmitter<Events extends EventArguments<Events>> extends EventE
 
 export type {
   AttachOptions,
+  AttachedServer,
   CloseError,
   CloseErrorCode,
   CloseReason,
@@ -605,12 +646,14 @@ export type {
   EngineSocketEvents,
   EngineStats,
   ErrorCode,
+  EventsMap,
   LimitReached,
   Middleware,
   Packet,
   PathOptions,
   ReadyState,
   SendOptions,
+  Setup,
   Transport,
   TransportName,
   WarningCode,

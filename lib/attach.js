@@ -1,23 +1,89 @@
 'use strict'
 
 const { isDeepStrictEqual } = require('node:util')
-const { Engine } = require('./engine')
+const { Attachment, attachedTo } = require('./attachment')
 const { coded, warnOnce } = require('./errors')
+const { isRenderWorker, limitToPolling } = require('./next/workers')
 const { pathPrefix, readOptions } = require('./options')
-const { clientBundle, createServer } = require('./socketio')
+const { readsAlike } = require('./repeats')
+const { keep, lookUp, registry, remember } = require('./registry')
 
 const DEFAULT_PATH = '/socket.io'
-
-/** What is attached to a server, by path prefix; a registered symbol, shared by all copies. */
-const ATTACHED = Symbol.for('upwire.attached')
 
 /**
  * Runs Socket.IO on an HTTP server: the official `Server` on upwire's engine.
  * @param {import('node:http').Server} server
  * @param {object} [opts] options of socket.io and of the engine in one object
+ * @param {Function} [setup] adds the app's handlers
  */
-function attach(server, opts = {}) {
+function attach(server, opts = {}, setup = undefined) {
   checkServer(server)
+  checkSetup('attach', setup)
+  const options = attachOptions(opts)
+  const prefix = pathPrefix(readOptions(options))
+  const present = attachedTo(server).get(prefix) ?? waiting(prefix)
+  const attachment = isAlive(present)
+    ? again(present, opts, 'attach()')
+    : new Attachment(isRenderWorker() ? limitToPolling(options) : options, opts)
+  if (attachment.server === undefined) {
+    attachment.bind(server)
+    // It knows the path better than who holds requests for one that was guessed.
+    registry.early?.stop()
+  }
+  if (attachment !== present) remember(attachment)
+  if (setup !== undefined) attachment.setUp(setup, readsAlike)
+  return attachment.io
+}
+
+/**
+ * Makes Socket.IO for a server that is yet to come; who runs the path already is taken.
+ * @param {(left: Function, right: Function) => boolean} isSame
+ */
+function register(opts, setup, isSame) {
+  checkSetup('registerUpwire', setup)
+  const options = attachOptions(opts)
+  const present = lookUp(options.path)
+  const attachment = isAlive(present)
+    ? again(present, opts, 'registerUpwire()')
+    : new Attachment(options, opts)
+  if (attachment !== present) keep(attachment)
+  if (setup !== undefined) attachment.setUp(setup, isSame)
+  return attachment
+}
+
+function isAlive(attachment) {
+  return attachment !== undefined && !attachment.isOver
+}
+
+/** A path that was registered and has no server yet. */
+function waiting(prefix) {
+  const registered = lookUp(prefix)
+  return registered?.prefix === prefix && registered.server === undefined ? registered : undefined
+}
+
+/** The same attachment once more. */
+function again(attachment, opts, caller) {
+  attachment.replaceRepeats()
+  if (Object.keys(opts).length > 0 && !isAlike(opts, attachment.given)) {
+    warnOnce(
+      `attach ${attachment.prefix}`,
+      'UPWIRE_ATTACHED',
+      `${caller} was called again for ${attachment.prefix} with other options; they are ignored`,
+    )
+  }
+  return attachment
+}
+
+/** Whether two objects have the same options; functions may be made anew. */
+function isAlike(left, right) {
+  const names = new Set([...Object.keys(left), ...Object.keys(right)])
+  return [...names].every(
+    (name) => readsAlike(left[name], right[name]) || isDeepStrictEqual(left[name], right[name]),
+  )
+}
+
+/** The options with a path. */
+function attachOptions(opts) {
   if (opts === null || typeof opts !== 'object') {
     throw coded(
       TypeError,
@@ -25,42 +91,16 @@ function attach(server, opts = {}) {
       `upwire: opts must be an object, got ${opts}`,
     )
   }
-  const options = { ...opts, path: opts.path === '' ? DEFAULT_PATH : (opts.path ?? DEFAULT_PATH) }
-  const prefix = pathPrefix(readOptions(options))
-  const attached = server[ATTACHED] ?? hidden(server)
-  const present = attached.get(prefix)
-  if (present !== undefined && !present.engine._isOver) {
-    if (Object.keys(opts).length > 0 && !isDeepStrictEqual(opts, present.opts)) {
-      warnOnce(
-        `attach ${prefix}`,
-        'UPWIRE_ATTACHED',
-        `attach() was called again for ${prefix} with other options; they are ignored`,
-      )
-    }
-    return present.io
-  }
-  const engine = new Engine(options)
-  const io = createServer(server, engine, options)
-  engine._serveStatic = clientBundle(io)
-  engine.attach(server, options)
-  retireWithServer(engine, io)
-  attached.set(prefix, { io, engine, opts: { ...opts } })
-  return io
+  return { ...opts, path: opts.path === '' ? DEFAULT_PATH : (opts.path ?? DEFAULT_PATH) }
 }
 
-/** From the call of `io.close()` on, the path is free for another attach(). */
-function retireWithServer(engine, io) {
-  const { close } = io
-  io.close = function upwireClose(...args) {
-    engine._isRetired = true
-    return Reflect.apply(close, this, args)
-  }
-}
-
-function hidden(server) {
-  const attached = new Map()
-  Object.defineProperty(server, ATTACHED, { value: attached, enumerable: false })
-  return attached
+function checkSetup(caller, setup) {
+  if (setup === undefined || typeof setup === 'function') return
+  throw coded(
+    TypeError,
+    'ERR_UPWIRE_INVALID_OPTION',
+    `upwire: setup of ${caller}() must be a function, got ${setup}`,
+  )
 }
 
 function checkServer(server) {
@@ -74,4 +114,4 @@ function checkServer(server) {
   )
 }
 
-module.exports = { attach }
+module.exports = { attach, register }

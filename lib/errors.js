@@ -12,7 +12,8 @@ function coded(Type, code, message) {
   return error
 }
 
-const warned = new Set()
+/** Keys that were warned of; shared, because an app's bundles may have copies of this package. */
+const warned = (globalThis[Symbol.for('upwire.warned')] ??= new Set())
 
 /** Prints a warning the first time its key is seen: a wrong setting is told once, not per request. */
 function warnOnce(key, code, message) {

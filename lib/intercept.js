@@ -11,10 +11,12 @@ const { refuseUpgrade } = require('./refusal')
 const CLAIMS = Symbol.for('upwire.claims')
 
 /**
- * A path of a server and who answers it.
- * @typedef {{ prefix: string, destroyUpgrade: boolean, destroyUpgradeTimeout: number,
- *   engine: { _isOver: boolean }, upgrade: Function, serveStatic: Function, request: Function,
- *   listening: Function, close: Function }} Claim
+ * A path of a server and who answers it. `owns` narrows what has the prefix; `giveWay` is there when
+ * the claim only holds the place for another, and is called with that one.
+ * @typedef {{ prefix: string, owns?: (url: string) => boolean, destroyUpgrade: boolean,
+ *   destroyUpgradeTimeout: number, engine: { _isOver: boolean }, upgrade: Function,
+ *   serveStatic: Function, request: Function, listening: Function, close: Function,
+ *   giveWay?: (claim: Claim) => void }} Claim
  */
 
 /**
@@ -40,13 +42,20 @@ function claim(server, claim) {
   claims.push(claim)
   // The longest claim wins.
   claims.sort((left, right) => right.prefix.length - left.prefix.length)
+  if (claim.giveWay === undefined) for (const each of [...claims]) each.giveWay?.(claim)
   return claim
+}
+
+/** Gives a claim up: what it answered passes through. */
+function unclaim(server, claim) {
+  const index = server[CLAIMS].indexOf(claim)
+  if (index >= 0) server[CLAIMS].splice(index, 1)
 }
 
 /** The claim for a request's URL. Next.js's own paths are never claimed. */
 function find(claims, url) {
   if (typeof url !== 'string' || url.startsWith('/_next/')) return undefined
-  return claims.find(({ prefix }) => url.startsWith(prefix))
+  return claims.find(({ prefix, owns }) => url.startsWith(prefix) && (owns?.(url) ?? true))
 }
 
 function intercept(server) {
@@ -166,4 +175,4 @@ function watch(socket, timeout) {
   socket.once('close', () => clearTimeout(timer))
 }
 
-module.exports = { claim, find, CLAIMS }
+module.exports = { claim, find, unclaim, CLAIMS }

@@ -5,7 +5,10 @@ const { coded } = require('./errors')
 /** The native addon, or an error that says which file is missing and how to get it. */
 function load() {
   try {
-    return require('../native/binding')
+    // A name of package.json's `imports`, because bundlers cannot take what Node loads. They get a
+    // module, and Node a CommonJS file.
+    const binding = require('#native')
+    return binding.default ?? binding
   } catch (cause) {
     const platform = `${process.platform}-${process.arch}`
     const error = coded(

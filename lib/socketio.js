@@ -2,6 +2,7 @@
 
 // The official socket.io server on an upwire engine.
 
+const { createRequire } = require('node:module')
 const { coded, warnOnce } = require('./errors')
 
 /** The socket.io that the app has, or an error that says what to install. */
@@ -27,8 +28,9 @@ function warnAboutOldPackages() {
   for (const [name, [major, minor, patch]] of Object.entries(SAFE)) {
     let version
     try {
-      const root = require.resolve('socket.io/package.json')
-      version = require(require.resolve(`${name}/package.json`, { paths: [root] })).version
+      // By paths that bundlers do not follow.
+      const socketIo = createRequire(createRequire(__filename).resolve('socket.io/package.json'))
+      version = socketIo(`${name}/package.json`).version
     } catch {
       continue
     }
@@ -46,16 +48,14 @@ function warnAboutOldPackages() {
 }
 
 /**
- * A socket.io server for an HTTP server and an engine.
- * @param {import('node:http').Server} server
+ * A socket.io server on an engine; `httpServer` is for who puts the engine on one to set.
  * @param {import('./engine').Engine} engine
  * @param {object} opts
  */
-function createServer(server, engine, opts) {
+function createServer(engine, opts) {
   const { Server } = load()
   warnAboutOldPackages()
   const io = new Server(opts)
-  io.httpServer = server
   io.eio = engine
   io.bind(engine)
   io.attach = refuseSecondEngine

@@ -1,0 +1,79 @@
+'use strict'
+
+// What an app's next.config needs so that a native addon works on the server.
+
+const { coded, warnOnce } = require('../errors')
+const { earlyPath, holdEarly } = require('./early')
+const { isAtLeast, nextVersion } = require('./version')
+
+/** Packages that bundlers must leave to Node: the first has the addon, the others belong to it. */
+const PACKAGES = ['upwire', 'socket.io', 'engine.io']
+
+/** The phases in which the process that evaluates the config is the one that listens. */
+const SERVER_PHASES = ['phase-production-server', 'phase-development-server']
+
+/**
+ * Adds to a config of Next.js what upwire needs.
+ * @param {object | Function} [nextConfig] an object, a function, or an asynchronous function
+ * @param {{ path?: string }} [options] `path`: what registerUpwire() is given
+ * @returns {(phase: string, context: object) => object | Promise<object>}
+ */
+function withUpwire(nextConfig = {}, { path = earlyPath() } = {}) {
+  if (typeof path !== 'string' || !path.startsWith('/')) {
+    throw coded(
+      TypeError,
+      'ERR_UPWIRE_INVALID_OPTION',
+      `upwire: option path of withUpwire() must be a string that begins with "/", got ${path}`,
+    )
+  }
+  return function upwireConfig(phase, context) {
+    if (SERVER_PHASES.includes(phase)) holdEarly(path)
+    const given = typeof nextConfig === 'function' ? nextConfig(phase, context) : nextConfig
+    return typeof given?.then === 'function' ? given.then(extend) : extend(given)
+  }
+}
+
+function extend(given) {
+  const config = given ?? {}
+  refuseTranspiling(config)
+  if (config.output === 'export') {
+    warnOnce(
+      'export',
+      'ERR_UPWIRE_SERVERLESS',
+      "output: 'export' makes files without a server, and so without WebSocket: run `next start`, " +
+        'a standalone container or a custom server',
+    )
+  }
+  const version = nextVersion()
+  if (version === undefined || isAtLeast(version, [15])) {
+    return { ...config, serverExternalPackages: merge(config.serverExternalPackages) }
+  }
+  // Before, there is no instrumentation, and what the server has from node_modules is not bundled.
+  if (!isAtLeast(version, [13, 2])) return { ...config }
+  const { experimental = {} } = config
+  return {
+    ...config,
+    experimental: {
+      ...experimental,
+      instrumentationHook: true,
+      serverComponentsExternalPackages: merge(experimental.serverComponentsExternalPackages),
+    },
+  }
+}
+
+function merge(names = []) {
+  return [...new Set([...names, ...PACKAGES])]
+}
+
+/** Next.js would say that there is a conflict, but not where it comes from. */
+function refuseTranspiling({ transpilePackages = [] }) {
+  const name = transpilePackages.find((each) => PACKAGES.includes(each))
+  if (name === undefined) return
+  throw coded(
+    Error,
+    'ERR_UPWIRE_INVALID_CONFIG',
+    `upwire: take ${name} out of transpilePackages in next.config: it must be left to Node`,
+  )
+}
+
+module.exports = { withUpwire }

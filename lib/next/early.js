@@ -1,0 +1,178 @@
+'use strict'
+
+// Between the moment that Next.js listens and the moment that the app's instrumentation has run,
+// nobody owns our path: an upgrade that comes then could never be answered. So the path is claimed
+// as soon as there is a server, and what comes for it waits until the app says who answers.
+
+const http = require('node:http')
+const { EarlyBytes } = require('../early-bytes')
+const { warnOnce } = require('../errors')
+const { claim, unclaim } = require('../intercept')
+const { busy, refuseRequest, refuseUpgrade } = require('../refusal')
+const { pathKey, registry } = require('../registry')
+const { isCertainlyNextServer, searchServer } = require('./server-search')
+const { isAtLeast, nextVersion } = require('./version')
+const { hasRenderWorkers } = require('./workers')
+
+/** Requests and upgrades that may wait. */
+const MAX_HELD = 256
+/** Milliseconds that one may wait. */
+const PATIENCE = 10_000
+/** Milliseconds after which nobody is expected to take the path any more. */
+const LIFETIME = 60_000
+
+/** The path that `upwire/preload` and `withUpwire` hold, when they are told no other. */
+function earlyPath() {
+  return process.env.UPWIRE_PATH || '/socket.io'
+}
+
+/** Holds what comes for a path, until somebody runs Socket.IO in this process. */
+function holdEarly(path = earlyPath()) {
+  const isTaken = registry.early !== undefined || registry.attachments.size > 0
+  if (!isTaken) registry.early = new EarlyClaim(pathKey(path))
+}
+
+class EarlyClaim {
+  #path
+  #search
+  #claim
+  #timer
+  /** What waits: each is dispatched anew, or refused. */
+  #held = new Set()
+  #isAwakened = false
+
+  constructor(path) {
+    this.#path = path
+    this.#search = searchServer(isCertainlyNextServer, (server) => this.#take(server))
+    /** The server whose path is held. */
+    this.server = undefined
+  }
+
+  /** Ends the search; what is held already goes on waiting. */
+  stop() {
+    this.#search()
+  }
+
+  #take(server) {
+    const version = nextVersion()
+    // What comes to this server never reaches the process that runs the app.
+    if (version !== undefined && hasRenderWorkers(version)) return
+    this.server = server
+    this.#claim = claim(server, {
+      prefix: this.#path,
+      owns: (url) => url.length === this.#path.length || '/?'.includes(url[this.#path.length]),
+      destroyUpgrade: true,
+      destroyUpgradeTimeout: 1000,
+      engine: { _isOver: true },
+      upgrade: (req, socket, head) => this.#holdUpgrade(req, socket, head),
+      request: (req, res) => this.#holdRequest(req, res),
+      serveStatic: () => false,
+      listening: () => {},
+      close: () => this.#refuseAll(busy('DRAINING', 'Server is shutting down')),
+      giveWay: ({ prefix }) => this.#giveWay(prefix),
+    })
+    this.#timer = setTimeout(() => this.#giveUp(), LIFETIME)
+    this.#timer.unref()
+  }
+
+  #holdUpgrade(req, socket, head) {
+    socket.on('error', () => {})
+    const early = new EarlyBytes(socket, head)
+    this.#hold(socket, {
+      dispatch: () => this.server.emit('upgrade', req, socket, early.take()),
+      refuse: (reason) => {
+        early.take()
+        refuseUpgrade(socket, reason)
+      },
+    })
+  }
+
+  #holdRequest(req, res) {
+    this.#hold(res, {
+      dispatch: () => this.server.emit('request', req, res),
+      refuse: (reason) => refuseRequest(res, reason),
+    })
+  }
+
+  /** @param {import('node:events').EventEmitter} peer tells with `close` that the client has left */
+  #hold(peer, { dispatch, refuse }) {
+    if (this.#held.size >= MAX_HELD) {
+      return refuse(busy('TOO_MANY_HANDSHAKES', 'Too many connections'))
+    }
+    const end = (action) => {
+      clearTimeout(timer)
+      peer.removeListener('close', forget)
+      this.#held.delete(entry)
+      action()
+    }
+    const entry = {
+      dispatch: () => end(dispatch),
+      refuse: (reason) => end(() => refuse(reason)),
+    }
+    const forget = () => end(() => {})
+    const timer = setTimeout(() => {
+      warnOfNobody(this.#path)
+      entry.refuse(busy('HANDSHAKE_TIMEOUT', 'Handshake timed out'))
+    }, PATIENCE)
+    timer.unref()
+    peer.once('close', forget)
+    this.#held.add(entry)
+    this.#awaken()
+  }
+
+  /** Next.js 13 runs instrumentation with the first request that is its own. */
+  #awaken() {
+    if (this.#isAwakened) return
+    this.#isAwakened = true
+    const version = nextVersion()
+    if (version === undefined || isAtLeast(version, [14])) return
+    const { address, port } = this.server.address()
+    const host = { '::': '::1', '0.0.0.0': '127.0.0.1' }[address] ?? address
+    const request = http.get({ host, port, path: '/', agent: false }, (res) => res.resume())
+    request.on('error', () => {})
+  }
+
+  /** Somebody runs Socket.IO on the server. */
+  #giveWay(prefix) {
+    if (pathKey(prefix) !== this.#path) {
+      warnOnce(
+        'early path',
+        'UPWIRE_PATH',
+        `${this.#path} was held for clients that come early, but Socket.IO runs on ${prefix}: ` +
+          'say so with withUpwire(config, { path }) or UPWIRE_PATH',
+      )
+    }
+    this.#end()
+    // The app adds its handlers first.
+    process.nextTick(() => this.#dispatchAll())
+  }
+
+  #giveUp() {
+    this.#end()
+    this.#dispatchAll()
+  }
+
+  #end() {
+    clearTimeout(this.#timer)
+    unclaim(this.server, this.#claim)
+  }
+
+  #dispatchAll() {
+    for (const entry of [...this.#held]) entry.dispatch()
+  }
+
+  #refuseAll(reason) {
+    for (const entry of [...this.#held]) entry.refuse(reason)
+  }
+}
+
+function warnOfNobody(path) {
+  warnOnce(
+    'early',
+    'UPWIRE_NOT_REGISTERED',
+    `a client has waited ${PATIENCE / 1000} s for Socket.IO on ${path}, and nobody has called ` +
+      'registerUpwire() or attach() for it',
+  )
+}
+
+module.exports = { earlyPath, holdEarly }

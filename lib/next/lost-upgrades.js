@@ -1,0 +1,47 @@
+'use strict'
+
+// An upgrade that came before anybody listened for our path cannot be answered any more: some
+// versions of Next.js leave it open, and its client waits for 20 s. Closed, it comes back at once.
+
+const { Socket } = require('node:net')
+
+/** Milliseconds from the start of listening on: who has an upgrade by then shows it. */
+const PATIENCE = 300
+
+/** Listeners that say that somebody reads a socket. */
+const SIGNS = ['data', 'readable', 'end']
+
+let isPlanned = false
+
+/**
+ * Closes the upgrades that nobody has answered, once in the life of a process. Not under `next dev`:
+ * there the sockets of hot reloading may wait for long.
+ * @param {(server: import('node:http').Server) => boolean} match
+ */
+function closeLostUpgrades(match) {
+  if (isPlanned || process.env.NODE_ENV !== 'production') return
+  // Not documented, and the one way to what was accepted before; without it the clients wait.
+  if (typeof process._getActiveHandles !== 'function') return
+  isPlanned = true
+  setTimeout(() => {
+    for (const socket of process._getActiveHandles()) {
+      if (isLost(socket) && match(socket.server)) socket.destroy()
+    }
+  }, PATIENCE).unref()
+}
+
+/** Whether a socket was an HTTP connection, has asked for something, and nobody has it. */
+function isLost(socket) {
+  return (
+    socket instanceof Socket &&
+    socket.server !== undefined &&
+    socket.server !== null &&
+    !socket.parser &&
+    !socket._httpMessage &&
+    socket.bytesRead > 0 &&
+    socket.bytesWritten === 0 &&
+    SIGNS.every((event) => socket.listenerCount(event) === 0)
+  )
+}
+
+module.exports = { closeLostUpgrades }

@@ -1,0 +1,100 @@
+'use strict'
+
+// What an app's setup function adds to a socket.io server, so that it can be taken away when the
+// function is replaced: under `next dev` a route's module is evaluated again after an edit.
+
+const { surface } = require('./errors')
+
+/**
+ * Something that handles a namespace's or the engine's events or connections.
+ * @typedef {{ emitter: object, event: string | symbol | undefined, handler: Function }} Handler
+ */
+
+class Setup {
+  #io
+  /** @type {Handler[]} */
+  #before
+  /** @type {Handler[]} */
+  #added = []
+  #cleanUp
+
+  /** Runs a setup. */
+  constructor(io, run) {
+    this.run = run
+    this.#io = io
+    this.#before = handlers(io)
+    const result = run(io)
+    this.#capture()
+    if (typeof result?.then === 'function') {
+      // An asynchronous setup adds handlers until it is done.
+      result.then((cleanUp) => this.#settle(cleanUp), surface)
+    } else {
+      this.#cleanUp = result
+    }
+  }
+
+  #settle(cleanUp) {
+    this.#cleanUp = cleanUp
+    this.#capture()
+  }
+
+  #capture() {
+    const before = [...this.#before]
+    this.#added = handlers(this.#io).filter((each) => {
+      const index = before.findIndex((earlier) => isEqual(earlier, each))
+      if (index >= 0) before.splice(index, 1)
+      return index < 0
+    })
+  }
+
+  /** Takes away what it has added, and calls what it has returned. */
+  undo() {
+    for (const { emitter, event, handler } of this.#added) {
+      // A namespace that was made on demand has copies of its parent's handlers.
+      for (const each of [emitter, ...(emitter.children ?? [])]) remove(each, event, handler)
+    }
+    if (typeof this.#cleanUp !== 'function') return
+    try {
+      this.#cleanUp()
+    } catch (error) {
+      surface(error)
+    }
+  }
+}
+
+/** All handlers of a socket.io server. */
+function handlers(io) {
+  return [...namespaces(io), io.engine].flatMap((emitter) => [
+    ...emitter
+      .eventNames()
+      .flatMap((event) =>
+        emitter.rawListeners(event).map((handler) => ({ emitter, event, handler })),
+      ),
+    ...middlewares(emitter).map((handler) => ({ emitter, event: undefined, handler })),
+  ])
+}
+
+/** The namespaces of a socket.io server, and those that make others on demand. */
+function namespaces(io) {
+  return [...io._nsps.values(), ...io.parentNsps.values()]
+}
+
+/** The list of a namespace's or the engine's middlewares. */
+function middlewares(emitter) {
+  return emitter._fns ?? emitter.middlewares
+}
+
+function isEqual(left, right) {
+  return (
+    left.emitter === right.emitter && left.event === right.event && left.handler === right.handler
+  )
+}
+
+function remove(emitter, event, handler) {
+  if (event !== undefined) return emitter.removeListener(event, handler)
+  const list = middlewares(emitter)
+  const index = list.indexOf(handler)
+  if (index >= 0) list.splice(index, 1)
+}
+
+module.exports = { Setup, middlewares, namespaces, remove }
