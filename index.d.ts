@@ -272,7 +272,6 @@ interface PathOptions {
  */
 interface UnsupportedOptions {
   allowEIO3?: false
-  allowedOrigins?: false
   cookie?: false
   httpCompression?: false
   initialPacket?: false
@@ -281,16 +280,18 @@ interface UnsupportedOptions {
   maxSessions?: false
   maxSessionsPerAddress?: false
   perMessageDeflate?: false
-  requireOrigin?: false
   trustProxy?: false
   wsEngine?: false
 }
 
+/** `'*'`, an origin, or an expression that origins match. */
+type OriginEntry = string | RegExp
+
 /** Options of an {@link Engine}. */
 interface EngineOptions extends PathOptions, UnsupportedOptions {
   /**
-   * Decides whether a handshake may become a session; not asked for later requests of a session.
-   * One that throws or rejects counts as a refusal (403).
+   * Decides whether a handshake may become a session; not asked for later requests of a session,
+   * nor where the Origin is refused. One that throws or rejects counts as a refusal (403).
    */
   allowRequest?: (
     request: EngineRequest,
@@ -304,19 +305,33 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
   allowUpgrades?: boolean
 
   /**
+   * Origins whose pages may talk to the engine beside its own (403 for others): `'*'` for any,
+   * origins such as `"https://app.example"`, expressions that are tested against the whole origin,
+   * or a function that is asked about each request with an Origin that is not the engine's own.
+   * `[]` allows no others. `cors` sets headers alone where this is given.
+   * @default what `cors.origin` allows
+   */
+  allowedOrigins?:
+    | OriginEntry
+    | readonly OriginEntry[]
+    | ((origin: string, request: EngineRequest) => boolean | Promise<boolean>)
+
+  /**
    * Milliseconds a peer may take to answer our close frame before it is reset.
    * @default 3000
    */
   closeTimeout?: number
 
   /**
-   * Options of the package `cors`, which runs as a middleware on both transports.
+   * Options of the package `cors`, which runs as a middleware on both transports. Its `origin`
+   * also decides who may talk to the engine, unless there are `allowedOrigins`.
    * @default false
    */
   cors?: boolean | ServerOptions['cors']
 
   /**
-   * Milliseconds that middlewares, `allowRequest` and `generateId` may take together (503).
+   * Milliseconds that middlewares, `allowedOrigins`, `allowRequest` and `generateId` may take
+   * together (503).
    * @default 20000
    */
   handshakeTimeout?: number
@@ -347,7 +362,7 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
   maxLoopStall?: number
 
   /**
-   * Handshakes that wait for middlewares, `allowRequest` or `generateId` (503).
+   * Handshakes that wait for middlewares, `allowedOrigins`, `allowRequest` or `generateId` (503).
    * @default 16384
    */
   maxPendingHandshakes?: number
@@ -396,6 +411,12 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
    * @default 20000
    */
   pingTimeout?: number
+
+  /**
+   * Whether a WebSocket must have an Origin (403). Browsers send one, other clients often none.
+   * @default false
+   */
+  requireOrigin?: boolean
 
   /**
    * What becomes of a message that meets `maxSendBuffer`: it closes the session, or is dropped.
@@ -591,6 +612,7 @@ type WarningCode =
   | 'UPWIRE_NOT_REGISTERED'
   | 'UPWIRE_NO_SERVER'
   | 'UPWIRE_OLD_PACKAGE'
+  | 'UPWIRE_ORIGIN'
   | 'UPWIRE_PATH'
   | 'UPWIRE_SHARED_OPTION'
 

@@ -1,7 +1,6 @@
 'use strict'
 
 const { randomFillSync } = require('node:crypto')
-const cors = require('cors')
 const native = require('./native')
 const { start } = require('./dispatch')
 const { EngineSocket } = require('./engine-socket')
@@ -10,6 +9,7 @@ const { GONE, Handshake, idRefusal } = require('./handshake')
 const { LimitCounters } = require('./limit-counters')
 const { ObservedEmitter } = require('./observed-emitter')
 const { pathPrefix, readOptions } = require('./options')
+const { OriginRule } = require('./origin')
 const { payloadHeaders } = require('./polling')
 const { ERRORS, MESSAGES, busy, failRequest, refusal, refuseRequest } = require('./refusal')
 const staging = require('./staging')
@@ -46,6 +46,7 @@ class Engine extends ObservedEmitter {
     /** Its socket.io server was closed: it does not come back when the HTTP server listens again. */
     this._isRetired = false
     this._limits = new LimitCounters()
+    this._origins = new OriginRule(this.opts)
     /** Answers requests on the path that are not Engine.IO's: socket.io's client bundle. */
     this._serveStatic = () => false
     start(this.opts)
@@ -63,7 +64,7 @@ class Engine extends ObservedEmitter {
       upgradeTimeout: this.opts.upgradeTimeout,
       websocket: this.opts.transports.includes('websocket'),
     })
-    if (this.opts.cors) this.use(cors(this.opts.cors === true ? undefined : this.opts.cors))
+    if (this.opts.cors) this.use(this._origins.cors())
   }
 
   /** Adds an Express-style middleware for every request and upgrade on this engine's path. */
@@ -133,7 +134,7 @@ class Engine extends ObservedEmitter {
 
   /** Whether nothing of the app's has to be asked before a request is served. */
   _isPlain(req) {
-    if (this.middlewares.length > 0) return false
+    if (this.middlewares.length > 0 || this._origins.mayAsk(req)) return false
     return namesSession(req) || this._isPlainHandshake()
   }
 
@@ -156,7 +157,8 @@ class Engine extends ObservedEmitter {
     if (this._isCrowded()) return refuse(this._tooManyHandshakes())
     const handshake = new Handshake(this, res)
     try {
-      const stopped = await handshake.middlewares(req, res)
+      const stopped =
+        (await handshake.middlewares(req, res)) ?? (await handshake.origin(req, false))
       if (stopped === GONE) return
       const verdict = stopped ?? this._verify(req, false)
       if (typeof verdict !== 'number') return refuse(verdict)
@@ -198,7 +200,7 @@ class Engine extends ObservedEmitter {
     return busy('TOO_MANY_HANDSHAKES', 'Too many connections')
   }
 
-  /** A number for a good request, else a refusal. */
+  /** A number for a good request, else a refusal, or `ASK` before the app has been asked. */
   _verify(req, isUpgrade) {
     const { transport, EIO, sid } = req._query
     const verdict = this._native.verify(
@@ -209,6 +211,9 @@ class Engine extends ObservedEmitter {
       string(sid),
       req.headers.origin,
     )
+    if (isBeforeOrigin(verdict)) return explain(verdict, req)
+    const stopped = this._origins.check(req, isUpgrade)
+    if (stopped !== undefined) return stopped
     if (typeof verdict !== 'number') return explain(verdict, req)
     return verdict === HANDSHAKE && this._isClosed ? closing() : verdict
   }
@@ -402,6 +407,11 @@ function string(value) {
 
 function closing() {
   return busy('DRAINING', 'Server is shutting down')
+}
+
+/** Whether a request is refused for what comes before the Origin rule. */
+function isBeforeOrigin({ code, name }) {
+  return code === ERRORS.UNKNOWN_TRANSPORT || name === 'INVALID_ORIGIN'
 }
 
 /** The context of engine.io for a refusal of the native check. */

@@ -12,6 +12,10 @@ function coded(Type, code, message) {
   return error
 }
 
+function warn(code, message) {
+  process.emitWarning(message, { type: 'UpwireWarning', code })
+}
+
 /** Keys that were warned of; shared, because an app's bundles may have copies of this package. */
 const warned = (globalThis[Symbol.for('upwire.warned')] ??= new Set())
 
@@ -19,7 +23,7 @@ const warned = (globalThis[Symbol.for('upwire.warned')] ??= new Set())
 function warnOnce(key, code, message) {
   if (warned.has(key)) return
   warned.add(key)
-  process.emitWarning(message, { type: 'UpwireWarning', code })
+  warn(code, message)
 }
 
 /**
@@ -32,4 +36,4 @@ function surface(error) {
   })
 }
 
-module.exports = { coded, surface, warnOnce }
+module.exports = { coded, surface, warn, warnOnce }

@@ -1,10 +1,11 @@
 'use strict'
 
-// What may take time before a request becomes a session: middlewares, `allowRequest`,
-// `generateId`. Bounded in number and time, and watched for the client's leaving.
+// What may take time before a request becomes a session: middlewares, `allowedOrigins`,
+// `allowRequest`, `generateId`. Bounded in number and time, and watched for the client's leaving.
 
 const { warnOnce } = require('./errors')
 const { runMiddlewares } = require('./middleware')
+const { ASK, notAllowed } = require('./origin')
 const { ERRORS, busy, refusal } = require('./refusal')
 
 /** The client has left, or the request was answered by somebody else: nothing is to be said. */
@@ -50,19 +51,33 @@ class Handshake {
     return this.#wait(Promise.race([run, ended]))
   }
 
+  /**
+   * Asks the app about an Origin that its function has to decide on; the engine's check of the
+   * request has the answer then. Resolves with `undefined`, a refusal, or GONE.
+   */
+  async origin(req, isUpgrade) {
+    const engine = this.#engine
+    if (!engine._origins.mayAsk(req) || engine._verify(req, isUpgrade) !== ASK) return undefined
+    const answer = engine._origins.ask(req).catch((error) => {
+      this.#warn('allowedOrigins', 'UPWIRE_ORIGIN', error)
+      return notAllowed(req, { error })
+    })
+    return this.#wait(answer)
+  }
+
+  /** Tells of an error of the app's that nobody listens for, once. */
+  #warn(name, code, error) {
+    if (this.#engine.listenerCount('connection_error') > 0) return
+    warnOnce(name, code, `${name} failed: ${error?.stack ?? error}`)
+  }
+
   /** Asks the app. Resolves with `undefined`, a refusal, or GONE. */
   allow(req) {
     const { allowRequest } = this.#engine.opts
     const answer = new Promise((resolve) => {
       const fail = (error) => {
         const context = { name: 'ALLOW_REQUEST_ERROR', error }
-        if (this.#engine.listenerCount('connection_error') === 0) {
-          warnOnce(
-            'allowRequest',
-            'UPWIRE_ALLOW_REQUEST',
-            `allowRequest failed: ${error?.stack ?? error}`,
-          )
-        }
+        this.#warn('allowRequest', 'UPWIRE_ALLOW_REQUEST', error)
         resolve(refusal(ERRORS.FORBIDDEN, context))
       }
       const decide = (message, success) => {

@@ -2,7 +2,9 @@
 
 const { constants } = require('node:buffer')
 const { totalmem } = require('node:os')
+const { originsOf } = require('./cors')
 const { coded, warnOnce } = require('./errors')
+const { hasSlash, isEntry } = require('./origin-list')
 
 const MiB = 1024 * 1024
 const MAX_MILLISECONDS = 2 ** 31 - 1
@@ -57,8 +59,33 @@ function path(name, value) {
 
 function cors(name, value) {
   if (value === true || typeof value === 'function') return value
-  if (value !== null && typeof value === 'object' && !Array.isArray(value)) return value
-  throw invalid(name, value, 'a boolean, an options object of the cors package, or a function')
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) {
+    throw invalid(name, value, 'a boolean, an options object of the cors package, or a function')
+  }
+  const origins = originsOf(value)
+  if (typeof origins === 'function') return value
+  // The package takes what is empty for no origin: an entry from an environment variable, say.
+  const entries = [origins].flat(Number.POSITIVE_INFINITY).filter(Boolean)
+  for (const entry of entries) if (entry !== true) checkOrigin('cors.origin', entry)
+  return value
+}
+
+function allowedOrigins(name, value) {
+  if (typeof value === 'function') return value
+  for (const entry of [value].flat()) checkOrigin(name, entry)
+  return value
+}
+
+function checkOrigin(name, entry) {
+  if (!isEntry(entry)) {
+    const wanted =
+      '"*", origins like "https://app.example" without path or user, regular expressions'
+    throw invalid(name, entry, `${wanted}, or a function`)
+  }
+  if (hasSlash(entry)) {
+    const text = `no origin ends in a slash: "${entry}" in ${name} is taken without it`
+    warnOnce(`${name} ${entry}`, 'UPWIRE_ORIGIN', text)
+  }
 }
 
 const milliseconds = (min) => integer(min, MAX_MILLISECONDS, 'milliseconds')
@@ -89,6 +116,7 @@ const OPTIONS = {
   addTrailingSlash: [boolean, true],
   allowRequest: [func, undefined],
   allowUpgrades: [boolean, true],
+  allowedOrigins: [allowedOrigins, undefined],
   closeTimeout: [milliseconds(1), 3000],
   cors: [cors, false],
   destroyUpgrade: [boolean, true],
@@ -107,6 +135,7 @@ const OPTIONS = {
   path: [path, '/engine.io'],
   pingInterval: [milliseconds(1), 25_000],
   pingTimeout: [milliseconds(1), 20_000],
+  requireOrigin: [boolean, false],
   slowConsumer: [oneOf(['close', 'drop']), 'close'],
   transports: [transports, TRANSPORTS],
   upgradeTimeout: [milliseconds(1), 10_000],
@@ -115,7 +144,6 @@ const OPTIONS = {
 /** Features of engine.io that are not there yet: asking for one is an error, never ignored. */
 const UNSUPPORTED = {
   allowEIO3: 'Engine.IO protocol 3',
-  allowedOrigins: 'the Origin rule',
   cookie: 'the session cookie',
   initialPacket: 'an initial packet',
   maxDeflateContexts: 'permessage-deflate',
@@ -123,7 +151,6 @@ const UNSUPPORTED = {
   maxSessions: 'the session limit',
   maxSessionsPerAddress: 'the session limit per address',
   perMessageDeflate: 'permessage-deflate',
-  requireOrigin: 'the Origin rule',
   trustProxy: 'trusted proxies',
   wsEngine: 'another WebSocket engine',
 }

@@ -64,6 +64,9 @@ class WebSocketUpgrade {
         if (stopped === GONE || this.#response.finished) return
         if (stopped !== undefined) return this.#refuse(stopped)
       }
+      const asked = await handshake.origin(this.#req, true)
+      if (asked === GONE) return
+      if (asked !== undefined) return this.#refuse(asked)
       const verdict = this.#verify()
       if (verdict === undefined) return
       if (verdict.isUpgrade) {

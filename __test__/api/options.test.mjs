@@ -32,7 +32,17 @@ const numbers = [
   'maxLoopStall',
   'ioThreads',
 ]
-const booleans = ['allowUpgrades', 'addTrailingSlash', 'destroyUpgrade']
+const booleans = ['allowUpgrades', 'addTrailingSlash', 'destroyUpgrade', 'requireOrigin']
+
+const noOrigins = [
+  'app.example',
+  'https://',
+  'https://app.example/chat',
+  'https://app.example//',
+  'https://user@app.example',
+  'https://*.app.example',
+  'https://app.example, https://other.example',
+]
 
 const wrong = [
   ...numbers.flatMap((name) =>
@@ -49,6 +59,10 @@ const wrong = [
   ]),
   ...['yes', 5, {}, true].map((value) => ['allowRequest', value]),
   ...['*', 5, []].map((value) => ['cors', value]),
+  ...['', 5, {}, true, false, null, [undefined], [['*']], [() => true], ...noOrigins].map(
+    (value) => ['allowedOrigins', value],
+  ),
+  ...[5, {}, ...noOrigins].map((origin) => ['cors', { origin: ['*', origin] }]),
   ...['keep', 5, true].map((value) => ['slowConsumer', value]),
 ]
 
@@ -63,8 +77,6 @@ const unsupported = [
   ['cookie', { name: 'io' }],
   ['initialPacket', 'hello'],
   ['wsEngine', class {}],
-  ['allowedOrigins', '*'],
-  ['requireOrigin', true],
   ['maxSessions', 5],
   ['maxDepth', 5],
   ['trustProxy', ['10.0.0.0/8']],
@@ -128,6 +140,31 @@ describe('options', () => {
       )
     })
   }
+
+  test('an origin in a list is named when it is none', () => {
+    for (const origin of noOrigins) {
+      const named = (error) => {
+        assert.equal(error.code, 'ERR_UPWIRE_INVALID_OPTION')
+        assert.ok(error.message.includes(JSON.stringify(origin)), error.message)
+        return true
+      }
+      assert.throws(() => new Engine({ allowedOrigins: ['https://app.example', origin] }), named)
+      assert.throws(() => new Engine({ cors: { origin: [/x/, origin] } }), named)
+      assert.throws(() => new Engine({ cors: { origin } }), named)
+    }
+  })
+
+  test('origins that pass', () => {
+    const origins = ['*', 'null', 'file://', 'tauri://localhost', 'http://[::1]:3000', /./, 'a://']
+    for (const origin of [...origins, 'HTTPS://App.Example:443', []]) {
+      assert.doesNotThrow(() => new Engine({ allowedOrigins: origin }))
+      assert.doesNotThrow(() => new Engine({ allowedOrigins: [origin].flat() }))
+      assert.doesNotThrow(() => new Engine({ cors: { origin } }))
+    }
+    for (const origin of [true, false, undefined, null, '', [undefined, false, true], () => {}]) {
+      assert.doesNotThrow(() => new Engine({ cors: { origin } }))
+    }
+  })
 
   test('a refused attach leaves the server as it was', async (t) => {
     const server = pages()

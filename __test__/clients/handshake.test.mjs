@@ -272,7 +272,7 @@ describe('requests', () => {
     const served = await serve(t)
     const { far } = await pair(t, served, {
       transports: ['websocket'],
-      extraHeaders: { origin: `http://x` },
+      extraHeaders: { origin: served.url },
     })
     assert.equal(far.handshake.xdomain, true)
   })

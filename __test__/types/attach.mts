@@ -72,6 +72,7 @@ const options: AttachOptions = {
   addTrailingSlash: false,
   allowRequest: (request, decide) => decide(null, request.headers.origin !== undefined),
   allowUpgrades: true,
+  allowedOrigins: ['https://app.example', /^https:\/\/\w+\.app\.example$/],
   cleanupEmptyChildNamespaces: true,
   closeTimeout: 1000,
   connectTimeout: 1000,
@@ -93,6 +94,7 @@ const options: AttachOptions = {
   path: '/socket.io',
   pingInterval: 1000,
   pingTimeout: 1000,
+  requireOrigin: true,
   serveClient: false,
   slowConsumer: 'drop',
   transports: ['polling', 'websocket'],
@@ -102,6 +104,12 @@ attach(server, options)
 attach(server, { cors: true })
 attach(server, { allowRequest: async (_request, decide) => decide('no', false) })
 attach(server, { transports: ['websocket'] as const })
+attach(server, { allowedOrigins: '*' })
+attach(server, {
+  allowedOrigins: async (origin, request) => origin === `https://${request.headers.host}`,
+})
+// @ts-expect-error a function is not one of a list
+attach(server, { allowedOrigins: [() => true] })
 
 // Features of engine.io that are not there yet may be switched off, and nothing else.
 attach(server, { perMessageDeflate: false, httpCompression: false, allowEIO3: false })

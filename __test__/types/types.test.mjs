@@ -45,7 +45,7 @@ test('has every error code, and no other', () => {
   const sources = [...files('lib', 'js'), ...rust].join('')
   const declared = new Set([...codes('ErrorCode'), ...codes('CloseErrorCode')])
   assert.deepEqual([...declared].sort(), found(sources, /ERR_UPWIRE_[A-Z0-9_]+/g))
-  const warned = found(sources, /(?<=warnOnce\([^,]+,\s*')UPWIRE_\w+(?=')/g)
+  const warned = found(sources, /(?<=warn\w*\([^;]*?')UPWIRE_\w+(?=')/gi)
   const isError = (code) => code.startsWith('ERR_')
   assert.deepEqual(
     codes('WarningCode')

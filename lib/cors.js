@@ -1,0 +1,42 @@
+'use strict'
+
+const cors = require('cors')
+
+/** What the package takes for `origin` where nothing is said. */
+const ANY = '*'
+
+/** Whether what `cors` allows is only known once its functions have been asked. */
+function isAsked(options) {
+  return typeof options === 'function' || typeof options.origin === 'function'
+}
+
+/** The origins that options without functions allow, as the package reads them. */
+function originsOf(options) {
+  if (options === false || options === undefined) return []
+  return options === true || !Object.hasOwn(options, 'origin') ? ANY : options.origin
+}
+
+/**
+ * The package's middleware.
+ * @param {(req: object, origins: unknown) => void} [hear] gets what the functions of `options`
+ *   answer, so that they are asked once for headers and admission
+ */
+function corsMiddleware(options, hear) {
+  if (hear === undefined) return cors(options === true ? undefined : options)
+  return cors((req, done) => {
+    const settle = (error, origin, settled) => {
+      if (error) return done(error)
+      hear(req, origin)
+      done(null, { ...settled, origin })
+    }
+    const ask = (error, settled) => {
+      const origin = originsOf(settled ?? {})
+      if (error || typeof origin !== 'function') return settle(error, origin, settled)
+      origin(req.headers.origin, (failed, answer) => settle(failed, answer, settled))
+    }
+    if (typeof options === 'function') options(req, ask)
+    else ask(null, options)
+  })
+}
+
+module.exports = { corsMiddleware, isAsked, originsOf }
