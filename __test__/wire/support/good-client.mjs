@@ -9,8 +9,12 @@ export const QUESTION = 'good?'
 export const ANSWER = 'good!'
 
 /** Talks to the server over polling, upgrades where that is possible, talks again, and leaves. */
-export async function proveGoodClient(port, { transports, query } = {}) {
-  const client = new Socket(`http://127.0.0.1:${port}`, { transports, query })
+export async function proveGoodClient(port, { transports, query, headers } = {}) {
+  const client = new Socket(`http://127.0.0.1:${port}`, {
+    transports,
+    query,
+    extraHeaders: headers,
+  })
   const errors = []
   client.on('error', (error) => errors.push(error))
   try {

@@ -56,6 +56,8 @@ export class World {
     this.pages = []
     /** What the good client says in its query. */
     this.goodQuery = undefined
+    /** What it has in its headers. */
+    this.goodHeaders = undefined
     engine.on('connection', (socket) => this.sessions.push(new Session(socket)))
     engine.on('connection_error', (refusal) => this.refusals.push(refusal))
     engine.on('limit', (limit) => this.limits.push(limit))
@@ -110,7 +112,8 @@ export class World {
   /** A good client is served as ever. */
   proveGood() {
     const { transports } = this.engine.opts
-    return proveGoodClient(this.port, { transports, query: this.goodQuery })
+    const { goodQuery: query, goodHeaders: headers } = this
+    return proveGoodClient(this.port, { transports, query, headers })
   }
 
   /** When all peers are gone: no session, no connection and no descriptor is left. */
