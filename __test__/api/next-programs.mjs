@@ -1,0 +1,92 @@
+// Processes like those of Next.js: a server that listens, and code that hears of it later.
+
+import { createServer } from 'node:http'
+import { createRequire } from 'node:module'
+import { attach } from 'upwire'
+import { listen } from '../clients/support/servers.mjs'
+
+const require = createRequire(import.meta.url)
+const { getIO, registerUpwire, withUpwire } = require('upwire/next')
+
+function answer(io) {
+  io.on('connection', (socket) => {
+    socket.on('port', (done) => done(io.httpServer.address().port))
+  })
+}
+
+function page() {
+  return createServer((_req, res) => res.end('page'))
+}
+
+/** Listens as Next.js does: PORT tells where, from then on. */
+async function nextListens(server) {
+  const port = await listen(server)
+  process.env.PORT = String(port)
+  return port
+}
+
+/** Registers once the server listens; a server for something else is there, too. */
+export async function registered({ options = {} }, { tell, hear }) {
+  const other = page()
+  const otherPort = await listen(other)
+  const server = page()
+  const port = await nextListens(server)
+  hear('register', () => {
+    registerUpwire(options, answer)
+    tell('registered')
+  })
+  hear('emit', (event) => {
+    try {
+      getIO().emit(event)
+      tell('emitted')
+    } catch ({ code, message }) {
+      tell('emitted', { code, message })
+    }
+  })
+  hear('close', () => server.close(() => process.exit()))
+  process.on('warning', ({ code }) => tell('warning', code))
+  tell('ports', { port, otherPort })
+}
+
+/** Holds a path from the beginning, as `next.config` has it done. */
+export async function early({ path, registeredPath }, { tell, hear }) {
+  withUpwire({}, { path })('phase-production-server', {})
+  const server = page()
+  const port = await nextListens(server)
+  server.on('request', () => {})
+  hear('register', () => registerUpwire({ path: registeredPath }, answer))
+  hear('close', () => server.close(() => process.exit()))
+  process.on('warning', ({ code }) => tell('warning', code))
+  tell('port', port)
+}
+
+/** With `--require upwire/preload`: nothing else holds the path. */
+export async function preloaded(_none, { tell, hear }) {
+  const server = page()
+  const port = await nextListens(server)
+  hear('attach', () => answer(attach(server)))
+  tell('port', port)
+}
+
+/** Tells what getIO() and registerUpwire() do in an environment. */
+export async function environment(_none, { tell }) {
+  process.on('warning', ({ code }) => tell('warning', code))
+  registerUpwire({}, () => tell('set up'))
+  try {
+    tell('io', typeof getIO())
+  } catch ({ code, message }) {
+    tell('io', { code, message })
+  }
+}
+
+/** A custom server whose app also registers: before attach(), and after it. */
+export async function custom(_none, { tell }) {
+  const server = page()
+  const ios = []
+  registerUpwire({}, (io) => ios.push(io))
+  ios.push(attach(server))
+  registerUpwire({}, answer)
+  ios.push(getIO())
+  tell('same', ios.every((io) => io === ios[0]) && ios.length === 3)
+  tell('port', await listen(server))
+}

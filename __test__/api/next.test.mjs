@@ -1,0 +1,252 @@
+// upwire/next in processes that do what Next.js does with a server. The real thing is in
+// __test__/next.
+
+import assert from 'node:assert/strict'
+import { createRequire } from 'node:module'
+import { connect as connectTcp } from 'node:net'
+import { describe, test } from 'node:test'
+import { client, connect, connected } from '../clients/support/clients.mjs'
+import { start } from '../clients/support/child.mjs'
+import { event, until } from '../clients/support/events.mjs'
+import { fetchText, handshakeText } from '../clients/support/http.mjs'
+
+const require = createRequire(import.meta.url)
+const programs = new URL('./next-programs.mjs', import.meta.url)
+const production = { NODE_ENV: 'production' }
+const address = (port) => `http://127.0.0.1:${port}`
+
+async function page(port, path = '/') {
+  return (await fetchText(address(port) + path)).text
+}
+
+function run(t, name, argument, { env = production, ...options } = {}) {
+  return start(t, programs, name, argument, { env, ...options })
+}
+
+async function register(child) {
+  child.send('register')
+  await child.message('registered')
+}
+
+describe('registerUpwire', () => {
+  for (const transports of [['websocket'], ['polling']]) {
+    test(`finds the server with the first connection, ${transports}`, async (t) => {
+      const child = run(t, 'registered', {})
+      const { port } = await child.message('ports')
+      await register(child)
+      const socket = await connect(t, address(port), { transports })
+      assert.equal(await socket.emitWithAck('port'), port)
+    })
+  }
+
+  test('finds it by a request on a connection that is older', async (t) => {
+    const child = run(t, 'registered', {})
+    const { port } = await child.message('ports')
+    const socket = connectTcp(port, '127.0.0.1')
+    t.after(() => socket.destroy())
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+    await event(socket, 'data')
+    await register(child)
+    socket.write(handshakeText('polling'))
+    const [answer] = await event(socket, 'data')
+    assert.match(String(answer), /"sid":/)
+  })
+
+  test('leaves other servers of the process alone', async (t) => {
+    const child = run(t, 'registered', {})
+    const { port, otherPort } = await child.message('ports')
+    await register(child)
+    assert.match(await page(otherPort, '/socket.io/?EIO=4&transport=polling'), /page/)
+    const socket = await connect(t, address(port))
+    assert.equal(await socket.emitWithAck('port'), port)
+  })
+
+  test('closes an upgrade that came before it, so that its client comes again', async (t) => {
+    const child = run(t, 'registered', {})
+    const { port } = await child.message('ports')
+    const socket = client(t, address(port), {
+      transports: ['websocket'],
+      reconnection: true,
+      reconnectionDelay: 10,
+    })
+    await until(
+      () => socket.io.engine.transport?.ws?.readyState === 0,
+      'the WebSocket to be asked for',
+    )
+    await register(child)
+    await connected(socket).catch(() => event(socket, 'connect'))
+    assert.equal(await socket.emitWithAck('port'), port)
+  })
+
+  test('gives getIO() its io, and an error before', async (t) => {
+    const child = run(t, 'registered', {})
+    const { port } = await child.message('ports')
+    child.send('emit', 'news')
+    const { code, message } = await child.message('emitted')
+    assert.equal(code, 'ERR_UPWIRE_NOT_REGISTERED')
+    assert.match(message, /instrumentation\.ts/)
+    await register(child)
+    child.send('emit', 'nobody hears it')
+    assert.equal(await child.message('emitted'), undefined)
+    const socket = await connect(t, address(port))
+    const news = event(socket, 'news')
+    child.send('emit', 'news')
+    await news
+  })
+
+  test('twice is once in production', async (t) => {
+    const child = run(t, 'registered', {})
+    const { port } = await child.message('ports')
+    await register(child)
+    const socket = await connect(t, address(port))
+    await register(child)
+    assert.equal(await socket.emitWithAck('port'), port)
+  })
+
+  test('takes the path of UPWIRE_PATH', async (t) => {
+    const child = run(t, 'registered', {}, { env: { ...production, UPWIRE_PATH: '/live' } })
+    const { port } = await child.message('ports')
+    await register(child)
+    const socket = await connect(t, address(port), { path: '/live' })
+    assert.equal(await socket.emitWithAck('port'), port)
+  })
+
+  test('shares the io of attach() in a custom server, whoever is first', async (t) => {
+    const child = run(t, 'custom', {})
+    assert.equal(await child.message('same'), true)
+    const port = await child.message('port')
+    const socket = await connect(t, address(port))
+    assert.equal(socket.connected, true)
+  })
+
+  const nowhere = {
+    VERCEL: 'ERR_UPWIRE_SERVERLESS',
+    AWS_LAMBDA_FUNCTION_NAME: 'ERR_UPWIRE_SERVERLESS',
+    NETLIFY: 'ERR_UPWIRE_SERVERLESS',
+    __NEXT_PRIVATE_RENDER_WORKER: 'ERR_UPWIRE_NEXT_WORKERS',
+  }
+  for (const [name, code] of Object.entries(nowhere)) {
+    test(`says why it cannot work where ${name} is set`, async (t) => {
+      const child = run(t, 'environment', {}, { env: { ...production, [name]: '1' } })
+      assert.equal((await child.message('io')).code, code)
+      assert.equal(await child.message('warning'), code)
+      assert.equal((await child.end()).code, 0)
+    })
+  }
+
+  test('does nothing in a build', async (t) => {
+    const env = { ...production, NEXT_PHASE: 'phase-production-build' }
+    const child = run(t, 'environment', {}, { env })
+    assert.equal(await child.message('io'), 'undefined')
+    assert.equal((await child.end()).code, 0)
+  })
+})
+
+describe('a path that is held early', () => {
+  for (const transports of [['websocket'], ['polling']]) {
+    test(`makes clients wait until somebody registers, ${transports}`, async (t) => {
+      const child = run(t, 'early', { path: '/socket.io', registeredPath: '/socket.io' })
+      const port = await child.message('port')
+      const socket = client(t, address(port), { transports })
+      const connection = connected(socket)
+      // The page is served meanwhile: what is held holds nobody else.
+      assert.equal(await page(port), 'page')
+      child.send('register')
+      await connection
+      assert.equal(await socket.emitWithAck('port'), port)
+    })
+  }
+
+  test('is told apart from the path that is registered', async (t) => {
+    const child = run(t, 'early', { path: '/socket.io', registeredPath: '/live' })
+    const port = await child.message('port')
+    assert.equal(await page(port), 'page')
+    child.send('register')
+    assert.equal(await child.message('warning'), 'UPWIRE_PATH')
+    const socket = await connect(t, address(port), { path: '/live' })
+    assert.equal(await socket.emitWithAck('port'), port)
+    assert.equal(await page(port, '/socket.io/?EIO=4&transport=polling'), 'page')
+  })
+
+  test('is let go of when the server closes', async (t) => {
+    const child = run(t, 'early', { path: '/socket.io', registeredPath: '/socket.io' })
+    const port = await child.message('port')
+    const socket = connectTcp(port, '127.0.0.1')
+    t.after(() => socket.destroy())
+    socket.write(handshakeText('websocket'))
+    assert.equal(await page(port), 'page')
+    const answer = event(socket, 'data')
+    child.send('close')
+    assert.match(String((await answer)[0]), /^HTTP\/1\.1 503 .*Retry-After/s)
+    assert.equal((await child.end()).code, 0)
+  })
+
+  test('by upwire/preload gives way to attach() as well', async (t) => {
+    const execArgv = ['--require', require.resolve('upwire/preload')]
+    const child = run(t, 'preloaded', {}, { execArgv })
+    const port = await child.message('port')
+    const socket = client(t, address(port), { transports: ['websocket'] })
+    const connection = connected(socket)
+    assert.equal(await page(port), 'page')
+    child.send('attach')
+    await connection
+    assert.equal(await socket.emitWithAck('port'), port)
+  })
+})
+
+describe('withUpwire', () => {
+  const { withUpwire } = require('upwire/next')
+  const phase = 'phase-production-build'
+
+  test('adds to what is there, and changes nothing of it', async () => {
+    const given = { reactStrictMode: true, serverExternalPackages: ['sharp', 'upwire'] }
+    const expected = {
+      reactStrictMode: true,
+      serverExternalPackages: ['sharp', 'upwire', 'socket.io', 'engine.io'],
+    }
+    assert.deepEqual(withUpwire(given)(phase, {}), expected)
+    assert.deepEqual(withUpwire(() => given)(phase, {}), expected)
+    assert.deepEqual(await withUpwire(async () => given)(phase, {}), expected)
+    assert.deepEqual(given.serverExternalPackages, ['sharp', 'upwire'])
+    assert.deepEqual(Object.keys(withUpwire()(phase, {})), ['serverExternalPackages'])
+  })
+
+  test('hands a function what Next.js gives it', () => {
+    const context = { defaultConfig: {} }
+    withUpwire((...args) => {
+      assert.deepEqual(args, [phase, context])
+      return {}
+    })(phase, context)
+  })
+
+  test('names the package that must not be transpiled', () => {
+    assert.throws(() => withUpwire({ transpilePackages: ['ui', 'socket.io'] })(phase, {}), {
+      code: 'ERR_UPWIRE_INVALID_CONFIG',
+      message: /take socket\.io out of transpilePackages/,
+    })
+  })
+
+  test('refuses what is no path', () => {
+    assert.throws(() => withUpwire({}, { path: 'live' }), {
+      code: 'ERR_UPWIRE_INVALID_OPTION',
+      message: /path of withUpwire\(\) must be a string that begins with "\/", got live/,
+    })
+  })
+})
+
+describe('the edge runtime', () => {
+  const edge = require('../../lib/next/edge.js')
+
+  test('has a registerUpwire() that does nothing; the rest says what it needs', () => {
+    assert.equal(edge.registerUpwire({}, assert.fail), undefined)
+    for (const name of ['attach', 'getIO', 'withUpwire']) {
+      assert.throws(() => edge[name](), { code: 'ERR_UPWIRE_EDGE', message: /Node\.js runtime/ })
+    }
+    assert.throws(() => new edge.Engine(), { code: 'ERR_UPWIRE_EDGE' })
+  })
+
+  test('has every name that the package has', () => {
+    const names = { ...require('upwire'), ...require('upwire/next') }
+    assert.deepEqual(Object.keys(edge).sort(), Object.keys(names).sort())
+  })
+})

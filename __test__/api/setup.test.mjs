@@ -1,0 +1,165 @@
+// attach() that is called again and again, as by a route at each request, and with handlers that
+// change, as after an edit under `next dev`.
+
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { attach } from 'upwire'
+import { client, connect, connected } from '../clients/support/clients.mjs'
+import { event } from '../clients/support/events.mjs'
+import { serve } from '../clients/support/servers.mjs'
+
+/** What a client's question is answered with; each handler that is there answers. */
+async function answers(socket) {
+  const seen = []
+  socket.on('answer', (text) => seen.push(text))
+  await socket.emitWithAck('question')
+  socket.off('answer')
+  return seen
+}
+
+const answering = (text) => (io) => {
+  io.on('connection', (socket) => {
+    socket.on('question', (done) => {
+      socket.emit('answer', text)
+      setImmediate(done)
+    })
+  })
+}
+
+describe('a route that calls attach() at each request', () => {
+  const route = (server) => {
+    const io = attach(server)
+    io.use((_socket, next) => next())
+    io.on('connection', (socket) => {
+      socket.on('question', (done) => {
+        socket.emit('answer', 'route')
+        setImmediate(done)
+      })
+    })
+    return io
+  }
+
+  test('adds its handlers once', async (t) => {
+    const { server, io, url } = await serve(t)
+    for (let request = 0; request < 5; request++) assert.equal(route(server), io)
+    assert.equal(io.sockets._fns.length, 1)
+    assert.deepEqual(await answers(await connect(t, url)), ['route'])
+  })
+
+  test('keeps the handlers of others, and those that are made twice on purpose', async (t) => {
+    const { server, io, url } = await serve(t)
+    for (const text of ['one', 'two']) {
+      io.on('connection', (socket) => socket.on('question', () => socket.emit('answer', text)))
+    }
+    route(server)
+    route(server)
+    assert.deepEqual((await answers(await connect(t, url))).sort(), ['one', 'route', 'two'])
+  })
+
+  test('does so in namespaces, too', async (t) => {
+    const { server, io, url } = await serve(t)
+    const listen = () => {
+      attach(server)
+        .of('/admin')
+        .on('connection', (socket) => socket.on('question', (done) => done()))
+    }
+    listen()
+    listen()
+    listen()
+    assert.equal(io.of('/admin').listenerCount('connection'), 1)
+    await (await connect(t, `${url}/admin`)).emitWithAck('question')
+  })
+
+  test('is not warned of options that are equal, functions included', async (t) => {
+    const options = () => ({
+      pingInterval: 20_000,
+      allowRequest: (_req, decide) => decide(null, true),
+    })
+    const { server } = await serve(t, options())
+    const warnings = []
+    const onWarning = (warning) => warnings.push(warning.code)
+    process.on('warning', onWarning)
+    t.after(() => process.off('warning', onWarning))
+    attach(server, options())
+    await new Promise(setImmediate)
+    assert.deepEqual(warnings, [])
+  })
+})
+
+describe('a setup', () => {
+  test('runs once, however often it is given', async (t) => {
+    const { server, io, url } = await serve(t)
+    let runs = 0
+    const route = () =>
+      attach(server, {}, (it) => {
+        runs++
+        answering('setup')(it)
+      })
+    for (let request = 0; request < 3; request++) assert.equal(route(), io)
+    assert.equal(runs, 1)
+    assert.deepEqual(await answers(await connect(t, url)), ['setup'])
+  })
+
+  test('is replaced by one that reads differently, and clients come back to that one', async (t) => {
+    const { server, io, url } = await serve(t)
+    attach(server, {}, (it) => {
+      it.use((_socket, next) => next())
+      it.engine.use((_req, _res, next) => next())
+      answering('old')(it)
+    })
+    io.on('connection', (socket) => socket.on('question', () => socket.emit('answer', 'other')))
+    const socket = client(t, url, { reconnection: true, reconnectionDelay: 1 })
+    await connected(socket)
+    assert.deepEqual(await answers(socket), ['old', 'other'])
+    const gone = event(socket, 'disconnect')
+    attach(server, {}, (it) => answering('new')(it))
+    assert.equal((await gone)[0], 'transport close')
+    await connected(socket)
+    assert.deepEqual((await answers(socket)).sort(), ['new', 'other'])
+    assert.equal(io.sockets._fns.length, 0)
+    assert.equal(io.engine.middlewares.length, 0)
+  })
+
+  test('may give back what cleans up after it', async (t) => {
+    const { server } = await serve(t)
+    const cleaned = []
+    attach(server, {}, () => () => cleaned.push('first'))
+    assert.deepEqual(cleaned, [])
+    attach(server, {}, async () => () => cleaned.push('second'))
+    assert.deepEqual(cleaned, ['first'])
+    await new Promise(setImmediate)
+    attach(server, {}, () => undefined)
+    assert.deepEqual(cleaned, ['first', 'second'])
+  })
+
+  test('may take its time; what it adds meanwhile is taken away with it', async (t) => {
+    const { server, io } = await serve(t)
+    attach(server, {}, async (it) => {
+      await undefined
+      it.on('connection', () => {})
+    })
+    await new Promise(setImmediate)
+    assert.equal(io.sockets.listenerCount('connection'), 1)
+    attach(server, {}, () => {})
+    assert.equal(io.sockets.listenerCount('connection'), 0)
+  })
+
+  test('takes its handlers out of namespaces that were made on demand', async (t) => {
+    const { server, io, url } = await serve(t)
+    attach(server, {}, (it) => {
+      it.of(/^\/room-\d+$/).on('connection', (socket) => socket.on('question', (done) => done()))
+    })
+    const socket = await connect(t, `${url}/room-1`)
+    await socket.emitWithAck('question')
+    attach(server, {}, () => {})
+    assert.equal(io.of('/room-1').listenerCount('connection'), 0)
+  })
+
+  test('must be a function', async (t) => {
+    const { server } = await serve(t)
+    assert.throws(() => attach(server, {}, 'setup'), {
+      code: 'ERR_UPWIRE_INVALID_OPTION',
+      message: /setup of attach\(\) must be a function, got setup/,
+    })
+  })
+})
