@@ -2,10 +2,8 @@
 //
 //   node scripts/chromium.mjs    prints its path, or that browser tests will be skipped; exits 0
 
-import { execFileSync } from 'node:child_process'
-import { accessSync, constants, statSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { findCommand, installPackage, isExecutable } from './debian.mjs'
 
 const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
 
@@ -22,39 +20,8 @@ export function findChromium() {
 
 /** The path of Chromium, installed first when it is missing and this is a Debian run by root. */
 export function ensureChromium() {
-  return findChromium() ?? (mayInstall() && install() ? findChromium() : null)
-}
-
-function mayInstall() {
-  return !process.env.CHROMIUM_PATH && process.getuid?.() === 0 && findCommand('apt-get') !== null
-}
-
-function install() {
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  // Its output goes to stderr: stdout is for the path alone.
-  const options = { env, stdio: ['ignore', process.stderr, process.stderr] }
-  try {
-    execFileSync('apt-get', ['update', '-q'], options)
-    execFileSync('apt-get', ['install', '-qy', '--no-install-recommends', 'chromium'], options)
-    return true
-  } catch (error) {
-    console.error(`Chromium could not be installed: ${error.message}`)
-    return false
-  }
-}
-
-function findCommand(name) {
-  const folders = (process.env.PATH ?? '').split(delimiter).filter(Boolean)
-  return folders.map((folder) => join(folder, name)).find(isExecutable) ?? null
-}
-
-function isExecutable(path) {
-  try {
-    accessSync(path, constants.X_OK)
-    return statSync(path).isFile()
-  } catch {
-    return false
-  }
+  const mayInstall = !process.env.CHROMIUM_PATH
+  return findChromium() ?? (mayInstall && installPackage('chromium') ? findChromium() : null)
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

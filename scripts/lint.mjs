@@ -21,6 +21,9 @@ const LINES = [
   'npx --no -- biome ci --error-on-warnings',
   'npx --no -- tsc --project __test__/types',
   'npm run --silent typecheck --workspace examples/chat',
+  'npm run --silent typecheck --workspace examples/custom-server',
+  'npm run --silent typecheck --workspace examples/pages-api',
+  'npm run --silent typecheck --workspace examples/app-router',
 ]
 
 let failed = 0

@@ -1,0 +1,185 @@
+// A real nginx in front of `next start`: both transports, a restart of the app, and the Origin rule
+// with what proxies do to Host.
+
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { ensureNginx, howToGet } from '../../scripts/nginx.mjs'
+import { Clients } from './client.mjs'
+import { Command, environment, freePort, isOpen, within } from './process.mjs'
+import { cache, install, nextCommand, prepareApp } from './project.mjs'
+import { cells } from './shapes.mjs'
+import { placeUpwire, prepareUpwire } from './upwire.mjs'
+
+const nginx = ensureNginx()
+const required = process.env.UPWIRE_REQUIRE_BROWSER === '1'
+const skip = nginx === null && !required && `no nginx; to run these tests, ${howToGet}`
+const PATIENCE = 15_000
+
+/** What each proxy passes on; the port of each is chosen when they start. */
+const PROXIES = {
+  host: 'proxy_set_header Host $http_host;',
+  forwarded: 'proxy_set_header X-Forwarded-Host $http_host;',
+  neither: '',
+  secure: 'proxy_set_header Host $host:443;',
+}
+
+/** Where its clients come from is given when it is started. */
+const socketModule = `import { registerUpwire } from 'upwire/next'
+
+const { ORIGINS } = process.env
+registerUpwire(ORIGINS ? { allowedOrigins: ORIGINS.split(' ') } : {}, (io) => {
+  io.on('connection', (socket) => socket.on('echo', (value, reply) => reply(value)))
+})
+console.log('> registered')
+`
+
+describe('next start behind nginx', { skip, timeout: 4 * 60_000 }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'upwire-nginx-'))
+  const ports = {}
+  let project
+  let app
+  let proxy
+
+  before(async () => {
+    const base = cells.find(({ name }) => name.startsWith('16.4.6 instrumentation start '))
+    const files = (cell) => ({ ...base.shape.files(cell), 'socket.js': socketModule })
+    const cell = { ...base, name: '16.4.6 nginx', shape: { ...base.shape, files } }
+    const upwire = await prepareUpwire(cache, 'tree')
+    project = await install(cell.version)
+    placeUpwire(project, upwire)
+    await prepareApp(cell, project, upwire, 180_000)
+    for (const name of ['app', ...Object.keys(PROXIES)]) ports[name] = await freePort()
+    await startApp()
+    proxy = await startProxy(folder, ports)
+  })
+
+  after(() => {
+    proxy?.kill()
+    app?.kill()
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  async function startApp(variables = {}) {
+    const env = environment({ PORT: String(ports.app), ...variables })
+    const args = [nextCommand(project), 'start', '-p', ports.app]
+    app = new Command(process.execPath, args, { cwd: project, env })
+    await app.says(/> registered/, PATIENCE)
+  }
+
+  async function restartApp(variables) {
+    await app.terminate(PATIENCE)
+    app.kill()
+    await startApp(variables)
+  }
+
+  const url = (name) => `http://localhost:${ports[name]}`
+
+  /** Clients of a page that was loaded from an address. */
+  function clients(t, name, origin = url(name)) {
+    const all = new Clients(url(name), { extraHeaders: { Origin: origin } })
+    t.after(() => all.closeAll())
+    return all
+  }
+
+  async function works(all, transports) {
+    const socket = await all.connect({ transports })
+    assert.equal(await socket.timeout(PATIENCE).emitWithAck('echo', 'hello'), 'hello')
+    return socket
+  }
+
+  test('serves the page, polling and WebSocket', async (t) => {
+    const all = clients(t, 'host')
+    assert.match(await (await fetch(url('host'))).text(), /The page/)
+    await works(all, ['polling'])
+    await works(all, ['websocket'])
+    const socket = await works(all, ['polling', 'websocket'])
+    if (socket.io.engine.transport.name !== 'websocket') {
+      await within(PATIENCE, once(socket.io.engine, 'upgrade'), 'no upgrade')
+    }
+  })
+
+  test('clients come back after a restart of the app', async (t) => {
+    const all = clients(t, 'host')
+    const sockets = [['polling'], ['websocket']].map((transports) => all.open({ transports }))
+    await Promise.all(sockets.map((socket) => once(socket, 'connect')))
+    const gone = sockets.map((socket) => once(socket, 'disconnect'))
+    const back = Promise.all(gone).then(() =>
+      Promise.all(sockets.map((socket) => socket.connected || once(socket, 'connect'))),
+    )
+    await restartApp()
+    await within(PATIENCE, back, 'not back')
+    for (const socket of sockets) assert.equal(await socket.emitWithAck('echo', 1), 1)
+  })
+
+  test('Origin: X-Forwarded-Host is as good as Host', async (t) => {
+    const all = clients(t, 'forwarded')
+    await works(all, ['polling'])
+    await works(all, ['websocket'])
+  })
+
+  test('Origin: Host with the port of https is the page without it', async (t) => {
+    const all = clients(t, 'secure', 'https://localhost')
+    await works(all, ['polling'])
+    await works(all, ['websocket'])
+  })
+
+  test('Origin: another page is refused, whatever the proxy passes', async (t) => {
+    for (const name of Object.keys(PROXIES)) {
+      const all = clients(t, name, 'https://evil.example')
+      await assert.rejects(works(all, ['polling']), /403/)
+      await assert.rejects(works(all, ['websocket']), /403/)
+    }
+  })
+
+  test('Origin: without either the page is refused, and the warning names a cure that works', async (t) => {
+    const all = clients(t, 'neither')
+    await assert.rejects(works(all, ['polling']), /403/)
+    await assert.rejects(works(all, ['websocket']), /403/)
+    await app.says(new RegExp(`UPWIRE_ORIGIN.*${url('neither')}`), PATIENCE)
+    assert.match(app.output, /proxy_set_header Host \$http_host/)
+    const [, cure] = app.output.match(new RegExp(`allowedOrigins: \\["(${url('neither')})"\\]`))
+    await restartApp({ ORIGINS: cure })
+    await works(all, ['polling'])
+    await works(all, ['websocket'])
+  })
+})
+
+async function startProxy(folder, { app, ...proxies }) {
+  const servers = Object.entries(proxies).map(
+    ([name, port]) => `server {
+    listen ${port};
+    location / {
+      proxy_pass http://127.0.0.1:${app};
+      proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection "upgrade";
+      ${PROXIES[name]}
+    }
+  }`,
+  )
+  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+  writeFileSync(
+    join(folder, 'nginx.conf'),
+    `daemon off;
+pid ${folder}/nginx.pid;
+error_log stderr;
+events {}
+http {
+  access_log off;
+  ${paths.map((name) => `${name}_temp_path ${folder}/${name};`).join('\n  ')}
+  ${servers.join('\n  ')}
+}
+`,
+  )
+  const args = ['-p', folder, '-e', 'stderr', '-c', join(folder, 'nginx.conf')]
+  const proxy = new Command(nginx ?? 'nginx', args, { cwd: folder, env: environment() })
+  const open = async () => {
+    while (!(await Promise.all(Object.values(proxies).map(isOpen))).every(Boolean));
+  }
+  await within(PATIENCE, open(), `nginx does not listen: ${proxy.output}`)
+  return proxy
+}

@@ -1,0 +1,37 @@
+// Programs that tests need besides Node: looked for, and installed where that is one command of the
+// system.
+
+import { execFileSync } from 'node:child_process'
+import { accessSync, constants, statSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+
+/** The path of a command, or null. */
+export function findCommand(name) {
+  const folders = [...(process.env.PATH ?? '').split(delimiter).filter(Boolean), '/usr/sbin']
+  return folders.map((folder) => join(folder, name)).find(isExecutable) ?? null
+}
+
+export function isExecutable(path) {
+  try {
+    accessSync(path, constants.X_OK)
+    return statSync(path).isFile()
+  } catch {
+    return false
+  }
+}
+
+/** Installs a package, if this is a Debian run by root. Says whether it did. */
+export function installPackage(name) {
+  if (process.getuid?.() !== 0 || findCommand('apt-get') === null) return false
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  // Its output goes to stderr: stdout is for answers.
+  const options = { env, stdio: ['ignore', process.stderr, process.stderr] }
+  try {
+    execFileSync('apt-get', ['update', '-q'], options)
+    execFileSync('apt-get', ['install', '-qy', '--no-install-recommends', name], options)
+    return true
+  } catch (error) {
+    console.error(`${name} could not be installed: ${error.message}`)
+    return false
+  }
+}
