@@ -75,6 +75,18 @@ const rules = [
     because: 'Next.js ends upgrades of its routes',
   },
   {
+    checks: ['unknown'],
+    when: ({ shape, version }) => shape.hasMiddleware && version.middlewareSpoilsUpgrades,
+    gives: ['ok', 'ended', 'Internal Server Error'],
+    because: 'Next.js runs the middleware with a bare socket as its response, which throws',
+  },
+  {
+    checks: ['unknown'],
+    when: ({ shape, version }) => shape.hasMiddleware && version.failsMiddleware,
+    gives: ['ok', 'ended', 'Internal Server Error'],
+    because: 'Next.js fails on upgrades when the app has a middleware, and ends them',
+  },
+  {
     checks: ['pollingFarewell'],
     when: ({ shape, version }) =>
       shape.dev || (shape.server ? !shape.closes : !version.closesOnSignal),

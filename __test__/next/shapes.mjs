@@ -27,6 +27,8 @@ const elsewhere = 'http://127.0.0.1:1'
  * @property {boolean} [waits] the route is requested while a client is already trying
  * @property {boolean} [emits] the app has the route that emits
  * @property {boolean} [matches] every URL is one of the app
+ * @property {boolean} [hasMiddleware]
+ * @property {boolean} [hasMiddleware] for every URL
  * @property {boolean} [preload]
  */
 
@@ -73,6 +75,7 @@ function customRivals() {
     custom('middleware no-slash', {
       dev,
       options: noSlash,
+      hasMiddleware: true,
       files: ({ version }) => app.middleware(version.middleware),
     }),
     custom('rewrite no-slash', {
@@ -105,9 +108,12 @@ function customRivals() {
   ])
 }
 
+const isOneProcess = ({ workers }) => workers === ''
+
 function pages() {
+  // On 13.4 polls reach the route's process through Next.js's routing, which takes the slash away.
   const own = { path: '/api/socket', ...noSlash }
-  const other = { path: '/socket.io' }
+  const other = { path: '/socket.io', ...noSlash }
   const shape = (name, command, options, more = {}) => ({
     name: `pages ${command} ${name}`,
     family: 'pages',
@@ -123,11 +129,12 @@ function pages() {
   return [
     ...['start', 'dev'].flatMap((command) => [
       shape('other-path', command, other),
+      shape('default-path', command, {}, { runs: isOneProcess }),
       shape('own-path', command, own),
       shape('short', command, own, { files: () => app.shortApiRoute(own) }),
     ]),
     shape('websocket-before-route', 'start', other, {
-      runs: ({ workers }) => workers === '',
+      runs: isOneProcess,
       waits: true,
     }),
   ]
@@ -158,7 +165,7 @@ function boot(command, { preload = false, runs }) {
   })
 }
 
-const oneProcess = ({ instrumentation, workers }) => instrumentation !== 'none' && workers === ''
+const isRegistered = (version) => version.instrumentation !== 'none' && isOneProcess(version)
 
 /** @type {Shape[]} */
 export const shapes = [
@@ -177,15 +184,15 @@ export const shapes = [
     }),
   ),
   instrumentation('custom-server', 'standalone', {
-    runs: oneProcess,
+    runs: isRegistered,
     server: () => app.customServer({ dev: false, options: {}, standalone: true }),
   }),
-  boot('start', { runs: (version) => oneProcess(version) && version.registers !== 'request' }),
+  boot('start', { runs: (version) => isRegistered(version) && version.registers !== 'request' }),
   // Without the config's hook somebody has to send the first request.
-  boot('standalone', { runs: (version) => oneProcess(version) && version.registers === 'boot' }),
+  boot('standalone', { runs: (version) => isRegistered(version) && version.registers === 'boot' }),
   boot('dev', {
     preload: true,
-    runs: (version) => oneProcess(version) && version.registers !== 'request',
+    runs: (version) => isRegistered(version) && version.registers !== 'request',
   }),
 ]
 

@@ -21,6 +21,10 @@ const turbopackByFlag = { name: 'turbopack', flags: ['--turbopack'], custom: { t
  * @property {boolean} leavesDevServer SIGTERM to `next dev` does not end its child
  * @property {boolean} endsUpgrades Next.js ends upgrades that it does not know
  * @property {boolean} endsMatchedUpgrades Next.js ends upgrades of a URL that is a route of the app
+ * @property {boolean} failsMiddleware its middleware step gets a raw socket as response: it throws, and
+ *   writes `Internal Server Error` into an upgrade that is left to it
+ * @property {boolean} middlewareSpoilsUpgrades with a middleware Next.js writes an error into
+ *   upgrades, or ends them
  * @property {boolean} closesOnSignal `next start` ends by server.close(), not by process.exit()
  * @property {string} hmr the path of the dev server's WebSocket
  * @property {'middleware' | 'proxy'} middleware the name of that file and its function
@@ -36,6 +40,7 @@ const common = {
   leavesDevServer: false,
   endsUpgrades: false,
   endsMatchedUpgrades: false,
+  failsMiddleware: false,
   closesOnSignal: false,
   hmr: '/_next/webpack-hmr',
   middleware: 'middleware',
@@ -47,8 +52,8 @@ export const versions = [
   { next: '13.2.4', appRouter: 'flag', registers: 'request', leavesDevServer: true },
   { next: '13.4.12', workers: 'proxy' },
   { next: '13.4.19', workers: 'server', endsUpgrades: true },
-  { next: '13.5.11', registers: 'dev', endsUpgrades: true },
-  { next: '14.2.35', endsMatchedUpgrades: true, closesOnSignal: true },
+  { next: '13.5.11', registers: 'dev', endsUpgrades: true, failsMiddleware: true },
+  { next: '14.2.35', endsMatchedUpgrades: true, failsMiddleware: true, closesOnSignal: true },
   {
     next: '15.5.29',
     react: 19,

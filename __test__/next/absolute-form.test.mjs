@@ -1,0 +1,64 @@
+// Next.js 14 proxies an upgrade to wherever an absolute-form target points (CVE-2026-44578, not mended
+// there): with upwire on the server it never gets to see one.
+
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { before, describe, test } from 'node:test'
+import { Command, environment, freePort, within } from './process.mjs'
+import { cache, install, prepareApp } from './project.mjs'
+import { cells } from './shapes.mjs'
+import { placeUpwire, prepareUpwire } from './upwire.mjs'
+
+const PATIENCE = 30_000
+
+describe('an upgrade with an absolute-form target on Next.js 14', { timeout: 4 * 60_000 }, () => {
+  const base = cells.find(({ name }) => name.startsWith('14.2.35 custom dev plain upgrades-none '))
+  let upwire
+  let project
+
+  before(async () => {
+    upwire = await prepareUpwire(cache, 'tree')
+    project = await install(base.version)
+    placeUpwire(project, upwire)
+  })
+
+  /** What a client gets for such an upgrade, and what the app says. */
+  async function ask(t, server = base.shape.server) {
+    const cell = { ...base, shape: { ...base.shape, server } }
+    await prepareApp(cell, project, upwire, 180_000)
+    const port = await freePort()
+    const app = new Command(process.execPath, ['server.js'], {
+      cwd: project,
+      env: environment({ PORT: String(port), NODE_ENV: 'development' }),
+    })
+    t.after(() => app.kill())
+    await app.says(/> ready/, PATIENCE)
+    // Next.js listens for upgrades from the first request on.
+    assert.match(await (await fetch(`http://localhost:${port}`)).text(), /The page/)
+
+    const socket = connect(port, 'localhost')
+    t.after(() => socket.destroy())
+    socket.on('error', () => {})
+    socket.write(
+      'GET http://127.0.0.1/private HTTP/1.1\r\nHost: localhost\r\n' +
+        'Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
+    )
+    const [answer] = await within(PATIENCE, once(socket, 'data'), 'no answer')
+    return { answer: String(answer), output: app.output }
+  }
+
+  test('is proxied when upwire is not there', async (t) => {
+    const without = (cell) =>
+      base.shape.server(cell).replace('attach(server, options)', '{ on() {} }')
+    const { answer, output } = await ask(t, without)
+    // Somebody on this machine may answer there; nobody should.
+    assert.match(answer + output, /Failed to proxy http:|^HTTP\/1\.1 (?!400)/)
+  })
+
+  test('gets 400 with upwire, and Next.js does not see it', async (t) => {
+    const { answer, output } = await ask(t)
+    assert.match(answer, /^HTTP\/1\.1 400 /)
+    assert.doesNotMatch(output, /proxy/)
+  })
+})
