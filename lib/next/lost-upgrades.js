@@ -4,6 +4,7 @@
 // versions of Next.js leave it open, and its client waits for 20 s. Closed, it comes back at once.
 
 const { Socket } = require('node:net')
+const { isHttp } = require('./server-search')
 
 /** Milliseconds from the start of listening on: who has an upgrade by then shows it. */
 const PATIENCE = 300
@@ -34,8 +35,7 @@ function closeLostUpgrades(match) {
 function isLost(socket) {
   return (
     socket instanceof Socket &&
-    socket.server !== undefined &&
-    socket.server !== null &&
+    isHttp(socket.server) &&
     !socket.parser &&
     !socket._httpMessage &&
     socket.bytesRead > 0 &&

@@ -8,7 +8,8 @@ const { attachments, lookUp, registry } = require('../registry')
 const { earlyPath } = require('./early')
 const { closeLostUpgrades } = require('./lost-upgrades')
 const { isNextServer, searchServer } = require('./server-search')
-const { isRenderWorker, workersError } = require('./workers')
+const { nextVersion } = require('./version')
+const { hasRenderWorkers, isRenderWorker, workersError } = require('./workers')
 
 /** Milliseconds after which somebody is told that a server was seen, but not the wanted one. */
 const PATIENCE = 5000
@@ -89,7 +90,7 @@ function theAttachment() {
 
 /** Why there can be no Socket.IO server in this process, if so. */
 function whyNot(match = undefined) {
-  if (isRenderWorker()) return workersError()
+  if (isRenderWorker() || isBesideWorkers()) return workersError()
   const name = isProduction() && match === undefined ? SERVERLESS.find(isSet) : undefined
   if (name === undefined) return undefined
   return coded(
@@ -98,6 +99,12 @@ function whyNot(match = undefined) {
     `upwire: there is no long-lived server here (${name} is set), and so no WebSocket: run ` +
       '`next start`, a standalone container or a custom server',
   )
+}
+
+/** Whether this process listens or routes, for others that run the app's code. */
+function isBesideWorkers() {
+  const version = nextVersion()
+  return attachments().length === 0 && version !== undefined && hasRenderWorkers(version)
 }
 
 /** Set where functions run, and no server. */

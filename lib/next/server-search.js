@@ -65,4 +65,4 @@ function namesPort() {
   return version === undefined || isAtLeast(version, [13, 4, 19])
 }
 
-module.exports = { isCertainlyNextServer, isNextServer, searchServer }
+module.exports = { isCertainlyNextServer, isHttp, isNextServer, searchServer }
