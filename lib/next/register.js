@@ -151,4 +151,13 @@ function warnOfOthers(isFound) {
   }
 }
 
-module.exports = { getIO, registerUpwire }
+/**
+ * Never called: names the package's other entries, so that file tracing puts them into a standalone
+ * folder. A custom server there needs the first, and `--require upwire/preload` the second.
+ */
+function traced() {
+  require('../../index')
+  require.resolve('../../preload')
+}
+
+module.exports = { getIO, registerUpwire, traced }
