@@ -10,6 +10,9 @@ const { refuseUpgrade } = require('./refusal')
 
 const CLAIMS = Symbol.for('upwire.claims')
 
+/** Marks the socket of an upgrade that was left to others. */
+const PASSED_ON = Symbol.for('upwire.passed-on')
+
 /**
  * A path of a server and who answers it. `owns` narrows what has the prefix; `giveWay` is there when
  * the claim only holds the place for another, and is called with that one.
@@ -81,6 +84,7 @@ function wrapEmit(server, claims, keepUpgrades) {
         claim.upgrade(req, resOrSocket, head)
         return true
       }
+      resOrSocket[PASSED_ON] = true
       // What a peer does to a socket that nobody minds must not end the process.
       resOrSocket.on('error', () => {})
       const settings = claims.find(({ destroyUpgrade }) => destroyUpgrade)
@@ -175,4 +179,4 @@ function watch(socket, timeout) {
   socket.once('close', () => clearTimeout(timer))
 }
 
-module.exports = { claim, find, unclaim, CLAIMS }
+module.exports = { claim, find, unclaim, CLAIMS, PASSED_ON }

@@ -10,7 +10,8 @@ warnOnce(
   'UPWIRE_BUNDLED',
   "the app's bundle has upwire in it: put withUpwire around the config in next.config, or name upwire, " +
     'socket.io and engine.io in serverExternalPackages (before Next.js 15: ' +
-    'experimental.serverComponentsExternalPackages)',
+    'experimental.serverComponentsExternalPackages). Where upwire is linked into the project, bundlers ' +
+    'take it for code of the app: install it',
 )
 
 /** Made when they are needed, so that no bundler follows them. */

@@ -22,7 +22,7 @@ const RUST = [
 ]
 const FOLDERS = ['__test__', 'bench']
 /** A test file that takes longer hangs. */
-const PATIENCE = 5 * 60_000
+const PATIENCE = 10 * 60_000
 
 const wanted = process.argv.slice(2)
 const total = { passed: 0, failed: 0, skipped: 0 }

@@ -4,10 +4,14 @@
 // versions of Next.js leave it open, and its client waits for 20 s. Closed, it comes back at once.
 
 const { Socket } = require('node:net')
+const { PASSED_ON } = require('../intercept')
 const { isHttp } = require('./server-search')
 
-/** Milliseconds from the start of listening on: who has an upgrade by then shows it. */
-const PATIENCE = 300
+/**
+ * Milliseconds from `registerUpwire()` on: who has an upgrade by then shows it. More than once, because
+ * a server that boots may be too busy to have read what has come.
+ */
+const SWEEPS = [300, 800, 1600]
 
 /** Listeners that say that somebody reads a socket. */
 const SIGNS = ['data', 'readable', 'end']
@@ -24,11 +28,13 @@ function closeLostUpgrades(match) {
   // Not documented, and the one way to what was accepted before; without it the clients wait.
   if (typeof process._getActiveHandles !== 'function') return
   isPlanned = true
-  setTimeout(() => {
+  const sweep = () => {
     for (const socket of process._getActiveHandles()) {
       if (isLost(socket) && match(socket.server)) socket.destroy()
     }
-  }, PATIENCE).unref()
+  }
+  // After a late timer, what waits to be read is read first.
+  for (const delay of SWEEPS) setTimeout(() => setImmediate(setImmediate, sweep), delay).unref()
 }
 
 /** Whether a socket was an HTTP connection, has asked for something, and nobody has it. */
@@ -38,6 +44,7 @@ function isLost(socket) {
     isHttp(socket.server) &&
     !socket.parser &&
     !socket._httpMessage &&
+    !socket[PASSED_ON] &&
     socket.bytesRead > 0 &&
     socket.bytesWritten === 0 &&
     SIGNS.every((event) => socket.listenerCount(event) === 0)
