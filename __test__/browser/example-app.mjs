@@ -1,0 +1,167 @@
+// The small examples as their users run them, on more than one version of Next.js. Each works in a
+// copy: the tests edit it, and it has its own build.
+
+import { cpSync, linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { basename, dirname, join } from 'node:path'
+import { Command, environment, freePort, runToEnd, until } from '../next/process.mjs'
+import { cache, install, nextCommand } from '../next/project.mjs'
+import { placeUpwire, prepareUpwire } from '../next/upwire.mjs'
+import { versions } from '../next/versions.mjs'
+import { isSource, repository } from './chat-app.mjs'
+
+const BUILD = 120_000
+const READY = 60_000
+/** What a process may take to end, and then still fail its test. */
+const END = 10_000
+
+/**
+ * @typedef {object} Example
+ * @property {string} name of its folder
+ * @property {string} title the heading of its page
+ * @property {string} page the file that has the title
+ * @property {string} path of Socket.IO
+ * @property {boolean} [server] it is run by its own server.js
+ * @property {string} announcer what speaks to all pages when the button is pressed
+ */
+
+/** @type {Example[]} */
+export const examples = [
+  {
+    name: 'custom-server',
+    title: 'Custom server',
+    page: 'app/page.tsx',
+    path: '/socket.io/',
+    server: true,
+    announcer: 'a route handler',
+  },
+  {
+    name: 'pages-api',
+    title: 'Pages API',
+    page: 'pages/index.tsx',
+    path: '/api/socket',
+    announcer: 'an API route',
+  },
+  {
+    name: 'app-router',
+    title: 'App Router',
+    page: 'app/page.tsx',
+    path: '/socket.io/',
+    announcer: 'a server action',
+  },
+]
+
+const traitsOf = (line) => versions.find(({ next }) => next.startsWith(`${line}.`))
+
+/** The repository's own version of Next.js, and the oldest that the examples are written for. */
+export const editions = [
+  { name: 'Next.js 16, React 19', isOwn: true, ...traitsOf(16) },
+  { name: 'Next.js 14, React 18', isOwn: false, ...traitsOf(14) },
+]
+
+/** A folder for the copies, with the packages of one version beside them. */
+export class Workshop {
+  #folder
+  #packages
+
+  static async open(edition) {
+    // Outside of the repository an older Next.js does not meet a lockfile that is not its own.
+    const place = edition.isOwn ? join(repository, 'target') : cache
+    mkdirSync(place, { recursive: true })
+    const workshop = new Workshop()
+    workshop.#folder = mkdtempSync(join(place, 'examples-'))
+    workshop.#packages = workshop.#folder
+    if (edition.isOwn) workshop.#takeOwnPackages()
+    else workshop.#takePackages(await install(edition))
+    placeUpwire(workshop.#folder, await prepareUpwire(join(workshop.#folder, 'packed'), 'tree'))
+    return workshop
+  }
+
+  /** All packages are found further up, but for TypeScript: the repository's has no API for Next.js. */
+  #takeOwnPackages() {
+    this.#packages = repository
+    const example = createRequire(join(repository, 'examples', examples[0].name, 'package.json'))
+    const typescript = dirname(example.resolve('typescript/package.json'))
+    mkdirSync(join(this.#folder, 'node_modules'))
+    symlinkSync(typescript, join(this.#folder, 'node_modules', 'typescript'), 'junction')
+  }
+
+  #takePackages(project) {
+    linkTree(join(project, 'node_modules'), join(this.#folder, 'node_modules'))
+  }
+
+  /** Copies an example and builds it. */
+  async build(example) {
+    const folder = join(this.#folder, example.name)
+    cpSync(join(repository, 'examples', example.name), folder, {
+      recursive: true,
+      filter: (path) => isSource(basename(path)),
+    })
+    const app = new App(example, folder, nextCommand(this.#packages))
+    await app.build()
+    return app
+  }
+
+  close() {
+    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
+
+/** Hard links cost no space and no time. */
+function linkTree(from, to) {
+  mkdirSync(to)
+  for (const entry of readdirSync(from, { withFileTypes: true })) {
+    const [source, copy] = [join(from, entry.name), join(to, entry.name)]
+    // Others may be replacing this one.
+    if (entry.name.startsWith('upwire')) continue
+    if (entry.isDirectory()) linkTree(source, copy)
+    else if (entry.isSymbolicLink()) cpSync(source, copy, { verbatimSymlinks: true })
+    else linkSync(source, copy)
+  }
+}
+
+/** A copy of an example, and the server that runs it. */
+class App {
+  #next
+  #command
+
+  constructor(example, folder, next) {
+    this.example = example
+    this.folder = folder
+    this.#next = next
+  }
+
+  async build() {
+    const env = environment({ NODE_ENV: 'production' })
+    const options = { cwd: this.folder, env, timeout: BUILD }
+    await runToEnd(process.execPath, [this.#next, 'build'], options)
+  }
+
+  /** Resolves when it takes requests. Started again, it has the port that it had. */
+  async start({ dev = false } = {}) {
+    this.port ??= await freePort()
+    this.url = `http://localhost:${this.port}`
+    const args = this.example.server
+      ? ['server.js', ...(dev ? ['--dev'] : [])]
+      : [this.#next, dev ? 'dev' : 'start', '--port', String(this.port)]
+    const env = environment({ PORT: String(this.port) })
+    this.#command = new Command(process.execPath, args, { cwd: this.folder, env })
+    await until(this.port, true, READY, `does not listen\n${this.output}`)
+  }
+
+  /** What the server has printed. */
+  get output() {
+    return this.#command?.output ?? ''
+  }
+
+  /** SIGTERM, as a supervisor sends it; resolves with the milliseconds that it took. */
+  terminate() {
+    return this.#command.terminate(END)
+  }
+
+  /** Ends whatever runs; then nothing writes into the folder any more. */
+  async kill() {
+    this.#command?.kill()
+    await this.#command?.closed
+  }
+}

@@ -1,0 +1,3 @@
+import { withUpwire } from 'upwire/next'
+
+export default withUpwire({ reactStrictMode: true })

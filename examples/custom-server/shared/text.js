@@ -1,0 +1,11 @@
+// @ts-check
+
+const MAX_LENGTH = 500
+
+/**
+ * A text from outside, which may be anything; empty when it is none.
+ * @param {unknown} value
+ */
+export function cleanText(value) {
+  return typeof value === 'string' ? value.trim().slice(0, MAX_LENGTH) : ''
+}

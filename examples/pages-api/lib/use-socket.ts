@@ -1,0 +1,66 @@
+import { useEffect, useState } from 'react'
+import { io, type Socket } from 'socket.io-client'
+import type { ClientToServer, ServerToClient } from '@/shared/events'
+
+export type AppSocket = Socket<ServerToClient, ClientToServer>
+
+export interface Connection {
+  status: 'connecting' | 'connected' | 'reconnecting'
+  /** The one in use: `polling` at first, then `websocket`. */
+  transport?: string
+}
+
+/**
+ * The official client, connected while the component is mounted. React's Strict Mode mounts, unmounts
+ * and mounts again: the socket is made without a connection, so one that is thrown away was never open.
+ */
+export function useSocket(): Connection & { socket: AppSocket } {
+  const [socket] = useState(createSocket)
+  const [connection, setConnection] = useState<Connection>({ status: 'connecting' })
+
+  useEffect(() => {
+    let isMounted = true
+    const onConnect = () => setConnection((before) => ({ ...before, status: 'connected' }))
+    const onDisconnect = (reason: string) => {
+      setConnection({ status: 'reconnecting' })
+      // Only after this one does the client not come back by itself.
+      if (reason === 'io server disconnect') socket.connect()
+    }
+    const onOpen = () => {
+      const { engine } = socket.io
+      const onTransport = ({ name }: { name: string }) =>
+        setConnection((before) => ({ ...before, transport: name }))
+      onTransport(engine.transport)
+      engine.on('upgrade', onTransport)
+    }
+    socket.on('connect', onConnect)
+    socket.on('disconnect', onDisconnect)
+    socket.io.on('open', onOpen)
+    // Nobody runs Socket.IO until the route has been called once. When the server restarts, the
+    // client's own requests call it: they go to the same address.
+    fetch('/api/socket')
+      .catch(() => {})
+      .then(() => isMounted && socket.connect())
+
+    return () => {
+      isMounted = false
+      socket.off('connect', onConnect)
+      socket.off('disconnect', onDisconnect)
+      socket.io.off('open', onOpen)
+      socket.disconnect()
+    }
+  }, [socket])
+
+  return { socket, ...connection }
+}
+
+function createSocket(): AppSocket {
+  return io({
+    // As in pages/api/socket.ts.
+    path: '/api/socket',
+    addTrailingSlash: false,
+    autoConnect: false,
+    // Every hook has a connection of its own; else two with one address would share it.
+    forceNew: true,
+  })
+}
