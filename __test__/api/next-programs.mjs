@@ -30,6 +30,8 @@ export async function registered({ options = {} }, { tell, hear }) {
   const other = page()
   const otherPort = await listen(other)
   const server = page()
+  // Next.js listens for upgrades from the start, and leaves open what it does not know.
+  server.on('upgrade', () => tell('upgrade'))
   const port = await nextListens(server)
   hear('register', () => {
     registerUpwire(options, answer)

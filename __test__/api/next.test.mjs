@@ -7,7 +7,7 @@ import { connect as connectTcp } from 'node:net'
 import { describe, test } from 'node:test'
 import { client, connect, connected } from '../clients/support/clients.mjs'
 import { start } from '../clients/support/child.mjs'
-import { event, until } from '../clients/support/events.mjs'
+import { event } from '../clients/support/events.mjs'
 import { fetchText, handshakeText } from '../clients/support/http.mjs'
 
 const require = createRequire(import.meta.url)
@@ -69,10 +69,7 @@ describe('registerUpwire', () => {
       reconnection: true,
       reconnectionDelay: 10,
     })
-    await until(
-      () => socket.io.engine.transport?.ws?.readyState === 0,
-      'the WebSocket to be asked for',
-    )
+    await child.message('upgrade')
     await register(child)
     await connected(socket).catch(() => event(socket, 'connect'))
     assert.equal(await socket.emitWithAck('port'), port)

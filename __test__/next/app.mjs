@@ -42,6 +42,10 @@ export function nextConfig({ config = {}, rewrites, withUpwire = false }) {
 export function customServer(settings) {
   const { dev, httpServer, upgrades = 'none', options, custom, closes, standalone } = settings
   const given = JSON.stringify({ dev, ...(dev ? custom : {}) }).slice(1, -1)
+  // In standalone the app's instrumentation has them.
+  const handlers = standalone
+    ? 'attach(server, options)'
+    : `const io = attach(server, options)\n  ${listen}`
   return `const { createServer } = require('node:http')
 const { join } = require('node:path')
 ${standalone ? standaloneConfig : ''}const next = require('next')
@@ -55,8 +59,7 @@ async function main() {
   const app = next({ dir: __dirname, hostname: 'localhost', port, ${given}${httpServer ? ', httpServer: server' : ''} })
   await app.prepare()
   const handle = app.getRequestHandler()
-  const io = attach(server, options)
-  ${listen}
+  ${handlers}
 ${upgradeHandlers[upgrades]}${closes ? closing : ''}  server.listen(port, () => console.log('> ready'))
 }
 

@@ -6,22 +6,27 @@ import { connected } from './client.mjs'
 import { isOpen } from './process.mjs'
 
 /** From one new client to the next. */
-const INTERVAL = 50
+const INTERVAL = 25
 /** Whoever was refused longer ago may pause for seconds by its own choice. */
 const BEFORE = 250
 /** Until then after the port was open the app may still be loading. */
 const AFTER = 750
+/** From when the app could serve it. What comes in between must wait or be told to come again. */
 const PATIENCE = 3_000
+/** Longer than a client waits for an answer to what was lost. */
+const GIVE_UP = 30_000
 
 /** Begins at once. `done` resolves when all that count are connected. */
 export class Arrivals {
-  constructor(clients, port, signal) {
-    this.done = this.#run(clients, port, signal)
+  constructor(clients, port, server, signal) {
+    this.done = this.#run(clients, port, server, signal)
     this.done.catch(() => {})
   }
 
-  async #run(clients, port, signal) {
+  async #run(clients, port, server, signal) {
     const all = []
+    const registered = server.says(/> registered/, GIVE_UP).then(() => performance.now())
+    registered.catch(() => {})
     let open
     while (open === undefined || performance.now() < open + AFTER) {
       signal.throwIfAborted()
@@ -32,18 +37,21 @@ export class Arrivals {
     const early = all.filter(({ began }) => began < open - BEFORE)
     for (const { socket } of early) clients.close(socket)
     const counted = all.filter((client) => !early.includes(client))
-    const times = await Promise.all(counted.map((client) => arrive(client, open)))
-    const late = times.filter((time) => time > PATIENCE)
+    const times = await Promise.all(counted.map((client) => arrive(client, registered)))
     for (const { socket } of counted) clients.close(socket)
+    const late = counted.flatMap(({ began }, index) =>
+      times[index] > PATIENCE ? [`${Math.round(times[index])} (${Math.round(began - open)})`] : [],
+    )
     if (late.length > 0) {
-      const worst = Math.round(Math.max(...late))
-      return `${late.length} of ${times.length} clients late, up to ${worst} ms`
+      const which = `after ${late.join(', ')} ms (begun so long after the port was open)`
+      return `${late.length} of ${counted.length} clients connected ${which}`
     }
   }
 }
 
 /** How long after it could be served at the earliest a client was connected. */
-async function arrive({ socket, began }, open) {
-  await connected(socket, 30_000)
-  return performance.now() - Math.max(began, open)
+async function arrive({ socket, began }, registered) {
+  await connected(socket, GIVE_UP)
+  const time = performance.now()
+  return time - Math.max(began, await registered)
 }

@@ -85,7 +85,7 @@ class Visit {
     this.server = new Command(...command(this.cell, this.project, this.port))
     this.#servers.push(this.server)
     if (shape.family === 'boot') {
-      this.arrivals ??= new Arrivals(this.clients, this.port, this.#abort.signal)
+      this.arrivals ??= new Arrivals(this.clients, this.port, this.server, this.#abort.signal)
     }
     await this.server.says(readyLine(this.cell), READY)
   }

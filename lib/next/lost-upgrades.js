@@ -13,8 +13,8 @@ const { isHttp } = require('./server-search')
  */
 const SWEEPS = [300, 800, 1600]
 
-/** Listeners that say that somebody reads a socket. */
-const SIGNS = ['data', 'readable', 'end']
+/** More listeners than these say that somebody reads a socket; one for `end` is Node's own. */
+const OWN = { data: 0, readable: 0, end: 1 }
 
 let isPlanned = false
 
@@ -47,7 +47,7 @@ function isLost(socket) {
     !socket[PASSED_ON] &&
     socket.bytesRead > 0 &&
     socket.bytesWritten === 0 &&
-    SIGNS.every((event) => socket.listenerCount(event) === 0)
+    Object.entries(OWN).every(([event, count]) => socket.listenerCount(event) <= count)
   )
 }
 
