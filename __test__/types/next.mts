@@ -1,0 +1,52 @@
+// upwire/next as an app uses it.
+
+import { attach, type Setup } from 'upwire'
+import { getIO, registerUpwire, withUpwire } from 'upwire/next'
+import 'upwire/preload'
+import type { Server } from 'node:http'
+
+interface ClientEvents {
+  say: (text: string) => void
+}
+
+interface ServerEvents {
+  said: (text: string) => void
+}
+
+registerUpwire()
+registerUpwire({ path: '/live', pingInterval: 10_000, match: (server) => server.listening })
+
+registerUpwire<ClientEvents, ServerEvents>({}, (io) => {
+  io.on('connection', (socket) => {
+    socket.on('say', (text) => io.emit('said', text.trim()))
+    // @ts-expect-error the events are the app's
+    socket.on('sing', () => {})
+  })
+  return () => io.disconnectSockets()
+})
+
+// @ts-expect-error a match decides about a server
+registerUpwire({ match: (server: string) => server === '' })
+
+getIO<ClientEvents, ServerEvents>().emit('said', 'hello')
+getIO<ClientEvents, ServerEvents>('/live')?.emit('said', 'hello')
+// @ts-expect-error the text is a string
+getIO<ClientEvents, ServerEvents>().emit('said', 1)
+getIO().engine.stats().sessions.toFixed()
+
+declare const server: Server
+const setup: Setup<ClientEvents, ServerEvents> = (io) => {
+  io.emit('said', 'hello')
+}
+attach<ClientEvents, ServerEvents>(server, {}, setup)
+attach<ClientEvents, ServerEvents>(server, {}, async (io) => {
+  io.emit('said', 'hello')
+})
+
+const config = { reactStrictMode: true }
+withUpwire(config)
+withUpwire(() => config, { path: '/live' })
+const result: typeof config | Promise<typeof config> = withUpwire(async () => config)('phase', {})
+void result
+// @ts-expect-error a path is a string
+withUpwire(config, { path: 1 })
