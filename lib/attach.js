@@ -6,9 +6,7 @@ const { coded, warnOnce } = require('./errors')
 const { isRenderWorker, limitToPolling } = require('./next/workers')
 const { pathPrefix, readOptions } = require('./options')
 const { readsAlike } = require('./repeats')
-const { keep, lookUp, registry, remember } = require('./registry')
-
-const DEFAULT_PATH = '/socket.io'
+const { DEFAULT_PATH, keep, lookUp, registry, remember } = require('./registry')
 
 /**
  * Runs Socket.IO on an HTTP server: the official `Server` on upwire's engine.

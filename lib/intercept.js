@@ -158,25 +158,34 @@ function addSentinel(server) {
   return ensure
 }
 
-const SIGNS = ['data', 'readable', 'end']
+/** Listeners for what a peer sends. A socket of Node's has one for `end` of its own. */
+const OWN_LISTENERS = { data: 0, readable: 0, end: 1 }
 
 /**
- * Answers an upgrade with 404 that is nobody's: that by then nobody has written to, reads, or
- * listens to. An `error` listener is no sign; Next.js adds one to each.
+ * Whether somebody has an upgraded connection: has written to it, reads it, or listens to it. An
+ * `error` listener is no sign; Next.js adds one to each.
+ * @param {number} written bytes that it had sent before the upgrade
+ * @param {Record<string, number>} listeners those that were there before
  */
-function watch(socket, timeout) {
-  const written = socket.bytesWritten
-  const counts = SIGNS.map((event) => socket.listenerCount(event))
-  const isTouched = () =>
+function isTouched(socket, written = 0, listeners = OWN_LISTENERS) {
+  return (
     socket.bytesWritten > written ||
     socket.writableLength > 0 ||
     Boolean(socket.readableFlowing) ||
-    SIGNS.some((event, index) => socket.listenerCount(event) > counts[index])
+    Object.entries(listeners).some(([event, count]) => socket.listenerCount(event) > count)
+  )
+}
+
+/** Answers an upgrade with 404 that is nobody's by then. */
+function watch(socket, timeout) {
+  const written = socket.bytesWritten
+  const events = Object.keys(OWN_LISTENERS)
+  const listeners = Object.fromEntries(events.map((event) => [event, socket.listenerCount(event)]))
   const timer = setTimeout(() => {
-    if (socket.destroyed || isTouched()) return
+    if (socket.destroyed || isTouched(socket, written, listeners)) return
     refuseUpgrade(socket, { status: 404, message: 'Not found' })
   }, timeout)
   socket.once('close', () => clearTimeout(timer))
 }
 
-module.exports = { claim, find, unclaim, CLAIMS, PASSED_ON }
+module.exports = { claim, find, isTouched, unclaim, CLAIMS, PASSED_ON }

@@ -209,4 +209,4 @@ function pathPrefix({ path: given, addTrailingSlash }) {
   return addTrailingSlash === false ? bare : `${bare}/`
 }
 
-module.exports = { OPTIONS, pathPrefix, readOptions }
+module.exports = { OPTIONS, invalid, pathPrefix, readOptions }

@@ -5,6 +5,9 @@
 
 const REGISTRY = Symbol.for('upwire')
 
+/** The path of socket.io where none is given. */
+const DEFAULT_PATH = '/socket.io'
+
 /**
  * `attachments`: who runs a path, by path without its last slash; the newest.
  * `early`: what holds requests until somebody runs the path.
@@ -38,4 +41,4 @@ function attachments() {
   return [...registry.attachments.values()].map((each) => each.deref()).filter(Boolean)
 }
 
-module.exports = { attachments, keep, lookUp, pathKey, registry, remember }
+module.exports = { DEFAULT_PATH, attachments, keep, lookUp, pathKey, registry, remember }

@@ -5,7 +5,8 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { before, describe, test } from 'node:test'
-import { Command, environment, freePort, within } from './process.mjs'
+import { command } from './cell.mjs'
+import { Command, freePort, within } from './process.mjs'
 import { cache, install, prepareApp } from './project.mjs'
 import { cells } from './shapes.mjs'
 import { placeUpwire, prepareUpwire } from './upwire.mjs'
@@ -28,10 +29,7 @@ describe('an upgrade with an absolute-form target on Next.js 14', { timeout: 4 *
     const cell = { ...base, shape: { ...base.shape, server } }
     await prepareApp(cell, project, upwire, 180_000)
     const port = await freePort()
-    const app = new Command(process.execPath, ['server.js'], {
-      cwd: project,
-      env: environment({ PORT: String(port), NODE_ENV: 'development' }),
-    })
+    const app = new Command(...command(cell, project, port))
     t.after(() => app.kill())
     await app.says(/> ready/, PATIENCE)
     // Next.js listens for upgrades from the first request on.

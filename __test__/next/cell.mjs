@@ -102,8 +102,9 @@ class Visit {
   }
 }
 
-function command({ shape, version, bundler }, project, port) {
-  const variables = { PORT: String(port), HOSTNAME: '0.0.0.0' }
+/** The command that runs a cell's app, for `new Command()`. */
+export function command({ shape, version, bundler }, project, port, more = {}) {
+  const variables = { PORT: String(port), HOSTNAME: '0.0.0.0', ...more }
   if (shape.preload) variables.NODE_OPTIONS = '--require upwire/preload'
   const options = { cwd: project, env: environment(variables) }
   const next = (...args) => [process.execPath, [nextCommand(project), ...args], options]

@@ -8,9 +8,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { ensureNginx, howToGet } from '../../scripts/nginx.mjs'
+import { command } from './cell.mjs'
 import { Clients } from './client.mjs'
 import { Command, environment, freePort, isOpen, within } from './process.mjs'
-import { cache, install, nextCommand, prepareApp } from './project.mjs'
+import { cache, install, prepareApp } from './project.mjs'
 import { cells } from './shapes.mjs'
 import { placeUpwire, prepareUpwire } from './upwire.mjs'
 
@@ -40,14 +41,14 @@ console.log('> registered')
 describe('next start behind nginx', { skip, timeout: 4 * 60_000 }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'upwire-nginx-'))
   const ports = {}
+  const base = cells.find(({ name }) => name.startsWith('16.4.6 instrumentation start '))
+  const files = (cell) => ({ ...base.shape.files(cell), 'socket.js': socketModule })
+  const cell = { ...base, name: '16.4.6 nginx', shape: { ...base.shape, files } }
   let project
   let app
   let proxy
 
   before(async () => {
-    const base = cells.find(({ name }) => name.startsWith('16.4.6 instrumentation start '))
-    const files = (cell) => ({ ...base.shape.files(cell), 'socket.js': socketModule })
-    const cell = { ...base, name: '16.4.6 nginx', shape: { ...base.shape, files } }
     const upwire = await prepareUpwire(cache, 'tree')
     project = await install(cell.version)
     placeUpwire(project, upwire)
@@ -64,9 +65,7 @@ describe('next start behind nginx', { skip, timeout: 4 * 60_000 }, () => {
   })
 
   async function startApp(variables = {}) {
-    const env = environment({ PORT: String(ports.app), ...variables })
-    const args = [nextCommand(project), 'start', '-p', ports.app]
-    app = new Command(process.execPath, args, { cwd: project, env })
+    app = new Command(...command(cell, project, ports.app, variables))
     await app.says(/> registered/, PATIENCE)
   }
 

@@ -9,7 +9,7 @@ const { EarlyBytes } = require('../early-bytes')
 const { warnOnce } = require('../errors')
 const { claim, unclaim } = require('../intercept')
 const { busy, refuseRequest, refuseUpgrade } = require('../refusal')
-const { pathKey, registry } = require('../registry')
+const { DEFAULT_PATH, pathKey, registry } = require('../registry')
 const { isCertainlyNextServer, searchServer } = require('./server-search')
 const { isAtLeast, nextVersion } = require('./version')
 const { hasRenderWorkers } = require('./workers')
@@ -23,7 +23,7 @@ const LIFETIME = 60_000
 
 /** The path that `upwire/preload` and `withUpwire` hold, when they are told no other. */
 function earlyPath() {
-  return process.env.UPWIRE_PATH || '/socket.io'
+  return process.env.UPWIRE_PATH || DEFAULT_PATH
 }
 
 /** Holds what comes for a path, until somebody runs Socket.IO in this process. */

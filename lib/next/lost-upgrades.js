@@ -4,7 +4,7 @@
 // versions of Next.js leave it open, and its client waits for 20 s. Closed, it comes back at once.
 
 const { Socket } = require('node:net')
-const { PASSED_ON } = require('../intercept')
+const { PASSED_ON, isTouched } = require('../intercept')
 const { isHttp } = require('./server-search')
 
 /**
@@ -12,9 +12,6 @@ const { isHttp } = require('./server-search')
  * a server that boots may be too busy to have read what has come.
  */
 const SWEEPS = [300, 800, 1600]
-
-/** More listeners than these say that somebody reads a socket; one for `end` is Node's own. */
-const OWN = { data: 0, readable: 0, end: 1 }
 
 let isPlanned = false
 
@@ -46,8 +43,7 @@ function isLost(socket) {
     !socket._httpMessage &&
     !socket[PASSED_ON] &&
     socket.bytesRead > 0 &&
-    socket.bytesWritten === 0 &&
-    Object.entries(OWN).every(([event, count]) => socket.listenerCount(event) <= count)
+    !isTouched(socket)
   )
 }
 

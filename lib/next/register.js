@@ -46,17 +46,14 @@ function registerUpwire(options = {}, setup = undefined) {
 
 function makeAttachment(options, setup) {
   const { register } = require('../attach')
+  const { invalid } = require('../options')
   // In production a second bundle of the same module registers the same handlers; under `next dev`
   // whoever registers again has been edited.
   const isSame = isProduction() ? () => true : (left, right) => left === right
   if (options === null || typeof options !== 'object') return register(options, setup, isSame)
   const { match, ...opts } = options
   if (match !== undefined && typeof match !== 'function') {
-    throw coded(
-      TypeError,
-      'ERR_UPWIRE_INVALID_OPTION',
-      `upwire: option match must be a function, got ${match}`,
-    )
+    throw invalid('match', match, 'a function')
   }
   return register({ ...opts, path: opts.path || earlyPath() }, setup, isSame)
 }
