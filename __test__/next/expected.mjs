@@ -107,6 +107,12 @@ const rules = [
     because: 'Next.js itself leaves its child and the port open',
   },
   {
+    checks: FAREWELLS,
+    when: ({ shape, version }) => shape.command === 'dev' && version.leavesDevServer,
+    gives: ['not told'],
+    because: 'SIGTERM ends the command alone: the server lives on, and its clients stay connected',
+  },
+  {
     checks: ['emit'],
     when: (cell) => hasWorkers(cell),
     gives: ['ERR_UPWIRE_NEXT_WORKERS'],
