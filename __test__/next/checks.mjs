@@ -168,11 +168,10 @@ export async function end(visit, wanted) {
     if (!wanted.has(name)) continue
     reasons[name] = visit.clients
       .connect({ transports: [transport] })
-      .then((socket) => ({ gone: once(socket, 'disconnect') }))
-      .catch((error) => ({ gone: Promise.reject(error) }))
+      .then((socket) => ({ gone: awaitedLater(once(socket, 'disconnect')) }))
+      .catch((error) => ({ gone: awaitedLater(Promise.reject(error)) }))
   }
-  const waiting = await Promise.all(Object.values(reasons))
-  for (const { gone } of waiting) gone.catch(() => {})
+  await Promise.all(Object.values(reasons))
   await delay(PARKED)
   const results = { ending: await outcome(ending(visit)) }
   for (const [name, waited] of Object.entries(reasons)) {
@@ -184,6 +183,12 @@ export async function end(visit, wanted) {
   }
   results.port = await outcome(until(visit.port, false, UNKNOWN, 'still open'))
   return results
+}
+
+/** A promise that may fail before somebody looks at it. */
+function awaitedLater(promise) {
+  promise.catch(() => {})
+  return promise
 }
 
 async function ending(visit) {
