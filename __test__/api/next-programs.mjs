@@ -50,6 +50,11 @@ export async function registered({ options = {} }, { tell, hear }) {
   tell('ports', { port, otherPort })
 }
 
+/** Tells the config of the Next.js of the folder it is run in. */
+export function extended(given, { tell }) {
+  tell('config', withUpwire(given)('phase-production-build', {}))
+}
+
 /** Holds a path from the beginning, as `next.config` has it done. */
 export async function early({ path, registeredPath }, { tell, hear }) {
   withUpwire({}, { path })('phase-production-server', {})

@@ -2,8 +2,11 @@
 // __test__/next.
 
 import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { connect as connectTcp } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { client, connect, connected } from '../clients/support/clients.mjs'
 import { start } from '../clients/support/child.mjs'
@@ -191,6 +194,18 @@ describe('a path that is held early', () => {
   })
 })
 
+const FLAGS = ['instrumentationHook', 'serverComponentsExternalPackages']
+
+/** The folder of a project that has a version of Next.js. */
+function project(t, version) {
+  const folder = mkdtempSync(join(tmpdir(), 'upwire-project-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const next = join(folder, 'node_modules/next')
+  mkdirSync(next, { recursive: true })
+  writeFileSync(join(next, 'package.json'), JSON.stringify({ name: 'next', version }))
+  return folder
+}
+
 describe('withUpwire', () => {
   const { withUpwire } = require('upwire/next')
   const phase = 'phase-production-build'
@@ -206,6 +221,36 @@ describe('withUpwire', () => {
     assert.deepEqual(await withUpwire(async () => given)(phase, {}), expected)
     assert.deepEqual(given.serverExternalPackages, ['sharp', 'upwire'])
     assert.deepEqual(Object.keys(withUpwire()(phase, {})), ['serverExternalPackages'])
+  })
+
+  for (const [version, keys] of [
+    ['12.3.7', []],
+    ['13.1.6', []],
+    ['13.2.4', [...FLAGS, 'outputFileTracingIncludes']],
+    ['13.4.19', FLAGS],
+    ['14.2.35', FLAGS],
+    ['15.5.29', null],
+  ]) {
+    test(`sets what a standalone folder of ${version} needs`, async (t) => {
+      const child = run(t, 'extended', { output: 'standalone' }, { cwd: project(t, version) })
+      const { experimental, serverExternalPackages } = await child.message('config')
+      assert.deepEqual(new Set(Object.keys(experimental ?? {})), new Set(keys))
+      assert.equal(serverExternalPackages !== undefined, keys === null)
+    })
+  }
+
+  test('adds the chunks of 13.2 to what is traced already', async (t) => {
+    const outputFileTracingIncludes = { '/_app': ['a'], '/b': ['b'] }
+    const given = {
+      output: 'standalone',
+      distDir: 'out',
+      experimental: { outputFileTracingIncludes },
+    }
+    const child = run(t, 'extended', given, { cwd: project(t, '13.2.4') })
+    assert.deepEqual((await child.message('config')).experimental.outputFileTracingIncludes, {
+      '/_app': ['a', 'out/server/chunks/**'],
+      '/b': ['b'],
+    })
   })
 
   test('hands a function what Next.js gives it', () => {

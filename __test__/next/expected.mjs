@@ -76,12 +76,6 @@ const rules = [
   },
   {
     checks: ['unknown'],
-    when: ({ shape, version }) => shape.hasMiddleware && version.middlewareSpoilsUpgrades,
-    gives: ['ok', 'ended', 'Internal Server Error'],
-    because: 'Next.js runs the middleware with a bare socket as its response, which throws',
-  },
-  {
-    checks: ['unknown'],
     when: ({ shape, version }) => shape.hasMiddleware && version.failsMiddleware,
     gives: ['ok', 'ended', 'Internal Server Error'],
     because: 'Next.js fails on upgrades when the app has a middleware, and ends them',

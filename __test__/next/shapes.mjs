@@ -183,8 +183,9 @@ export const shapes = [
       files: () => app.instrumentation({}),
     }),
   ),
+  // 13.2 leaves the files that `next()` needs out of the folder.
   instrumentation('custom-server', 'standalone', {
-    runs: isRegistered,
+    runs: (version) => isRegistered(version) && version.registers !== 'request',
     server: () => app.customServer({ dev: false, options: {}, standalone: true }),
   }),
   boot('start', { runs: (version) => isRegistered(version) && version.registers !== 'request' }),

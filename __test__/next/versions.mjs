@@ -23,8 +23,6 @@ const turbopackByFlag = { name: 'turbopack', flags: ['--turbopack'], custom: { t
  * @property {boolean} endsMatchedUpgrades Next.js ends upgrades of a URL that is a route of the app
  * @property {boolean} failsMiddleware its middleware step gets a raw socket as response: it throws, and
  *   writes `Internal Server Error` into an upgrade that is left to it
- * @property {boolean} middlewareSpoilsUpgrades with a middleware Next.js writes an error into
- *   upgrades, or ends them
  * @property {boolean} closesOnSignal `next start` ends by server.close(), not by process.exit()
  * @property {string} hmr the path of the dev server's WebSocket
  * @property {'middleware' | 'proxy'} middleware the name of that file and its function

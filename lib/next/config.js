@@ -55,10 +55,22 @@ function extend(given) {
     ...config,
     experimental: {
       ...experimental,
+      ...(!isAtLeast(version, [13, 4]) && tracedChunks(config)),
       instrumentationHook: true,
       serverComponentsExternalPackages: merge(experimental.serverComponentsExternalPackages),
     },
   }
+}
+
+/**
+ * Before 13.4 Next.js copies instrumentation into a standalone folder, but not the chunks that it
+ * loads. `_app` is a page of every app, so what is said to belong to it is copied.
+ */
+function tracedChunks({ output, distDir = '.next', experimental }) {
+  if (output !== 'standalone') return {}
+  const { outputFileTracingIncludes: given = {} } = experimental ?? {}
+  const chunks = [...(given['/_app'] ?? []), `${distDir}/server/chunks/**`]
+  return { outputFileTracingIncludes: { ...given, '/_app': chunks } }
 }
 
 function merge(names = []) {

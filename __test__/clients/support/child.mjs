@@ -14,8 +14,9 @@ const RUNNER = fileURLToPath(new URL('./runner.mjs', import.meta.url))
  * @param {string} name the exported function
  * @param {unknown} [argument] given to it, as JSON
  */
-export function start(t, module, name, argument, { execArgv = [], env = {} } = {}) {
+export function start(t, module, name, argument, { cwd, execArgv = [], env = {} } = {}) {
   const child = fork(RUNNER, [module.href, name, JSON.stringify(argument ?? null)], {
+    cwd,
     execArgv,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
