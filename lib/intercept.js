@@ -7,6 +7,7 @@
 
 const { coded } = require('./errors')
 const { refuseUpgrade } = require('./refusal')
+const { closeUnused } = require('./unused-connections')
 
 const CLAIMS = Symbol.for('upwire.claims')
 
@@ -138,7 +139,9 @@ function wrapClose(server, claims) {
   const { close } = server
   server.close = function upwireClose(...args) {
     for (const claim of claims) claim.close()
-    return Reflect.apply(close, this, args)
+    const closed = Reflect.apply(close, this, args)
+    closeUnused(server)
+    return closed
   }
 }
 

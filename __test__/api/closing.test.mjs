@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import net from 'node:net'
 import { describe, test } from 'node:test'
+import { promisify } from 'node:util'
 import { attach, Engine } from 'upwire'
 import {
   TRANSPORTS,
@@ -36,6 +37,10 @@ async function allKinds(t, url) {
     clients.push(near)
   }
   return clients
+}
+
+function connectionsOf(server) {
+  return promisify(server.getConnections.bind(server))()
 }
 
 /** Waits until each polling session has its GET parked. */
@@ -176,6 +181,33 @@ describe('engine.close()', () => {
 })
 
 describe('server.close()', () => {
+  test('does not wait for a connection that a browser has opened in advance', async (t) => {
+    const server = pages()
+    attach(server)
+    const port = await listen(server)
+    const unused = net.connect(port, '127.0.0.1')
+    t.after(() => unused.destroy())
+    await event(server, 'connection')
+    await within(new Promise((resolve) => server.close(resolve)), 'the callback', EXIT)
+  })
+
+  test('answers a connection that has begun to ask', async (t) => {
+    const server = pages()
+    attach(server)
+    const port = await listen(server)
+    const [begun, unused] = [net.connect(port, '127.0.0.1'), net.connect(port, '127.0.0.1')]
+    t.after(() => begun.destroy())
+    begun.write('GET /late HTTP/1.1\r\n')
+    for (const near of [begun, unused]) await event(near, 'connect')
+    await until(async () => (await connectionsOf(server)) === 2, 'both to be accepted')
+    const closed = new Promise((resolve) => server.close(resolve))
+    await event(unused, 'close')
+    begun.write('Host: x\r\nConnection: close\r\n\r\n')
+    const [answer] = await event(begun, 'data')
+    assert.match(String(answer), /page \/late/)
+    await within(closed, 'the callback', EXIT)
+  })
+
   test('with live WebSockets and parked polls calls back soon; clients come back to the next server', async (t) => {
     const server = pages()
     const io = attach(server)
