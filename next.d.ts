@@ -1,4 +1,4 @@
-import type { Server as HttpServer } from 'node:http'
+import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { DefaultEventsMap } from 'socket.io'
 import type { AttachOptions, AttachedServer, EventsMap, Setup } from './index'
@@ -78,6 +78,35 @@ declare function getIO<
 >(path?: string): AttachedServer<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
 
 /**
+ * Makes a Pages API route that runs Socket.IO on the server that Next.js runs, from the route's first
+ * request on. When the path is the route's own, that may be the first poll of a client: it is answered,
+ * and the page need not call the route before it connects.
+ *
+ * @example
+ * // pages/api/socket.ts
+ * export default socketRoute({ path: '/api/socket', addTrailingSlash: false }, (io) => {
+ *   io.on('connection', (socket) => socket.on('ping', (answer) => answer('pong')))
+ * })
+ *
+ * The type parameters are those of socket.io's `Server`.
+ *
+ * @param options those of `attach()`
+ * @param setup adds the app's handlers; that of an edited route takes the place of the first one
+ * @returns the route; it rejects with what `attach()` throws
+ * @throws `ERR_UPWIRE_EDGE` in the edge runtime
+ */
+declare function socketRoute<
+  ListenEvents extends EventsMap = DefaultEventsMap,
+  EmitEvents extends EventsMap = ListenEvents,
+  ServerSideEvents extends EventsMap = DefaultEventsMap,
+  // biome-ignore lint/suspicious/noExplicitAny: as in socket.io
+  SocketData = any,
+>(
+  options?: AttachOptions,
+  setup?: Setup<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
+): (request: IncomingMessage, response: ServerResponse) => Promise<void>
+
+/**
  * Adds to the config of a Next.js app what upwire needs: it is left to Node instead of being bundled,
  * and on Next.js 13 and 14 instrumentation is switched on. In the process that listens it also holds
  * what clients send before the app's instrumentation has run.
@@ -109,4 +138,4 @@ interface WithUpwireOptions {
 }
 
 export type { ConfigFunction, RegisterOptions, WithUpwireOptions }
-export { getIO, registerUpwire, withUpwire }
+export { getIO, registerUpwire, socketRoute, withUpwire }

@@ -2,5 +2,6 @@
 
 const { withUpwire } = require('./lib/next/config')
 const { getIO, registerUpwire } = require('./lib/next/register')
+const { socketRoute } = require('./lib/next/route')
 
-module.exports = { getIO, registerUpwire, withUpwire }
+module.exports = { getIO, registerUpwire, socketRoute, withUpwire }

@@ -130,8 +130,11 @@ function refuseTarget(socket) {
  * Engine.IO is the route's, or the route could never be called again.
  */
 function belongsToRoute(server, req) {
-  if (server.listenerCount('request') === 0) return false
-  return !/[?&](?:EIO|transport)=/.test(req.url)
+  return server.listenerCount('request') > 0 && !speaksEngineIO(req)
+}
+
+function speaksEngineIO({ url }) {
+  return /[?&](?:EIO|transport)=/.test(url)
 }
 
 /** Closing the server closes the sessions first: they would hold it up, or be cut by an exit. */
@@ -191,4 +194,4 @@ function watch(socket, timeout) {
   socket.once('close', () => clearTimeout(timer))
 }
 
-module.exports = { claim, find, isTouched, unclaim, CLAIMS, PASSED_ON }
+module.exports = { claim, find, isTouched, speaksEngineIO, unclaim, CLAIMS, PASSED_ON }

@@ -281,7 +281,7 @@ describe('the edge runtime', () => {
 
   test('has a registerUpwire() that does nothing; the rest says what it needs', () => {
     assert.equal(edge.registerUpwire({}, assert.fail), undefined)
-    for (const name of ['attach', 'getIO', 'withUpwire']) {
+    for (const name of ['attach', 'getIO', 'socketRoute', 'withUpwire']) {
       assert.throws(() => edge[name](), { code: 'ERR_UPWIRE_EDGE', message: /Node\.js runtime/ })
     }
     assert.throws(() => new edge.Engine(), { code: 'ERR_UPWIRE_EDGE' })

@@ -2,11 +2,14 @@
 // change, as after an edit under `next dev`.
 
 import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
 import { describe, test } from 'node:test'
 import { attach } from 'upwire'
+import { socketRoute } from 'upwire/next'
 import { client, connect, connected } from '../clients/support/clients.mjs'
 import { event } from '../clients/support/events.mjs'
-import { serve } from '../clients/support/servers.mjs'
+import { fetchText } from '../clients/support/http.mjs'
+import { listen, serve, shut } from '../clients/support/servers.mjs'
 
 /** What a client's question is answered with; each handler that is there answers. */
 async function answers(socket) {
@@ -161,5 +164,63 @@ describe('a setup', () => {
       code: 'ERR_UPWIRE_INVALID_OPTION',
       message: /setup of attach\(\) must be a function, got setup/,
     })
+  })
+})
+
+describe('socketRoute()', () => {
+  const path = '/api/socket'
+  const options = { path, addTrailingSlash: false }
+
+  /** A server whose requests are the route's, and what the route's promises gave. */
+  async function serveRoute(t, route) {
+    const returned = []
+    const server = createServer((req, res) => {
+      returned.push(route.current(req, res).then(() => res.writableFinished))
+    })
+    const port = await listen(server)
+    t.after(() => shut(server))
+    return { server, returned, url: `http://127.0.0.1:${port}` }
+  }
+
+  test('answers the poll that has called it, and returns once that is done', async (t) => {
+    const route = { current: socketRoute(options, answering('route')) }
+    const { url, returned } = await serveRoute(t, route)
+    const socket = await connect(t, url, { ...options, transports: ['polling'] })
+    assert.deepEqual(await answers(socket), ['route'])
+    assert.deepEqual(await Promise.all(returned), [true], 'from then on the path has an owner')
+  })
+
+  test('answers itself what does not speak Engine.IO', async (t) => {
+    const route = { current: socketRoute(options, answering('route')) }
+    const { url, returned } = await serveRoute(t, route)
+    for (let request = 0; request < 2; request++) {
+      assert.deepEqual(await fetchText(url + path).then(({ status, text }) => [status, text]), [
+        200,
+        '',
+      ])
+    }
+    const socket = await connect(t, url, { ...options, transports: ['websocket'] })
+    assert.deepEqual(await answers(socket), ['route'])
+    assert.equal(returned.length, 2)
+  })
+
+  test('has its edited handlers replace the first ones', async (t) => {
+    const route = { current: socketRoute(options, answering('first')) }
+    const { url } = await serveRoute(t, route)
+    const comesBack = { reconnection: true, reconnectionDelay: 1 }
+    const socket = client(t, url, { ...options, ...comesBack, transports: ['polling'] })
+    await connected(socket)
+    const back = event(socket, 'connect')
+    route.current = socketRoute(options, (io) => answering('second')(io))
+    await fetchText(url + path)
+    await back
+    assert.deepEqual(await answers(socket), ['second'])
+  })
+
+  test('rejects with what attach() throws', async () => {
+    const route = socketRoute({ ...options, pingInterval: '1' })
+    await assert.rejects(route({ url: path }, {}), { code: 'ERR_UPWIRE_INVALID_SERVER' })
+    const res = { socket: { server: createServer() } }
+    await assert.rejects(route({ url: path }, res), { code: 'ERR_UPWIRE_INVALID_OPTION' })
   })
 })

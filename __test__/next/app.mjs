@@ -150,6 +150,18 @@ export default function handler(req, res) {
   }
 }
 
+/** The route that also answers the poll which has called it. */
+export function socketRoute(options) {
+  return {
+    'pages/api/socket.js': `import { socketRoute } from 'upwire/next'
+
+export default socketRoute(${JSON.stringify(options)}, (io) => {
+  ${listen}
+})
+`,
+  }
+}
+
 export const catchAll = {
   'app/[...all]/page.js': `export default function CatchAll() {
   return <main>Everything else</main>

@@ -57,6 +57,7 @@ async function examine(visit, results) {
   await record('boot')
   await record('page')
   await record('route')
+  await record('firstPoll')
   if (visit.cell.shape.waits) await record('first')
   if (wanted.has('hmr')) results.hmr = await outcome(openHmr(visit))
   await Promise.all(MEANWHILE.map((name) => record(name)))

@@ -34,6 +34,11 @@ async function page({ cell, url }) {
   if (!text.includes('The page')) return 'another page'
 }
 
+/** Polling as the first that the server sees of Socket.IO, with one attempt. */
+function firstPoll({ clients }) {
+  return comeAndGo(clients, { transports: ['polling'], timeout: PAGE })
+}
+
 /** Some shapes attach in a route of the app. */
 async function route({ cell, url }) {
   const response = await fetch(`${url}${cell.shape.route}`, { signal: AbortSignal.timeout(PAGE) })
@@ -214,7 +219,7 @@ export async function outcome(check) {
 
 /** By the names that expected.mjs and the results have for them. */
 export const checks = {
-  ...{ first, boot, page, pageAfter: page, route },
+  ...{ first, boot, page, pageAfter: page, route, firstPoll },
   ...{ stable, polling, websocket, upgrade, reloads, tabs, unknown, emit },
   ...{ hmr, workers },
 }

@@ -20,6 +20,7 @@ function checksOf({ shape }) {
     ...PAGE,
     ...(shape.family === 'boot' ? ['boot', 'websocket', ...FAREWELLS] : SOCKETS),
     ...(shape.route ? ['route'] : []),
+    ...(shape.answers ? ['firstPoll'] : []),
     ...(shape.dev ? ['hmr'] : []),
     ...(shape.emits ? ['emit'] : []),
   ]

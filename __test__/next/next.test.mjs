@@ -16,7 +16,12 @@ const SELECTION = {
     'custom production middleware no-slash',
     'pages dev own-path',
   ],
-  '15.5.29': ['pages start own-path', 'instrumentation dev', 'custom dev emit'],
+  '15.5.29': [
+    'pages start own-path',
+    'pages start socket-route',
+    'instrumentation dev',
+    'custom dev emit',
+  ],
   '16.4.6': [
     'custom dev plain upgrades-unknown',
     'instrumentation start',

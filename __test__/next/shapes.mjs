@@ -24,10 +24,10 @@ const elsewhere = 'http://127.0.0.1:1'
  * @property {(cell: Cell) => string} [server] server.js
  * @property {boolean} [everyBundler] or the default one alone
  * @property {string} [route] what has to be requested before clients can connect
+ * @property {boolean} [answers] the route itself answers the first poll, so it need not be requested
  * @property {boolean} [waits] the route is requested while a client is already trying
  * @property {boolean} [emits] the app has the route that emits
  * @property {boolean} [matches] every URL is one of the app
- * @property {boolean} [hasMiddleware]
  * @property {boolean} [hasMiddleware] for every URL
  * @property {boolean} [preload]
  */
@@ -132,6 +132,11 @@ function pages() {
       shape('default-path', command, {}, { runs: isOneProcess }),
       shape('own-path', command, own),
       shape('short', command, own, { files: () => app.shortApiRoute(own) }),
+      shape('socket-route', command, own, {
+        files: () => app.socketRoute(own),
+        route: undefined,
+        answers: true,
+      }),
     ]),
     shape('websocket-before-route', 'start', other, {
       runs: isOneProcess,

@@ -1,9 +1,9 @@
 // upwire/next as an app uses it.
 
 import { attach, type Setup } from 'upwire'
-import { getIO, registerUpwire, withUpwire } from 'upwire/next'
+import { getIO, registerUpwire, socketRoute, withUpwire } from 'upwire/next'
 import 'upwire/preload'
-import type { Server } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 
 interface ClientEvents {
   say: (text: string) => void
@@ -42,6 +42,16 @@ attach<ClientEvents, ServerEvents>(server, {}, setup)
 attach<ClientEvents, ServerEvents>(server, {}, async (io) => {
   io.emit('said', 'hello')
 })
+
+// As in the types of Next.js.
+type NextApiHandler = (
+  request: IncomingMessage & { query: Partial<Record<string, string | string[]>> },
+  response: ServerResponse & { status: (code: number) => unknown },
+) => unknown
+const route = socketRoute<ClientEvents, ServerEvents>({ path: '/api/socket' }, setup)
+export const handler: NextApiHandler = route
+// @ts-expect-error a path is a string
+socketRoute({ path: 1 })
 
 const config = { reactStrictMode: true }
 withUpwire(config)

@@ -22,6 +22,10 @@ function getIO() {
 
 function registerUpwire() {}
 
+function socketRoute() {
+  refuse('socketRoute')
+}
+
 function withUpwire() {
   refuse('withUpwire')
 }
@@ -38,4 +42,4 @@ class EngineSocket {
   }
 }
 
-module.exports = { attach, Engine, EngineSocket, getIO, registerUpwire, withUpwire }
+module.exports = { attach, Engine, EngineSocket, getIO, registerUpwire, socketRoute, withUpwire }
