@@ -12,7 +12,7 @@ const { busy, refuseRequest, refuseUpgrade } = require('../refusal')
 const { DEFAULT_PATH, pathKey, registry } = require('../registry')
 const { isCertainlyNextServer, searchServer } = require('./server-search')
 const { isAtLeast, nextVersion } = require('./version')
-const { hasRenderWorkers } = require('./workers')
+const { mayProxy } = require('./workers')
 
 /** Requests and upgrades that may wait. */
 const MAX_HELD = 256
@@ -55,8 +55,8 @@ class EarlyClaim {
 
   #take(server) {
     const version = nextVersion()
-    // What comes to this server never reaches the process that runs the app.
-    if (version !== undefined && hasRenderWorkers(version)) return
+    // What comes to this server may never reach the process that runs the app.
+    if (version !== undefined && mayProxy(version)) return
     this.server = server
     this.#claim = claim(server, {
       prefix: this.#path,

@@ -20,6 +20,11 @@ function hasRenderWorkers({ major, minor, patch, canary }) {
   return patch < 20 || (canary !== undefined && canary < 15)
 }
 
+/** Whether the process that listens may only proxy: that of 13.3 does when there is an `app` directory. */
+function mayProxy(version) {
+  return hasRenderWorkers(version) || (version.major === 13 && version.minor === 3)
+}
+
 /** The options for a server in such a process: clients must not try what cannot work. */
 function limitToPolling(options) {
   warnOnce(
@@ -34,4 +39,4 @@ function workersError() {
   return coded(Error, 'ERR_UPWIRE_NEXT_WORKERS', `upwire: ${REASON}`)
 }
 
-module.exports = { hasRenderWorkers, isRenderWorker, limitToPolling, workersError }
+module.exports = { hasRenderWorkers, isRenderWorker, limitToPolling, mayProxy, workersError }
