@@ -120,12 +120,12 @@ class EarlyClaim {
     this.#awaken()
   }
 
-  /** Next.js 13 runs instrumentation with the first request that is its own. */
+  /** Before 14.2 Next.js runs instrumentation with the first request that is its own. */
   #awaken() {
     if (this.#isAwakened) return
     this.#isAwakened = true
     const version = nextVersion()
-    if (version === undefined || isAtLeast(version, [14])) return
+    if (version === undefined || isAtLeast(version, [14, 2])) return
     const { address, port } = this.server.address()
     const host = { '::': '::1', '0.0.0.0': '127.0.0.1' }[address] ?? address
     const request = http.get({ host, port, path: '/', agent: false }, (res) => res.resume())
