@@ -3,7 +3,7 @@
 const { AsyncResource } = require('node:async_hooks')
 const { closeError } = require('./close')
 const { KIND, register, unregister } = require('./dispatch')
-const { surface } = require('./errors')
+const { guarded } = require('./errors')
 const { ObservedEmitter } = require('./observed-emitter')
 const { PollingRequests } = require('./polling')
 const staging = require('./staging')
@@ -157,11 +157,7 @@ class EngineSocket extends ObservedEmitter {
 
   _sent(count) {
     for (const callback of this._callbacks?.splice(0, count) ?? []) {
-      try {
-        callback?.(this.transport)
-      } catch (error) {
-        surface(error)
-      }
+      guarded(() => callback?.(this.transport))
     }
     told(this._transport, 'drain')
     told(this, 'drain')
@@ -236,11 +232,7 @@ class EngineSocket extends ObservedEmitter {
 
 /** Emits where more is to come: an error of the app's surfaces, and what is to come comes. */
 function told(emitter, event) {
-  try {
-    emitter?.emit(event)
-  } catch (error) {
-    surface(error)
-  }
+  guarded(() => emitter?.emit(event))
 }
 
 function forgetUnsent(socket) {

@@ -14,7 +14,7 @@ const { payloadHeaders } = require('./polling')
 const { ERRORS, MESSAGES, busy, failRequest, refusal, refuseRequest } = require('./refusal')
 const staging = require('./staging')
 const { WebSocketUpgrade } = require('./upgrade')
-const { surface, warnOnce } = require('./errors')
+const { guarded, surface, warnOnce } = require('./errors')
 
 /** What the native check of a good request answers with. */
 const GET = 0
@@ -301,11 +301,7 @@ class Engine extends ObservedEmitter {
   _refuse(req, reason, answer) {
     answer(reason)
     const { code, context } = reason
-    try {
-      this.emit('connection_error', { req, code, message: MESSAGES[code], context })
-    } catch (error) {
-      surface(error)
-    }
+    guarded(() => this.emit('connection_error', { req, code, message: MESSAGES[code], context }))
   }
 
   /**
@@ -328,11 +324,7 @@ class Engine extends ObservedEmitter {
   _onLimit({ name, limit, value, action }, socket) {
     if (!this._limits.count(name, action)) return
     const { id: sid, remoteAddress } = socket ?? {}
-    try {
-      this.emit('limit', { name, limit, value, action, sid, remoteAddress })
-    } catch (error) {
-      surface(error)
-    }
+    guarded(() => this.emit('limit', { name, limit, value, action, sid, remoteAddress }))
     warnOnce(
       `limit ${name} ${action}`,
       'UPWIRE_LIMIT',
@@ -364,14 +356,8 @@ class Engine extends ObservedEmitter {
     for (const socket of sockets) socket._shutdown()
     // Whoever closes may exit at once: the close frames go out first.
     if (sockets.length > 0) staging.flushAndWait(CLOSE_PATIENCE)
-    this.emit('shutdown')
-    for (const socket of sockets) {
-      try {
-        socket._finish('forced close')
-      } catch (error) {
-        surface(error)
-      }
-    }
+    guarded(() => this.emit('shutdown'))
+    for (const socket of sockets) guarded(() => socket._finish('forced close'))
   }
 }
 

@@ -36,4 +36,13 @@ function surface(error) {
   })
 }
 
-module.exports = { coded, surface, warn, warnOnce }
+/** Calls code of the app's whose errors must not stop what comes after it. */
+function guarded(call) {
+  try {
+    call()
+  } catch (error) {
+    surface(error)
+  }
+}
+
+module.exports = { coded, guarded, surface, warn, warnOnce }

@@ -3,7 +3,7 @@
 // What an app's setup function adds to a socket.io server, so that it can be taken away when the
 // function is replaced: under `next dev` a route's module is evaluated again after an edit.
 
-const { surface } = require('./errors')
+const { guarded, surface } = require('./errors')
 
 /**
  * Something that handles a namespace's or the engine's events or connections.
@@ -53,12 +53,7 @@ class Setup {
       // A namespace that was made on demand has copies of its parent's handlers.
       for (const each of [emitter, ...(emitter.children ?? [])]) remove(each, event, handler)
     }
-    if (typeof this.#cleanUp !== 'function') return
-    try {
-      this.#cleanUp()
-    } catch (error) {
-      surface(error)
-    }
+    if (typeof this.#cleanUp === 'function') guarded(this.#cleanUp)
   }
 }
 

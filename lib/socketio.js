@@ -3,7 +3,7 @@
 // The official socket.io server on an upwire engine.
 
 const { createRequire } = require('node:module')
-const { coded, warnOnce } = require('./errors')
+const { coded, guarded, warnOnce } = require('./errors')
 
 /** The socket.io that the app has, or an error that says what to install. */
 function load() {
@@ -62,9 +62,8 @@ function createServer(engine, opts) {
   io.listen = refuseSecondEngine
   // A server that closes says so, as io.close() does, before the sessions end.
   engine.on('shutdown', () => {
-    for (const namespace of io._nsps.values()) {
-      for (const socket of namespace.sockets.values()) socket._onclose('server shutting down')
-    }
+    const sockets = [...io._nsps.values()].flatMap((each) => [...each.sockets.values()])
+    for (const socket of sockets) guarded(() => socket._onclose('server shutting down'))
   })
   return io
 }

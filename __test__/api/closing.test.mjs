@@ -289,7 +289,7 @@ describe('server.close()', () => {
     await until(() => !server.listening, 'the end')
   })
 
-  test('what a disconnect handler emits, throws or asks does not stop the close', async (t) => {
+  test('what a disconnect handler emits or asks does not stop the close', async (t) => {
     const server = pages()
     const io = attach(server)
     const url = `http://127.0.0.1:${await listen(server)}`
@@ -337,6 +337,28 @@ describe('a process', () => {
       assert.equal(child.stderr, '')
     })
   }
+
+  test('closes all, and tells all, when each disconnect handler throws', async (t) => {
+    const child = start(t, programs, 'failingAtEnd')
+    const url = `http://127.0.0.1:${await child.message('port')}`
+    const paths = ['/one', '/two']
+    const gone = []
+    for (const path of paths) {
+      for (const { transports } of TRANSPORTS) {
+        const near = await connect(t, url, { path, transports })
+        gone.push(event(near, 'disconnect'))
+      }
+    }
+    child.send('close')
+    assert.equal(await child.message('closed'), false)
+    for (const reason of gone) assert.equal((await reason)[0], 'transport close')
+    const caught = []
+    while (caught.length < gone.length) caught.push(await child.message('caught'))
+    const expected = paths.flatMap((path) => TRANSPORTS.map(() => `${path} server shutting down`))
+    assert.deepEqual(caught, expected)
+    child.send('end')
+    assert.deepEqual(await child.end(EXIT), { code: 0, signal: null })
+  })
 
   test('ends within 5 s of io.close() with peers that neither read nor answer', async (t) => {
     const child = start(t, programs, 'closing', { how: 'io' })

@@ -54,6 +54,22 @@ export async function closing({ opts, how = 'io', answers = true }, { tell, hear
   tell('port', port)
 }
 
+/** Two paths, whose handlers for the end of a client throw. */
+export async function failingAtEnd(_argument, { tell, hear }) {
+  const server = pages()
+  process.on('uncaughtException', ({ message }) => tell('caught', message))
+  for (const path of ['/one', '/two']) {
+    attach(server, { path }).on('connection', (socket) => {
+      socket.on('disconnect', (reason) => {
+        throw new Error(`${path} ${reason}`)
+      })
+    })
+  }
+  hear('close', () => server.close(() => tell('closed', server.listening)))
+  hear('end', () => process.disconnect())
+  tell('port', await listen(server))
+}
+
 /** What Next.js 14 does on SIGTERM. */
 export async function terminating(_argument, { tell }) {
   const server = pages()
