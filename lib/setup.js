@@ -17,28 +17,33 @@ class Setup {
   /** @type {Handler[]} */
   #added = []
   #cleanUp
+  #isOver = false
 
-  /** Runs a setup. */
+  /** Runs a setup. What it throws is thrown, and what it has added before is taken away. */
   constructor(io, run) {
     this.run = run
     this.#io = io
     this.#before = handlers(io)
-    const result = run(io)
-    this.#capture()
-    if (typeof result?.then === 'function') {
-      // An asynchronous setup adds handlers until it is done.
-      result.then((cleanUp) => this.#settle(cleanUp), surface)
-    } else {
-      this.#cleanUp = result
+    try {
+      this.#settle(run(io))
+    } catch (error) {
+      this.#capture()
+      this.undo()
+      throw error
     }
   }
 
-  #settle(cleanUp) {
-    this.#cleanUp = cleanUp
+  #settle(result) {
     this.#capture()
+    // An asynchronous setup adds handlers until it is done.
+    if (typeof result?.then === 'function') result.then((value) => this.#settle(value), surface)
+    else this.#cleanUp = result
+    if (this.#isOver) this.#runCleanUp()
   }
 
+  /** Notes what it has added. Once it is replaced, what comes is another's. */
   #capture() {
+    if (this.#isOver) return
     const before = [...this.#before]
     this.#added = handlers(this.#io).filter((each) => {
       const index = before.findIndex((earlier) => isEqual(earlier, each))
@@ -53,6 +58,11 @@ class Setup {
       // A namespace that was made on demand has copies of its parent's handlers.
       for (const each of [emitter, ...(emitter.children ?? [])]) remove(each, event, handler)
     }
+    this.#isOver = true
+    this.#runCleanUp()
+  }
+
+  #runCleanUp() {
     if (typeof this.#cleanUp === 'function') guarded(this.#cleanUp)
   }
 }

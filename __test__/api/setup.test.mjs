@@ -7,7 +7,7 @@ import { describe, test } from 'node:test'
 import { attach } from 'upwire'
 import { socketRoute } from 'upwire/next'
 import { client, connect, connected } from '../clients/support/clients.mjs'
-import { event } from '../clients/support/events.mjs'
+import { event, uncaughtErrors, until } from '../clients/support/events.mjs'
 import { fetchText } from '../clients/support/http.mjs'
 import { listen, serve, shut } from '../clients/support/servers.mjs'
 
@@ -146,6 +146,47 @@ describe('a setup', () => {
     attach(server, {}, () => {})
     assert.equal(io.sockets.listenerCount('connection'), 0)
   })
+
+  test('that is replaced before it is done still cleans up', async (t) => {
+    const { server, io } = await serve(t)
+    const cleaned = []
+    attach(server, {}, async () => () => cleaned.push('first'))
+    attach(server, {}, (it) => it.on('connection', () => {}))
+    assert.deepEqual(cleaned, [])
+    await new Promise(setImmediate)
+    assert.deepEqual(cleaned, ['first'])
+    assert.equal(io.sockets.listenerCount('connection'), 1, 'the second is left alone')
+  })
+
+  for (const isAsync of [false, true]) {
+    test(`that fails ${isAsync ? 'later' : 'at once'} leaves nothing behind, and is run again`, async (t) => {
+      const { server, io, url } = await serve(t)
+      const good = answering('good')
+      attach(server, {}, good)
+      const broken = (it) => {
+        answering('broken')(it)
+        throw new Error('broken')
+      }
+      const socket = client(t, url, { reconnection: true, reconnectionDelay: 1 })
+      await connected(socket)
+      if (isAsync) {
+        const errors = uncaughtErrors(t)
+        attach(server, {}, async (it) => broken(it))
+        await until(() => errors.length > 0, 'the error')
+        assert.deepEqual(errors, ['broken'])
+        assert.equal(io.sockets.listenerCount('connection'), 1)
+      } else {
+        for (let request = 0; request < 2; request++) {
+          assert.throws(() => attach(server, {}, broken), /broken/)
+          assert.equal(io.sockets.listenerCount('connection'), 0)
+        }
+      }
+      const back = event(socket, 'connect')
+      attach(server, {}, good)
+      await back
+      assert.deepEqual(await answers(socket), ['good'])
+    })
+  }
 
   test('takes its handlers out of namespaces that were made on demand', async (t) => {
     const { server, io, url } = await serve(t)

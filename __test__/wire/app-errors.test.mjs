@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { App } from './support/app.mjs'
 import { accepted, openPolling, openWebSocket, opened } from './support/client.mjs'
-import { until } from './support/events.mjs'
+import { uncaughtErrors, until } from '../clients/support/events.mjs'
 import { OP, close, frame, readClose, readFrame, readText, text } from './support/frames.mjs'
 import { POLLING, WEBSOCKET, get, post, response, upgrade } from './support/http.mjs'
 import { Peer } from './support/peer.mjs'
@@ -326,7 +326,7 @@ describe('a listener of an engine that throws', () => {
 
   wire('headers, GET of a session: 500', {}, async (world, t) => {
     const client = await openPolling(world)
-    const errors = uncaught(t)
+    const errors = uncaughtErrors(t)
     const parked = await client.park()
     world.engine.prependOnceListener('headers', fail)
     client.session.socket.send('news')
@@ -335,7 +335,7 @@ describe('a listener of an engine that throws', () => {
 
   wire('headers, POST of a session: 500', {}, async (world, t) => {
     const client = await openPolling(world)
-    const errors = uncaught(t)
+    const errors = uncaughtErrors(t)
     world.engine.prependOnceListener('headers', fail)
     await assertInternalError(await client.post('4hello'), errors)
   })
@@ -350,19 +350,6 @@ describe('a listener of an engine that throws', () => {
 
   function fail() {
     throw new Error('of a listener')
-  }
-
-  /** Takes the test runner's place for the rest of a test. */
-  function uncaught(t) {
-    const before = process.listeners('uncaughtException')
-    const errors = []
-    process.removeAllListeners('uncaughtException')
-    process.on('uncaughtException', (error) => errors.push(error.message))
-    t.after(() => {
-      process.removeAllListeners('uncaughtException')
-      for (const listener of before) process.on('uncaughtException', listener)
-    })
-    return errors
   }
 
   appTest(
@@ -391,7 +378,7 @@ describe('a listener of an engine that throws', () => {
     'limit: the session ends as ever, the error surfaces',
     { maxFragments: 1 },
     async (world, t) => {
-      const errors = uncaught(t)
+      const errors = uncaughtErrors(t)
       world.engine.once('limit', fail)
       const { peer, session } = await openWebSocket(world)
       peer.write(text('4', { fin: false }), text('4', { fin: false }))
@@ -408,7 +395,7 @@ describe('a listener of an engine that throws', () => {
   )
 
   wire("the transport's close: the session's own comes all the same", {}, async (world, t) => {
-    const errors = uncaught(t)
+    const errors = uncaughtErrors(t)
     const { peer, session } = await openWebSocket(world)
     session.socket.transport.on('close', fail)
     peer.write(close())
@@ -420,7 +407,7 @@ describe('a listener of an engine that throws', () => {
     'headers with an invalid value: 500, no session, the error surfaces',
     {},
     async (world, t) => {
-      const errors = uncaught(t)
+      const errors = uncaughtErrors(t)
       const spoil = (headers) => {
         headers['X-A'] = 'a\r\nb'
       }
@@ -449,7 +436,7 @@ describe('a listener of an engine that throws', () => {
   })
 
   wire('connection: the reason is forced close', {}, async (world, t) => {
-    const errors = uncaught(t)
+    const errors = uncaughtErrors(t)
     world.engine.once('connection', fail)
     const peer = await world.peer(upgrade())
     const session = await world.session().catch(() => undefined)

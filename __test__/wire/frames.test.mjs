@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
 import { openWebSocket } from './support/client.mjs'
-import { elapse, until } from './support/events.mjs'
+import { elapse, until } from '../clients/support/events.mjs'
 import {
   OP,
   close,

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { App } from './support/app.mjs'
 import { openPolling, openWebSocket, opened } from './support/client.mjs'
-import { elapse, gather, until } from './support/events.mjs'
+import { elapse, gather, until } from '../clients/support/events.mjs'
 import {
   OP,
   close,

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
 import { accepted, openPolling, opened } from './support/client.mjs'
-import { deferred, until } from './support/events.mjs'
+import { deferred, until } from '../clients/support/events.mjs'
 import { OP, frame, text } from './support/frames.mjs'
 import {
   KEY,

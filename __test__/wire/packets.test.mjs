@@ -5,7 +5,7 @@ import { createHook } from 'node:async_hooks'
 import { describe } from 'node:test'
 import { attach } from 'upwire'
 import { openPolling, openWebSocket } from './support/client.mjs'
-import { until } from './support/events.mjs'
+import { until } from '../clients/support/events.mjs'
 import {
   OP,
   close,

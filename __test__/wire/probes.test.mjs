@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
 import { accepted, openPolling } from './support/client.mjs'
-import { deferred, gather, until } from './support/events.mjs'
+import { deferred, gather, until } from '../clients/support/events.mjs'
 import {
   OP,
   close,

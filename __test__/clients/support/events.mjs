@@ -22,13 +22,15 @@ export function event(emitter, name, ms = PATIENCE) {
   return within(arrival, `event "${name}"`, ms)
 }
 
-/** Waits until a condition holds and gives its value. */
+/** Waits until a condition holds and gives its value; `what` may tell what was seen instead. */
 export async function until(condition, what, ms = PATIENCE) {
   const end = performance.now() + ms
   for (;;) {
     const value = await condition()
     if (value) return value
-    if (performance.now() > end) throw new Error(`${what}: not within ${ms} ms`)
+    if (performance.now() > end) {
+      throw new Error(`${typeof what === 'function' ? what() : what}: not within ${ms} ms`)
+    }
     await new Promise((resolve) => setTimeout(resolve, 2))
   }
 }
@@ -54,4 +56,22 @@ export function deferred() {
 /** Lets the event loop turn so many times. */
 export async function turns(count) {
   for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
+}
+
+/** Lets time pass, where its passing is what is tested; never to wait for something to be done. */
+export function elapse(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+/** The messages of uncaught errors, as an array that grows: for the rest of a test the runner hears of none. */
+export function uncaughtErrors(t) {
+  const before = process.listeners('uncaughtException')
+  const errors = []
+  process.removeAllListeners('uncaughtException')
+  process.on('uncaughtException', (error) => errors.push(error.message))
+  t.after(() => {
+    process.removeAllListeners('uncaughtException')
+    for (const listener of before) process.on('uncaughtException', listener)
+  })
+  return errors
 }

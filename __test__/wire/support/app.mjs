@@ -2,7 +2,7 @@
 // error of the app ends it.
 
 import { spawn } from 'node:child_process'
-import { until, within } from './events.mjs'
+import { until, within } from '../../clients/support/events.mjs'
 
 const INDEX = new URL('../../../index.js', import.meta.url)
 

@@ -1,7 +1,7 @@
 // Engine.IO clients that speak in literal bytes.
 
 import assert from 'node:assert/strict'
-import { until } from './events.mjs'
+import { until } from '../../clients/support/events.mjs'
 import { readText } from './frames.mjs'
 import { ACCEPT, POLLING, WEBSOCKET, get, post, response, upgrade } from './http.mjs'
 
