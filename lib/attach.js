@@ -102,9 +102,11 @@ function checkSetup(caller, setup) {
 }
 
 function checkServer(server) {
-  if (typeof server?.emit === 'function' && typeof server.listen === 'function') return
-  const hint =
-    typeof server === 'function' ? ' (a request handler; pass the http.Server that runs it)' : ''
+  // An Express app is a function that emits and listens, too.
+  const isFunction = typeof server === 'function'
+  const looksRight = typeof server?.emit === 'function' && typeof server.listen === 'function'
+  if (looksRight && !isFunction) return
+  const hint = isFunction ? ' (a request handler; pass the http.Server that runs it)' : ''
   throw coded(
     TypeError,
     'ERR_UPWIRE_INVALID_SERVER',

@@ -56,10 +56,16 @@ function unclaim(server, claim) {
   if (index >= 0) server[CLAIMS].splice(index, 1)
 }
 
+/** Paths of Next.js itself, also below a `basePath` that is claimed. */
+const OF_NEXT = /^\/?_next\//
+
 /** The claim for a request's URL. Next.js's own paths are never claimed. */
 function find(claims, url) {
-  if (typeof url !== 'string' || url.startsWith('/_next/')) return undefined
-  return claims.find(({ prefix, owns }) => url.startsWith(prefix) && (owns?.(url) ?? true))
+  if (typeof url !== 'string' || OF_NEXT.test(url)) return undefined
+  return claims.find(
+    ({ prefix, owns }) =>
+      url.startsWith(prefix) && !OF_NEXT.test(url.slice(prefix.length)) && (owns?.(url) ?? true),
+  )
 }
 
 function intercept(server) {

@@ -223,7 +223,11 @@ describe('attach', () => {
     for (const server of [undefined, null, 3000, {}, 'http', [], () => {}]) {
       assert.throws(() => attach(server), { name: 'TypeError', code: 'ERR_UPWIRE_INVALID_SERVER' })
     }
-    assert.throws(() => attach((_req, _res) => {}), /request handler/)
+    // As Express makes them.
+    const app = Object.assign((_req, _res) => {}, { emit() {}, listen() {} })
+    for (const handler of [(_req, _res) => {}, app]) {
+      assert.throws(() => attach(handler), /request handler/)
+    }
     for (const opts of [null, 'path', 5, true]) {
       assert.throws(() => attach(createServer(), opts), {
         name: 'TypeError',

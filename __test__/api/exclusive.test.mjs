@@ -267,16 +267,23 @@ describe('upgrades of others', () => {
     await works(t, io, port)
   })
 
-  test('below /_next are never ours', async (t) => {
-    const log = []
-    const { port } = await served(t, {
-      opts: { path: '/_next', addTrailingSlash: false },
-      after: (server) => server.on('upgrade', echoing('/_next/webpack-hmr', log)),
+  for (const [opts, hmr] of [
+    [{ path: '/_next', addTrailingSlash: false }, '/_next/webpack-hmr'],
+    [{ path: '/' }, '/_next/hmr?id=1'],
+    [{ path: '/chat' }, '/chat/_next/hmr'],
+    [{ path: '/chat', addTrailingSlash: false }, '/chat/_next/webpack-hmr'],
+  ]) {
+    test(`for ${hmr} are never ours, with ${JSON.stringify(opts)}`, async (t) => {
+      const log = []
+      const { port } = await served(t, {
+        opts,
+        after: (server) => server.on('upgrade', echoing(hmr, log)),
+      })
+      const other = raw(t, port, unknownUpgrade(hmr))
+      await until(() => other.text.includes('101'), 'the answer')
+      assert.equal(log.length, 1)
     })
-    const hmr = raw(t, port, unknownUpgrade('/_next/webpack-hmr'))
-    await until(() => hmr.text.includes('101'), 'the answer')
-    assert.equal(log.length, 1)
-  })
+  }
 })
 
 describe('targets that are no paths', () => {
