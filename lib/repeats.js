@@ -4,51 +4,71 @@
 // once for each request. So, once attach() has been called again, a listener that reads like one of
 // an earlier call takes that one's place.
 
+const { isRegExp } = require('node:util').types
 const { middlewares, namespaces, remove } = require('./setup')
 
-const EVENTS = new Set(['connection', 'connect'])
-
-/** What each namespace had at the last call of attach(). */
+/** What each namespace, and the engine, had at the last call of attach(). */
 const earlier = new WeakMap()
 
 function replaceRepeats(io) {
-  for (const namespace of namespaces(io)) {
-    if (!earlier.has(namespace)) watch(namespace)
-    earlier.set(namespace, snapshot(namespace))
+  if (!earlier.has(io.engine)) reuseDynamicNamespaces(io)
+  for (const emitter of [...namespaces(io), io.engine]) {
+    if (!earlier.has(emitter)) watch(emitter)
+    earlier.set(emitter, snapshot(emitter))
   }
 }
 
-function snapshot(namespace) {
-  const entries = [...EVENTS].flatMap((event) =>
-    namespace.listeners(event).map((handler) => ({ event, handler })),
-  )
-  return [...entries, ...middlewares(namespace).map((handler) => ({ event: undefined, handler }))]
+function snapshot(emitter) {
+  const listeners = emitter
+    .eventNames()
+    .flatMap((event) => emitter.listeners(event).map((handler) => ({ event, handler })))
+  return [...listeners, ...middlewares(emitter).map((handler) => ({ event: undefined, handler }))]
 }
 
-function watch(namespace) {
+function watch(emitter) {
   for (const method of ['on', 'addListener']) {
-    const add = namespace[method]
-    namespace[method] = function upwireOn(event, handler) {
-      if (EVENTS.has(event)) dropRepeated(namespace, event, handler)
+    const add = emitter[method]
+    emitter[method] = function upwireOn(event, handler) {
+      dropRepeated(emitter, event, handler)
       return add.call(this, event, handler)
     }
   }
-  const { use } = namespace
-  namespace.use = function upwireUse(handler) {
-    dropRepeated(namespace, undefined, handler)
+  const { use } = emitter
+  emitter.use = function upwireUse(handler) {
+    dropRepeated(emitter, undefined, handler)
     return use.call(this, handler)
   }
 }
 
 /** Takes away the handler of an earlier call that reads like this one. */
-function dropRepeated(namespace, event, handler) {
-  const handlers = earlier.get(namespace)
+function dropRepeated(emitter, event, handler) {
+  const handlers = earlier.get(emitter)
   const index = handlers.findIndex(
     (each) => each.event === event && readsAlike(each.handler, handler),
   )
   if (index < 0) return
-  remove(namespace, event, handlers[index].handler)
+  remove(emitter, event, handlers[index].handler)
   handlers.splice(index, 1)
+}
+
+/** `io.of()` makes another parent for each function and each expression, also for one that reads alike. */
+function reuseDynamicNamespaces(io) {
+  const { of } = io
+  io.of = function upwireOf(name, listener) {
+    const present = dynamicNamespace(io, name)
+    if (present === undefined) return of.call(this, name, listener)
+    if (listener) present.on('connect', listener)
+    return present
+  }
+}
+
+function dynamicNamespace(io, name) {
+  if (isRegExp(name)) {
+    const known = [...(io.parentNamespacesFromRegExp ?? [])]
+    return known.find(([pattern]) => String(pattern) === String(name))?.[1]
+  }
+  if (typeof name !== 'function') return undefined
+  return [...io.parentNsps].find(([decide]) => readsAlike(decide, name))?.[1]
 }
 
 /** Whether two functions are the same, or made from the same text. */

@@ -59,6 +59,31 @@ describe('a route that calls attach() at each request', () => {
     assert.deepEqual((await answers(await connect(t, url))).sort(), ['one', 'route', 'two'])
   })
 
+  test('does so on the engine, for every event, and for namespaces made on demand', async (t) => {
+    const { server, io, url } = await serve(t)
+    const route = () => {
+      const again = attach(server)
+      again.engine.use((_req, _res, next) => next())
+      again.engine.on('connection_error', () => {})
+      again.on('from another server', () => {})
+      again.of(/^\/room-\d+$/, (socket) => socket.on('question', (done) => done('room')))
+      again.of((name, _auth, next) => next(null, name === '/any')).on('connection', () => {})
+    }
+    const socketIos = io.engine.listenerCount('connection')
+    for (let request = 0; request < 12; request++) route()
+    assert.equal(io.engine.middlewares.length, 1)
+    assert.equal(io.engine.listenerCount('connection_error'), 1)
+    assert.equal(io.engine.listenerCount('connection'), socketIos)
+    assert.equal(io.sockets.listenerCount('from another server'), 1)
+    assert.equal(io.parentNsps.size, 2)
+    for (const parent of io.parentNsps.values()) {
+      assert.equal(parent.listenerCount('connect') + parent.listenerCount('connection'), 1)
+    }
+    const socket = await connect(t, `${url}/room-1`)
+    assert.equal(await socket.emitWithAck('question'), 'room')
+    assert.throws(() => io.of(/stateful/g), /stateful/)
+  })
+
   test('does so in namespaces, too', async (t) => {
     const { server, io, url } = await serve(t)
     const listen = () => {
