@@ -15,13 +15,18 @@ const { DEFAULT_PATH, keep, lookUp, registry, remember } = require('./registry')
  * @param {Function} [setup] adds the app's handlers
  */
 function attach(server, opts = {}, setup = undefined) {
-  checkServer(server)
-  checkSetup('attach', setup)
+  return attachTo(server, opts, setup, readsAlike, 'attach')
+}
+
+/** `isSame` says whether a setup is the one that has run. */
+function attachTo(server, opts, setup, isSame, caller) {
+  checkServer(server, caller)
+  checkSetup(caller, setup)
   const options = attachOptions(opts)
   const prefix = pathPrefix(readOptions(options))
   const present = attachedTo(server).get(prefix) ?? waiting(prefix)
   const attachment = isAlive(present)
-    ? again(present, opts, 'attach()')
+    ? again(present, opts, `${caller}()`)
     : new Attachment(isRenderWorker() ? limitToPolling(options) : options, opts)
   if (attachment.server === undefined) {
     attachment.bind(server)
@@ -29,7 +34,7 @@ function attach(server, opts = {}, setup = undefined) {
     registry.early?.stop()
   }
   if (attachment !== present) remember(attachment)
-  if (setup !== undefined) attachment.setUp(setup, readsAlike)
+  if (setup !== undefined) attachment.setUp(setup, isSame)
   return attachment.io
 }
 
@@ -101,7 +106,7 @@ function checkSetup(caller, setup) {
   )
 }
 
-function checkServer(server) {
+function checkServer(server, caller) {
   // An Express app is a function that emits and listens, too.
   const isFunction = typeof server === 'function'
   const looksRight = typeof server?.emit === 'function' && typeof server.listen === 'function'
@@ -110,8 +115,8 @@ function checkServer(server) {
   throw coded(
     TypeError,
     'ERR_UPWIRE_INVALID_SERVER',
-    `upwire: attach() needs an http.Server or https.Server, got ${typeof server}${hint}`,
+    `upwire: ${caller}() needs an http.Server or https.Server, got ${typeof server}${hint}`,
   )
 }
 
-module.exports = { attach, register }
+module.exports = { attach, attachTo, register }

@@ -270,16 +270,21 @@ describe('socketRoute()', () => {
     assert.equal(returned.length, 2)
   })
 
-  test('has its edited handlers replace the first ones', async (t) => {
+  test('has the handlers of a route that was evaluated again replace the first ones, once', async (t) => {
     const route = { current: socketRoute(options, answering('first')) }
     const { url } = await serveRoute(t, route)
     const comesBack = { reconnection: true, reconnectionDelay: 1 }
     const socket = client(t, url, { ...options, ...comesBack, transports: ['polling'] })
     await connected(socket)
     const back = event(socket, 'connect')
-    route.current = socketRoute(options, (io) => answering('second')(io))
+    const first = route.current
+    // The text is the same; what it closes over is another.
+    route.current = socketRoute(options, answering('second'))
     await fetchText(url + path)
     await back
+    assert.deepEqual(await answers(socket), ['second'])
+    route.current = first
+    await fetchText(url + path)
     assert.deepEqual(await answers(socket), ['second'])
   })
 

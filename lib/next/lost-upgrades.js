@@ -5,6 +5,7 @@
 
 const { Socket } = require('node:net')
 const { PASSED_ON, isTouched } = require('../intercept')
+const { isProduction } = require('./phase')
 const { isHttp } = require('./server-search')
 
 /**
@@ -21,7 +22,7 @@ let isPlanned = false
  * @param {(server: import('node:http').Server) => boolean} match
  */
 function closeLostUpgrades(match) {
-  if (isPlanned || process.env.NODE_ENV !== 'production') return
+  if (isPlanned || !isProduction()) return
   // Not documented, and the one way to what was accepted before; without it the clients wait.
   if (typeof process._getActiveHandles !== 'function') return
   isPlanned = true

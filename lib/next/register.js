@@ -7,6 +7,7 @@ const { coded, warnOnce } = require('../errors')
 const { attachments, lookUp, registry } = require('../registry')
 const { earlyPath } = require('./early')
 const { closeLostUpgrades } = require('./lost-upgrades')
+const { isBuild, isProduction } = require('./phase')
 const { isNextServer, searchServer } = require('./server-search')
 const { nextVersion } = require('./version')
 const { hasRenderWorkers, isRenderWorker, workersError } = require('./workers')
@@ -120,14 +121,6 @@ function notRegistered(path) {
       'registerUpwire(), or call attach() in a custom server; Next.js 13 and 14 need ' +
       'experimental.instrumentationHook, too, which withUpwire(nextConfig) sets',
   )
-}
-
-function isBuild() {
-  return process.env.NEXT_PHASE === 'phase-production-build'
-}
-
-function isProduction() {
-  return process.env.NODE_ENV === 'production'
 }
 
 /** What tells, once, that a server was seen that is not the wanted one. */

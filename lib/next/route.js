@@ -3,6 +3,7 @@
 // A Pages API route that runs Socket.IO, from the first request on.
 
 const { speaksEngineIO } = require('../intercept')
+const { isProduction } = require('./phase')
 
 /**
  * Makes the handler of an API route.
@@ -12,10 +13,14 @@ const { speaksEngineIO } = require('../intercept')
  *   Promise<void>}
  */
 function socketRoute(options = {}, setup = undefined) {
+  // A route that was edited, or something that it imports, is evaluated again and comes here anew.
+  let isNew = !isProduction()
+  const isSame = (left, right) => !isNew || left === right
   return async function upwireRoute(req, res) {
     // Only here: who registers loads nothing before it listens.
-    const { attach } = require('../attach')
-    const { engine } = attach(res.socket?.server, options, setup)
+    const { attachTo } = require('../attach')
+    const { engine } = attachTo(res.socket?.server, options, setup, isSame, 'socketRoute')
+    isNew = false
     if (!speaksEngineIO(req)) {
       res.end()
       return
