@@ -18,21 +18,24 @@ function originsOf(options) {
 
 /**
  * The package's middleware.
- * @param {(req: object, origins: unknown) => void} [hear] gets what the functions of `options`
- *   answer, so that they are asked once for headers and admission
+ * @param {(req: object, origins: unknown, error?: unknown) => void} [hear] gets what the functions of
+ *   `options` answer, so that they are asked once for headers and admission
  */
 function corsMiddleware(options, hear) {
   if (hear === undefined) return cors(options === true ? undefined : options)
   return cors((req, done) => {
-    const settle = (error, origin, settled) => {
-      if (error) return done(error)
-      hear(req, origin)
+    const settle = (origin, settled, error) => {
+      hear(req, origin, error)
       done(null, { ...settled, origin })
     }
     const ask = (error, settled) => {
+      if (error) return done(error)
       const origin = originsOf(settled ?? {})
-      if (error || typeof origin !== 'function') return settle(error, origin, settled)
-      origin(req.headers.origin, (failed, answer) => settle(failed, answer, settled))
+      if (typeof origin !== 'function') return settle(origin, settled)
+      // Many say by an error that an origin is not on their list.
+      origin(req.headers.origin, (failure, answer) => {
+        settle(failure ? false : answer, settled, failure || undefined)
+      })
     }
     if (typeof options === 'function') options(req, ask)
     else ask(null, options)

@@ -23,7 +23,7 @@ class OriginRule {
   #list
   /** The function in `allowedOrigins`. */
   #question
-  /** What the app has answered, by request: anything that a list takes. */
+  /** What the app has answered, by request: anything that a list takes, and an error. */
   #answers = new WeakMap()
   #cors
   #isCorsHeard
@@ -49,7 +49,7 @@ class OriginRule {
 
   /** The middleware for the headers. */
   cors() {
-    const hear = (req, origins) => this.#answers.set(req, origins)
+    const hear = (req, origins, error) => this.#answers.set(req, { origins, error })
     return corsMiddleware(this.#cors, this.#isCorsHeard ? hear : undefined)
   }
 
@@ -65,16 +65,17 @@ class OriginRule {
     const { origin } = req.headers
     if (origin === undefined) return this.#checkWithout(req, isUpgrade)
     if (this.#list.isAny) return undefined
+    const answer = this.#answers.get(req)
     // Node joins the values of several headers with commas.
     if (!origin.includes(',')) {
       if (isSameOrigin(req, isUpgrade) || this.#list.has(origin)) return undefined
       if (this.#mustAsk(req)) return ASK
-      if (new OriginList(this.#answers.get(req)).has(origin)) return undefined
+      if (new OriginList(answer?.origins).has(origin)) return undefined
     }
     // There is nothing to compare with; the checks of an upgrade say so.
     if (isUpgrade && hostOf(req) === undefined) return undefined
     this.#warn(req, isUpgrade)
-    return notAllowed(req)
+    return notAllowed(req, answer?.error && { error: answer.error })
   }
 
   #checkWithout(req, isUpgrade) {
@@ -92,7 +93,7 @@ class OriginRule {
   async ask(req) {
     const question = this.#question
     const answer = await question(req.headers.origin, req)
-    this.#answers.set(req, Boolean(answer))
+    this.#answers.set(req, { origins: Boolean(answer) })
   }
 
   /** The first refusal of an origin is most likely a wrong setting. */

@@ -510,10 +510,21 @@ describe('cors.origin is the default', () => {
     ])
   })
 
+  // As the package's README has it, for what is not on a list.
   const failing = {
-    cors: { origin: (origin, done) => done(origin === EVIL ? FAILURE : null, true) },
+    cors: { origin: (origin, done) => (origin === site ? done(null, true) : done(FAILURE)) },
   }
-  wire('a function that fails is a middleware that fails', failing, async (world) => {
+  wire('a function that gives an error has not allowed it', failing, async (world) => {
+    for (const kind of Object.values(KINDS)) {
+      await assertRefused(world, kind, { Origin: EVIL }, { error: FAILURE })
+      for (const headers of [{ Origin: site }, { Origin: OWN }, {}]) {
+        await assertTaken(world, kind, headers)
+      }
+    }
+  })
+
+  const broken = { cors: (req, done) => done(req.headers.origin === EVIL ? FAILURE : null, {}) }
+  wire('cors itself as a function that fails is a middleware that fails', broken, async (world) => {
     const { peer } = await ask(world, WS, { Origin: EVIL })
     assert.equal((await response(peer)).status, 400)
     assert.deepEqual((await world.refusal()).context, {
