@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { connect as connectTcp } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { client, connect, connected } from '../clients/support/clients.mjs'
 import { start } from '../clients/support/child.mjs'
@@ -194,7 +194,7 @@ describe('a path that is held early', () => {
   })
 })
 
-const FLAGS = ['instrumentationHook', 'serverComponentsExternalPackages']
+const FLAGS = new Set(['instrumentationHook', 'serverComponentsExternalPackages'])
 
 /** The folder of a project that has a version of Next.js. */
 function project(t, version) {
@@ -238,6 +238,16 @@ describe('withUpwire', () => {
       assert.equal(serverExternalPackages !== undefined, keys === null)
     })
   }
+
+  test('goes by the Next.js that is loaded, wherever the command was run', async (t) => {
+    const folder = project(t, '14.2.35')
+    const loaded = join(folder, 'node_modules/next/dist/bin/next')
+    mkdirSync(dirname(loaded), { recursive: true })
+    writeFileSync(loaded, '')
+    const execArgv = ['--require', loaded]
+    const child = run(t, 'extended', {}, { cwd: project(t, '16.4.6'), execArgv })
+    assert.deepEqual(new Set(Object.keys((await child.message('config')).experimental)), FLAGS)
+  })
 
   test('adds the chunks of 13.2 to what is traced already', async (t) => {
     const outputFileTracingIncludes = { '/_app': ['a'], '/b': ['b'] }

@@ -6,19 +6,31 @@ const { join } = require('node:path')
 let known
 
 /**
- * The version of the project's Next.js: found from where the project is run, not from where this
- * package is.
+ * The version of the Next.js that runs here, or else of the project's.
  * @returns {{ major: number, minor: number, patch: number, canary: number | undefined } | undefined}
  */
 function nextVersion() {
-  known ??= readVersion()
+  const project = join(process.cwd(), 'package.json')
+  known ??= versionFrom(loadedNext(project)) ?? versionFrom(project)
   return known
 }
 
-function readVersion() {
+/**
+ * A file of Next.js that is loaded: `next build app` is run from elsewhere, where another version may be
+ * installed, or none.
+ */
+function loadedNext(project) {
+  const { cache } = createRequire(project)
+  return Object.keys(cache).find((file) =>
+    /[\\/]next[\\/]dist[\\/](?:bin|build|server|cli)[\\/]/.test(file),
+  )
+}
+
+/** @param {string | undefined} file from where the package is looked for, not from where this one is */
+function versionFrom(file) {
+  if (file === undefined) return undefined
   try {
-    const project = createRequire(join(process.cwd(), 'package.json'))
-    return parseVersion(project('next/package.json').version)
+    return parseVersion(createRequire(file)('next/package.json').version)
   } catch {
     return undefined
   }
