@@ -68,6 +68,11 @@ function find(claims, url) {
   )
 }
 
+/** Refuses upgrades that no server may be asked for, also where nobody has a path. */
+function guard(server) {
+  if (server[CLAIMS] === undefined) intercept(server)
+}
+
 function intercept(server) {
   const claims = []
   Object.defineProperty(server, CLAIMS, { value: claims, enumerable: false })
@@ -200,4 +205,4 @@ function watch(socket, timeout) {
   socket.once('close', () => clearTimeout(timer))
 }
 
-module.exports = { claim, find, isTouched, speaksEngineIO, unclaim, CLAIMS, PASSED_ON }
+module.exports = { claim, find, guard, isTouched, speaksEngineIO, unclaim, CLAIMS, PASSED_ON }

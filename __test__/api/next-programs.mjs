@@ -32,6 +32,7 @@ export async function registered({ options = {} }, { tell, hear }) {
   const server = page()
   // Next.js listens for upgrades from the start, and leaves open what it does not know.
   server.on('upgrade', () => tell('upgrade'))
+  server.on('connection', () => tell('connection'))
   const port = await nextListens(server)
   hear('register', () => {
     registerUpwire(options, answer)
@@ -61,7 +62,7 @@ export async function early({ path, registeredPath }, { tell, hear }) {
   const server = page()
   const port = await nextListens(server)
   server.on('request', () => {})
-  hear('register', () => registerUpwire({ path: registeredPath }, answer))
+  hear('register', (path = registeredPath) => registerUpwire({ path }, answer))
   hear('close', () => server.close(() => process.exit()))
   process.on('warning', ({ code }) => tell('warning', code))
   tell('port', port)

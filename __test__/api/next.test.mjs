@@ -18,6 +18,14 @@ const programs = new URL('./next-programs.mjs', import.meta.url)
 const production = { NODE_ENV: 'production' }
 const address = (port) => `http://127.0.0.1:${port}`
 
+const ABSOLUTE_FORM = [
+  'GET http://elsewhere.example/ HTTP/1.1',
+  'Host: x',
+  'Connection: upgrade',
+  'Upgrade: websocket',
+  '\r\n',
+].join('\r\n')
+
 async function page(port, path = '/') {
   return (await fetchText(address(port) + path)).text
 }
@@ -54,6 +62,25 @@ describe('registerUpwire', () => {
     const [answer] = await event(socket, 'data')
     assert.match(String(answer), /"sid":/)
   })
+
+  for (const [request, status] of [
+    [handshakeText('websocket'), 101],
+    [ABSOLUTE_FORM, 400],
+  ]) {
+    test(`has the server before anybody else connects: ${status} on an older connection`, async (t) => {
+      const child = run(t, 'registered', {})
+      const { port } = await child.message('ports')
+      const socket = connectTcp(port, '127.0.0.1')
+      t.after(() => socket.destroy())
+      await child.message('connection')
+      await register(child)
+      // The one by which it has found the server.
+      await child.message('connection')
+      socket.write(request)
+      const [answer] = await event(socket, 'data')
+      assert.match(String(answer), new RegExp(`^HTTP/1\\.1 ${status} `))
+    })
+  }
 
   test('leaves other servers of the process alone', async (t) => {
     const child = run(t, 'registered', {})
@@ -166,6 +193,30 @@ describe('a path that is held early', () => {
     const socket = await connect(t, address(port), { path: '/live' })
     assert.equal(await socket.emitWithAck('port'), port)
     assert.equal(await page(port, '/socket.io/?EIO=4&transport=polling'), 'page')
+  })
+
+  test('goes on while other paths are registered before it', async (t) => {
+    const child = run(t, 'early', { path: '/socket.io' })
+    const port = await child.message('port')
+    const socket = client(t, address(port), { transports: ['websocket'] })
+    const connection = connected(socket)
+    assert.equal(await page(port), 'page')
+    child.send('register', '/chat')
+    await connect(t, address(port), { path: '/chat' })
+    child.send('register', '/socket.io')
+    await connection
+    assert.equal(await socket.emitWithAck('port'), port)
+  })
+
+  test('is given back at once where registering is in vain', async (t) => {
+    const child = run(t, 'early', { path: '/socket.io' }, { env: { ...production, VERCEL: '1' } })
+    const port = await child.message('port')
+    assert.equal(await page(port), 'page')
+    const poll = page(port, '/socket.io/?EIO=4&transport=polling')
+    assert.equal(await page(port), 'page')
+    child.send('register')
+    assert.equal(await poll, 'page')
+    assert.equal(await child.message('warning'), 'ERR_UPWIRE_SERVERLESS')
   })
 
   test('is let go of when the server closes', async (t) => {

@@ -3,7 +3,7 @@
 // What an app's next.config needs so that a native addon works on the server.
 
 const { coded, warnOnce } = require('../errors')
-const { earlyPath, holdEarly } = require('./early')
+const { earlyPath, holdLate } = require('./early')
 const { isAtLeast, nextVersion } = require('./version')
 
 /** Packages that bundlers must leave to Node: the first has the addon, the others belong to it. */
@@ -27,7 +27,7 @@ function withUpwire(nextConfig = {}, { path = earlyPath() } = {}) {
     )
   }
   return function upwireConfig(phase, context) {
-    if (SERVER_PHASES.includes(phase)) holdEarly(path)
+    if (SERVER_PHASES.includes(phase)) holdLate(path)
     const given = typeof nextConfig === 'function' ? nextConfig(phase, context) : nextConfig
     return typeof given?.then === 'function' ? given.then(extend) : extend(given)
   }

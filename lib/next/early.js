@@ -7,10 +7,10 @@
 const http = require('node:http')
 const { EarlyBytes } = require('../early-bytes')
 const { warnOnce } = require('../errors')
-const { claim, unclaim } = require('../intercept')
+const { claim, guard, unclaim } = require('../intercept')
 const { busy, refuseRequest, refuseUpgrade } = require('../refusal')
 const { DEFAULT_PATH, pathKey, registry } = require('../registry')
-const { isCertainlyNextServer, searchServer } = require('./server-search')
+const { isCertainlyNextServer, knock, searchServer } = require('./server-search')
 const { isAtLeast, nextVersion } = require('./version')
 const { mayProxy } = require('./workers')
 
@@ -18,7 +18,9 @@ const { mayProxy } = require('./workers')
 const MAX_HELD = 256
 /** Milliseconds that one may wait. */
 const PATIENCE = 10_000
-/** Milliseconds after which nobody is expected to take the path any more. */
+/** Milliseconds after another path was taken, in which ours may be, too. */
+const DOUBT = 1000
+/** Milliseconds after the first, after which nobody is expected to take the path any more. */
 const LIFETIME = 60_000
 
 /** The path that `upwire/preload` and `withUpwire` hold, when they are told no other. */
@@ -32,14 +34,20 @@ function holdEarly(path = earlyPath()) {
   if (!isTaken) registry.early = new EarlyClaim(pathKey(path))
 }
 
+/** The same in a process that listens already. */
+function holdLate(path) {
+  holdEarly(path)
+  knock()
+}
+
 class EarlyClaim {
   #path
   #search
   #claim
   #timer
+  #doubt
   /** What waits: each is dispatched anew, or refused. */
   #held = new Set()
-  #isAwakened = false
 
   constructor(path) {
     this.#path = path
@@ -56,7 +64,7 @@ class EarlyClaim {
   #take(server) {
     const version = nextVersion()
     // What comes to this server may never reach the process that runs the app.
-    if (version !== undefined && mayProxy(version)) return
+    if (version !== undefined && mayProxy(version)) return guard(server)
     this.server = server
     this.#claim = claim(server, {
       prefix: this.#path,
@@ -71,8 +79,6 @@ class EarlyClaim {
       close: () => this.#refuseAll(busy('DRAINING', 'Server is shutting down')),
       giveWay: ({ prefix }) => this.#giveWay(prefix),
     })
-    this.#timer = setTimeout(() => this.#giveUp(), LIFETIME)
-    this.#timer.unref()
   }
 
   #holdUpgrade(req, socket, head) {
@@ -117,13 +123,13 @@ class EarlyClaim {
     timer.unref()
     peer.once('close', forget)
     this.#held.add(entry)
+    if (this.#timer !== undefined) return
+    this.#timer = setTimeout(() => this.giveUp(), LIFETIME).unref()
     this.#awaken()
   }
 
   /** Before 14.2 Next.js runs instrumentation with the first request that is its own. */
   #awaken() {
-    if (this.#isAwakened) return
-    this.#isAwakened = true
     const version = nextVersion()
     if (version === undefined || isAtLeast(version, [14, 2])) return
     const { address, port } = this.server.address()
@@ -132,29 +138,38 @@ class EarlyClaim {
     request.on('error', () => {})
   }
 
-  /** Somebody runs Socket.IO on the server. */
+  /** Somebody runs Socket.IO on the server; on another path, ours may still be to come. */
   #giveWay(prefix) {
     if (pathKey(prefix) !== this.#path) {
-      warnOnce(
-        'early path',
-        'UPWIRE_PATH',
-        `${this.#path} was held for clients that come early, but Socket.IO runs on ${prefix}: ` +
-          'say so with withUpwire(config, { path }) or UPWIRE_PATH',
-      )
+      this.#doubt ??= setTimeout(() => this.#withdraw(prefix), DOUBT).unref()
+      return
     }
     this.#end()
     // The app adds its handlers first.
     process.nextTick(() => this.#dispatchAll())
   }
 
-  #giveUp() {
+  #withdraw(prefix) {
+    warnOnce(
+      'early path',
+      'UPWIRE_PATH',
+      `${this.#path} was held for clients that come early, but Socket.IO runs on ${prefix}: ` +
+        'say so with withUpwire(config, { path }) or UPWIRE_PATH',
+    )
+    this.giveUp()
+  }
+
+  /** Nobody will take the path: what waits is Next.js's. */
+  giveUp() {
+    this.stop()
     this.#end()
     this.#dispatchAll()
   }
 
   #end() {
     clearTimeout(this.#timer)
-    unclaim(this.server, this.#claim)
+    clearTimeout(this.#doubt)
+    if (this.server !== undefined) unclaim(this.server, this.#claim)
   }
 
   #dispatchAll() {
@@ -175,4 +190,4 @@ function warnOfNobody(path) {
   )
 }
 
-module.exports = { earlyPath, holdEarly }
+module.exports = { earlyPath, holdEarly, holdLate }

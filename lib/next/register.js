@@ -8,7 +8,7 @@ const { attachments, lookUp, registry } = require('../registry')
 const { earlyPath } = require('./early')
 const { closeLostUpgrades } = require('./lost-upgrades')
 const { isBuild, isProduction } = require('./phase')
-const { isNextServer, searchServer } = require('./server-search')
+const { isNextServer, knock, searchServer } = require('./server-search')
 const { nextVersion } = require('./version')
 const { hasRenderWorkers, isRenderWorker, workersError } = require('./workers')
 
@@ -24,7 +24,10 @@ function registerUpwire(options = {}, setup = undefined) {
   if (isBuild()) return
   const match = options?.match
   const reason = whyNot(match)
-  if (reason !== undefined) return warnOnce(reason.code, reason.code, reason.message)
+  if (reason !== undefined) {
+    registry.early?.giveUp()
+    return warnOnce(reason.code, reason.code, reason.message)
+  }
   // First of all, before anything is loaded: a connection that is accepted from here on is seen.
   let attachment
   const bind = (server) => {
@@ -42,6 +45,7 @@ function registerUpwire(options = {}, setup = undefined) {
   early?.stop()
   if (early?.server !== undefined && (match?.(early.server) ?? true)) bind(early.server)
   if (attachment.server !== undefined) stop()
+  else knock()
   closeLostUpgrades(match ?? isNextServer)
 }
 
@@ -95,7 +99,7 @@ function whyNot(match = undefined) {
     Error,
     'ERR_UPWIRE_SERVERLESS',
     `upwire: there is no long-lived server here (${name} is set), and so no WebSocket: run ` +
-      '`next start`, a standalone container or a custom server',
+      `\`next start\`, a standalone container or a custom server, without ${name} in its environment`,
   )
 }
 

@@ -7,6 +7,7 @@
 const channels = require('node:diagnostics_channel')
 const http = require('node:http')
 const https = require('node:https')
+const { connect } = require('node:net')
 const { isAtLeast, nextVersion } = require('./version')
 
 /** A connection was accepted; and for those that are older than our interest, a request has come. */
@@ -33,6 +34,20 @@ function searchServer(match, onFound, onOther = () => {}) {
   }
   for (const name of CHANNELS) channels.subscribe(name, onMessage)
   return stop
+}
+
+/**
+ * Has the server of Next.js show itself at once, by a connection to the port that it tells: what was
+ * accepted before is seen from then on, too.
+ */
+function knock(hosts = ['localhost', process.env.HOSTNAME]) {
+  const port = Number(process.env.PORT)
+  const [host, ...others] = hosts
+  if (!host || !port || !namesPort()) return
+  const socket = connect({ host, port })
+  socket.unref()
+  socket.on('connect', () => socket.destroy())
+  socket.on('error', () => knock(others))
 }
 
 function isHttp(server) {
@@ -65,4 +80,4 @@ function namesPort() {
   return version === undefined || isAtLeast(version, [13, 4, 19])
 }
 
-module.exports = { isCertainlyNextServer, isHttp, isNextServer, searchServer }
+module.exports = { isCertainlyNextServer, isHttp, isNextServer, knock, searchServer }
