@@ -45,7 +45,7 @@ function attachTo(server, opts, setup, isSame, caller) {
 function register(opts, setup, isSame) {
   checkSetup('registerUpwire', setup)
   const options = attachOptions(opts)
-  const present = lookUp(options.path)
+  const present = lookUp(pathPrefix(readOptions(options)))
   const attachment = isAlive(present)
     ? again(present, opts, 'registerUpwire()')
     : new Attachment(options, opts)

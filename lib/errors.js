@@ -12,6 +12,16 @@ function coded(Type, code, message) {
   return error
 }
 
+/** An option of the app's that cannot be. */
+function invalid(name, value, wanted) {
+  const shown = typeof value === 'string' ? JSON.stringify(value) : String(value)
+  return coded(
+    TypeError,
+    'ERR_UPWIRE_INVALID_OPTION',
+    `upwire: option ${name} must be ${wanted}, got ${shown}`,
+  )
+}
+
 function warn(code, message) {
   process.emitWarning(message, { type: 'UpwireWarning', code })
 }
@@ -45,4 +55,4 @@ function guarded(call) {
   }
 }
 
-module.exports = { coded, guarded, surface, warn, warnOnce }
+module.exports = { coded, guarded, invalid, surface, warn, warnOnce }

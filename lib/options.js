@@ -3,21 +3,13 @@
 const { constants } = require('node:buffer')
 const { totalmem } = require('node:os')
 const { originsOf } = require('./cors')
-const { coded, warnOnce } = require('./errors')
+const { coded, invalid, warnOnce } = require('./errors')
 const { hasSlash, isEntry } = require('./origin-list')
+const { checkPath } = require('./registry')
 
 const MiB = 1024 * 1024
 const MAX_MILLISECONDS = 2 ** 31 - 1
 const MAX_COUNT = 2 ** 32 - 1
-
-function invalid(name, value, wanted) {
-  const shown = typeof value === 'string' ? JSON.stringify(value) : String(value)
-  return coded(
-    TypeError,
-    'ERR_UPWIRE_INVALID_OPTION',
-    `upwire: option ${name} must be ${wanted}, got ${shown}`,
-  )
-}
 
 const integer = (min, max, unit) => (name, value) => {
   if (Number.isInteger(value) && value >= min && value <= max) return value
@@ -50,11 +42,6 @@ function transports(name, value) {
     oneOf(TRANSPORTS)(name, transport)
   }
   return [...value]
-}
-
-function path(name, value) {
-  if (typeof value === 'string' && value.startsWith('/')) return value
-  throw invalid(name, value, 'a string that begins with "/"')
 }
 
 function cors(name, value) {
@@ -132,7 +119,7 @@ const OPTIONS = {
   maxSendBuffer: [bytes(0), 16 * MiB],
   maxTotalReceiveQueue: [bytes(1), 64 * MiB],
   maxTotalSendBuffer: [bytes(0), undefined],
-  path: [path, '/engine.io'],
+  path: [checkPath, '/engine.io'],
   pingInterval: [milliseconds(1), 25_000],
   pingTimeout: [milliseconds(1), 20_000],
   requireOrigin: [boolean, false],
@@ -209,4 +196,4 @@ function pathPrefix({ path: given, addTrailingSlash }) {
   return addTrailingSlash === false ? bare : `${bare}/`
 }
 
-module.exports = { OPTIONS, invalid, pathPrefix, readOptions }
+module.exports = { OPTIONS, pathPrefix, readOptions }

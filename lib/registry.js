@@ -3,6 +3,8 @@
 // What runs Socket.IO in this process, by path. An app's code lives in several bundles, and may have
 // several copies of this package: all of them share this one object.
 
+const { invalid } = require('./errors')
+
 const REGISTRY = Symbol.for('upwire')
 
 /** The path of socket.io where none is given. */
@@ -15,6 +17,12 @@ const DEFAULT_PATH = '/socket.io'
  *   early: import('./next/early').EarlyClaim | undefined }}
  */
 const registry = (globalThis[REGISTRY] ??= { attachments: new Map(), early: undefined })
+
+/** An option that is a path. */
+function checkPath(name, value) {
+  if (typeof value === 'string' && value.startsWith('/')) return value
+  throw invalid(name, value, 'a string that begins with "/"')
+}
 
 /** A path as it names an attachment. */
 function pathKey(path) {
@@ -41,4 +49,4 @@ function attachments() {
   return [...registry.attachments.values()].map((each) => each.deref()).filter(Boolean)
 }
 
-module.exports = { DEFAULT_PATH, attachments, keep, lookUp, pathKey, registry, remember }
+module.exports = { DEFAULT_PATH, attachments, checkPath, keep, lookUp, pathKey, registry, remember }

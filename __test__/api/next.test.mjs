@@ -330,10 +330,20 @@ describe('withUpwire', () => {
   })
 
   test('refuses what is no path', () => {
-    assert.throws(() => withUpwire({}, { path: 'live' }), {
-      code: 'ERR_UPWIRE_INVALID_OPTION',
-      message: /path of withUpwire\(\) must be a string that begins with "\/", got live/,
-    })
+    const { getIO, registerUpwire } = require('upwire/next')
+    for (const path of ['live', 5]) {
+      for (const call of [
+        () => withUpwire({}, { path }),
+        () => registerUpwire({ path }),
+        () => getIO(path),
+      ]) {
+        assert.throws(call, {
+          code: 'ERR_UPWIRE_INVALID_OPTION',
+          message: /path.* must be a string that begins with "\/", got ("live"|5)$/,
+        })
+      }
+    }
+    assert.equal(typeof withUpwire({}, null), 'function')
   })
 })
 

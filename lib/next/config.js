@@ -3,6 +3,7 @@
 // What an app's next.config needs so that a native addon works on the server.
 
 const { coded, warnOnce } = require('../errors')
+const { checkPath } = require('../registry')
 const { earlyPath, holdLate } = require('./early')
 const { isAtLeast, nextVersion } = require('./version')
 
@@ -18,14 +19,9 @@ const SERVER_PHASES = ['phase-production-server', 'phase-development-server']
  * @param {{ path?: string }} [options] `path`: what registerUpwire() is given
  * @returns {(phase: string, context: object) => object | Promise<object>}
  */
-function withUpwire(nextConfig = {}, { path = earlyPath() } = {}) {
-  if (typeof path !== 'string' || !path.startsWith('/')) {
-    throw coded(
-      TypeError,
-      'ERR_UPWIRE_INVALID_OPTION',
-      `upwire: option path of withUpwire() must be a string that begins with "/", got ${path}`,
-    )
-  }
+function withUpwire(nextConfig = {}, options = {}) {
+  const path = options?.path ?? earlyPath()
+  checkPath('path of withUpwire()', path)
   return function upwireConfig(phase, context) {
     if (SERVER_PHASES.includes(phase)) holdLate(path)
     const given = typeof nextConfig === 'function' ? nextConfig(phase, context) : nextConfig

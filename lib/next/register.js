@@ -3,8 +3,8 @@
 // Socket.IO in an app without a custom server: made when Next.js runs the app's instrumentation, put
 // on the server of Next.js as soon as that shows itself.
 
-const { coded, warnOnce } = require('../errors')
-const { attachments, lookUp, registry } = require('../registry')
+const { coded, invalid, warnOnce } = require('../errors')
+const { attachments, checkPath, lookUp, registry } = require('../registry')
 const { earlyPath } = require('./early')
 const { closeLostUpgrades } = require('./lost-upgrades')
 const { isBuild, isProduction } = require('./phase')
@@ -51,7 +51,6 @@ function registerUpwire(options = {}, setup = undefined) {
 
 function makeAttachment(options, setup) {
   const { register } = require('../attach')
-  const { invalid } = require('../options')
   // In production a second bundle of the same module registers the same handlers; under `next dev`
   // whoever registers again has been edited.
   const isSame = isProduction() ? () => true : (left, right) => left === right
@@ -69,6 +68,7 @@ function makeAttachment(options, setup) {
  * @throws {Error} that says why there is none
  */
 function getIO(path = undefined) {
+  if (path !== undefined) checkPath('path of getIO()', path)
   // Nothing is registered in builds, but pages are rendered there.
   if (isBuild()) return undefined
   const attachment = path === undefined ? theAttachment() : lookUp(path)
