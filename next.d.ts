@@ -109,7 +109,8 @@ declare function socketRoute<
 /**
  * Adds to the config of a Next.js app what upwire needs: it is left to Node instead of being bundled,
  * and on Next.js 13 and 14 instrumentation is switched on. In the process that listens it also holds
- * what clients send before the app's instrumentation has run.
+ * what clients send before the app's instrumentation has run. Put it around all other wrappers: most of
+ * them take objects alone.
  *
  * @example
  * module.exports = withUpwire({ reactStrictMode: true })

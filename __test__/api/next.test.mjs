@@ -322,6 +322,16 @@ describe('withUpwire', () => {
     })(phase, context)
   })
 
+  test('keeps the config in wrappers that take objects', () => {
+    const wrapped = { ...withUpwire({ basePath: '/docs', name: 'x' }), pageExtensions: ['mdx'] }
+    assert.deepEqual(wrapped, {
+      basePath: '/docs',
+      name: 'x',
+      pageExtensions: ['mdx'],
+      serverExternalPackages: ['upwire', 'socket.io', 'engine.io'],
+    })
+  })
+
   test('names the package that must not be transpiled', () => {
     assert.throws(() => withUpwire({ transpilePackages: ['ui', 'socket.io'] })(phase, {}), {
       code: 'ERR_UPWIRE_INVALID_CONFIG',

@@ -22,11 +22,14 @@ const SERVER_PHASES = ['phase-production-server', 'phase-development-server']
 function withUpwire(nextConfig = {}, options = {}) {
   const path = options?.path ?? earlyPath()
   checkPath('path of withUpwire()', path)
-  return function upwireConfig(phase, context) {
+  const upwireConfig = (phase, context) => {
     if (SERVER_PHASES.includes(phase)) holdLate(path)
     const given = typeof nextConfig === 'function' ? nextConfig(phase, context) : nextConfig
     return typeof given?.then === 'function' ? given.then(extend) : extend(given)
   }
+  if (typeof nextConfig === 'function') return upwireConfig
+  // Other wrappers copy what they take for an object: the config must not get lost in them.
+  return Object.defineProperties(upwireConfig, Object.getOwnPropertyDescriptors(extend(nextConfig)))
 }
 
 function extend(given) {
