@@ -22,12 +22,13 @@ function attach(server, opts = {}, setup = undefined) {
 function attachTo(server, opts, setup, isSame, caller) {
   checkServer(server, caller)
   checkSetup(caller, setup)
-  const options = attachOptions(opts)
+  const given = attachOptions(opts)
+  const options = isRenderWorker() ? limitToPolling(given) : given
   const prefix = pathPrefix(readOptions(options))
   const present = attachedTo(server).get(prefix) ?? waiting(prefix)
   const attachment = isAlive(present)
     ? again(present, opts, `${caller}()`)
-    : new Attachment(isRenderWorker() ? limitToPolling(options) : options, opts)
+    : new Attachment(options, opts)
   if (attachment.server === undefined) {
     attachment.bind(server)
     // It knows the path better than who holds requests for one that was guessed.

@@ -9,6 +9,7 @@
 const { corsMiddleware, isAsked, originsOf } = require('./cors')
 const { warn, warnOnce } = require('./errors')
 const { OriginList, isAt, isOrigin, parseLoosely } = require('./origin-list')
+const { isRenderWorker } = require('./next/workers')
 const { ERRORS, refusal } = require('./refusal')
 
 /** The app has to be asked, see `ask`. */
@@ -71,6 +72,7 @@ class OriginRule {
       if (isSameOrigin(req, isUpgrade) || this.#list.has(origin)) return undefined
       if (this.#mustAsk(req)) return ASK
       if (new OriginList(answer?.origins).has(origin)) return undefined
+      if (!isUpgrade && isHostHidden(req) && !maySetHeaders(req)) return undefined
     }
     // There is nothing to compare with; the checks of an upgrade say so.
     if (isUpgrade && hostOf(req) === undefined) return undefined
@@ -148,6 +150,15 @@ function isSameOrigin(req, isUpgrade) {
 function maySetHeaders({ headers, res }) {
   const granted = res?.getHeader('access-control-allow-origin')
   return granted === '*' || granted === headers.origin
+}
+
+/**
+ * Next.js 13.4 passes polls on to the process that runs the app without the name that the user sees. A
+ * page that CORS does not let in reads no answer, knows no session, and so can do nothing with one.
+ */
+function isHostHidden({ headers, socket }) {
+  const [, port] = /^(?:localhost|127\.0\.0\.1|\[::1\]):(\d+)$/.exec(headers.host) ?? []
+  return isRenderWorker() && Number(port) === socket.localPort
 }
 
 /** TLS may end at a proxy, so https is right on a plain connection; http on a TLS one is not. */

@@ -76,6 +76,19 @@ export async function preloaded(_none, { tell, hear }) {
   tell('port', port)
 }
 
+/** As a process in which Next.js 13.4 renders. */
+export async function rendering({ options, grants }, { tell }) {
+  const server = page()
+  const { engine } = attach(server, options)
+  if (grants) {
+    engine.use((_req, res, next) => {
+      res.setHeader('Access-Control-Allow-Origin', '*')
+      next()
+    })
+  }
+  tell('port', await listen(server))
+}
+
 /** Tells what getIO() and registerUpwire() do in an environment. */
 export async function environment(_none, { tell }) {
   process.on('warning', ({ code }) => tell('warning', code))

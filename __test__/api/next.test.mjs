@@ -373,3 +373,31 @@ describe('the edge runtime', () => {
     assert.deepEqual(Object.keys(edge).sort(), Object.keys(names).sort())
   })
 })
+
+describe('the processes in which Next.js 13.4 renders', () => {
+  const env = { ...production, __NEXT_PRIVATE_RENDER_WORKER: 'pages' }
+
+  /** The status of a poll that a page of another address sends, by the Host that it comes with. */
+  async function statuses(t, argument) {
+    const child = run(t, 'rendering', argument, { env })
+    const port = await child.message('port')
+    const poll = async (host) => {
+      const socket = connectTcp(port, '127.0.0.1')
+      t.after(() => socket.destroy())
+      socket.write(
+        `GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: ${host}\r\nOrigin: http://10.0.0.1\r\n\r\n`,
+      )
+      return Number(String((await event(socket, 'data'))[0]).split(' ')[1])
+    }
+    return [await poll(`127.0.0.1:${port}`), await poll(`localhost:${port}`), await poll('other')]
+  }
+
+  test('take polls whose Host is their own: the user’s is not told', async (t) => {
+    assert.deepEqual(await statuses(t, {}), [200, 200, 403])
+  })
+
+  test('do not where CORS lets the page read the answer', async (t) => {
+    const strict = { options: { allowedOrigins: [] }, grants: true }
+    assert.deepEqual(await statuses(t, strict), [403, 403, 403])
+  })
+})

@@ -32,7 +32,8 @@ function limitToPolling(options) {
     'UPWIRE_NEXT_WORKERS',
     `clients stay on polling, because WebSockets do not reach this process: ${REASON}`,
   )
-  return { ...options, allowUpgrades: false }
+  // What is routed here has lost the slash at its end.
+  return { ...options, allowUpgrades: false, addTrailingSlash: false }
 }
 
 function workersError() {
