@@ -5,6 +5,8 @@ const cors = require('cors')
 /** What the package takes for `origin` where nothing is said. */
 const ANY = '*'
 
+const isNotAny = (entry) => entry !== ANY
+
 /** Whether what `cors` allows is only known once its functions have been asked. */
 function isAsked(options) {
   return typeof options === 'function' || typeof options.origin === 'function'
@@ -13,7 +15,9 @@ function isAsked(options) {
 /** The origins that options without functions allow, as the package reads them. */
 function originsOf(options) {
   if (options === false || options === undefined) return []
-  return options === true || !Object.hasOwn(options, 'origin') ? ANY : options.origin
+  const origin = options === true || !Object.hasOwn(options, 'origin') ? ANY : options.origin
+  // In a list it is a string as any other.
+  return Array.isArray(origin) ? origin.flat(Number.POSITIVE_INFINITY).filter(isNotAny) : origin
 }
 
 /**
@@ -25,7 +29,7 @@ function corsMiddleware(options, hear) {
   if (hear === undefined) return cors(options === true ? undefined : options)
   return cors((req, done) => {
     const settle = (origin, settled, error) => {
-      hear(req, origin, error)
+      hear(req, originsOf({ origin }), error)
       done(null, { ...settled, origin })
     }
     const ask = (error, settled) => {

@@ -38,7 +38,8 @@ class OriginRule {
     if (typeof allowedOrigins === 'function') this.#question = allowedOrigins
     const isAsking = this.#isCorsHeard || this.#question !== undefined
     this.#list = new OriginList(isAsking ? [] : (allowedOrigins ?? originsOf(cors)))
-    if (allowedOrigins === undefined && this.#list.isAny && cors.credentials === true) {
+    const isAnyRead = cors?.credentials === true && new OriginList(originsOf(cors)).isAny
+    if (this.#list.isAny && isAnyRead) {
       warnOnce(
         'cors.credentials',
         'UPWIRE_ORIGIN',
@@ -117,7 +118,8 @@ function cure(req, isUpgrade, origin) {
     'If the page is behind a proxy of yours, let the proxy pass the Host header on ' +
       '(nginx: proxy_set_header Host $http_host)',
   ]
-  if (isOrigin(headers.origin)) {
+  // Any page can have the Origin `null`, in a frame of its own.
+  if (isOrigin(headers.origin) && headers.origin !== 'null') {
     sentences.push(`If it may connect from elsewhere, set allowedOrigins: [${origin}]`)
   }
   if (isUpgrade && _query.sid) {
@@ -175,7 +177,13 @@ function first(list) {
 }
 
 function shown(text) {
-  return text === undefined ? 'none' : JSON.stringify(text.slice(0, MOST_SHOWN))
+  if (text === undefined) return 'none'
+  return JSON.stringify(text.slice(0, MOST_SHOWN)).replace(/[\x7f-\x9f]/g, escaped)
+}
+
+/** Terminals take such characters for commands. */
+function escaped(character) {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 }
 
 function notAllowed(req, more) {

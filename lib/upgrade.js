@@ -55,6 +55,8 @@ class WebSocketUpgrade {
   async #runSlowly() {
     const engine = this.#engine
     this.#isUnseen = false
+    // The package `cors` would end it, as a preflight.
+    if (this.#req.method === 'OPTIONS') return this.#refuse(wrongMethod(this.#req))
     const handshake = new Handshake(engine, this.#socket)
     const early = new EarlyBytes(this.#socket, this.#head)
     try {
@@ -210,6 +212,10 @@ function countHeader(rawHeaders, name) {
     if (given.length === name.length && given.toLowerCase() === name) count++
   }
   return count
+}
+
+function wrongMethod({ method }) {
+  return refusal(ERRORS.BAD_HANDSHAKE_METHOD, { method })
 }
 
 function ignore() {}

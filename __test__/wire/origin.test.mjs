@@ -434,7 +434,7 @@ describe('cors.origin is the default', () => {
     })
   }
 
-  for (const origin of [false, undefined, null, '', []]) {
+  for (const origin of [false, undefined, null, '', [], ['*'], [['*']]]) {
     wire(`none: ${JSON.stringify(origin)}`, { cors: { origin } }, async (world) => {
       for (const kind of [POLL, WS]) {
         await assertRefused(world, kind, { Origin: EVIL })
@@ -548,6 +548,15 @@ describe('cors.origin is the default', () => {
     const refused = await response(await world.peer(POLL.ask({ Host: HOST, Origin: EVIL })))
     assert.equal(refused.status, 403)
     assert.equal(refused.headers['access-control-allow-origin'], site)
+  })
+
+  wire('an upgrade is no preflight', strict, async (world) => {
+    for (const Origin of [site, EVIL, undefined]) {
+      const bytes = upgrade(WEBSOCKET, { Host: HOST, Origin })
+      const peer = await world.peer(String(bytes).replace(/^GET/, 'OPTIONS'))
+      assert.equal((await response(peer)).status, 400)
+      assert.equal((await world.refusal()).code, 2)
+    }
   })
 
   wire('without cors preflights are refused as methods', {}, async (world) => {
@@ -803,6 +812,16 @@ describe('warnings', () => {
     for (const { message } of warnings) assert.ok(message.length < 1000, message)
   })
 
+  test('null is no cure, and control characters are not printed', async (t) => {
+    const app = await start(t)
+    await send(app, poll({ Origin: 'null' }), 403)
+    await send(app, Buffer.from(poll({ Origin: 'http://a\x9b31m.example' }), 'latin1'), 403)
+    await app.report('warning', 2)
+    const [first, second] = app.values('warning').map(({ message }) => message)
+    assert.ok(!first.includes('allowedOrigins'), first)
+    assert.ok(second.includes('"http://a\\u009b31m.example"'), second)
+  })
+
   test('settings: a slash at the end, any page with credentials', async (t) => {
     const slash = await start(t, {}, ['https://app.example/', 'file://'])
     const { code, message } = await slash.report('warning')
@@ -812,7 +831,9 @@ describe('warnings', () => {
     const warning = await open.report('warning')
     assert.equal(warning.code, 'UPWIRE_ORIGIN')
     assert.match(warning.message, /credentials/)
-    for (const app of [slash, open]) assert.equal(app.values('warning').length, 1)
+    const twice = await start(t, { cors: { origin: '*', credentials: true } }, '*')
+    assert.match((await twice.report('warning')).message, /credentials/)
+    for (const app of [slash, open, twice]) assert.equal(app.values('warning').length, 1)
   })
 
   test('settings that are right print nothing', async (t) => {
