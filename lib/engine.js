@@ -154,8 +154,9 @@ class Engine extends ObservedEmitter {
 
   async _serveSlowly(req, res) {
     const refuse = (answer) => this._refuse(req, answer, (it) => refuseRequest(res, it))
-    if (this._isCrowded()) return refuse(this._tooManyHandshakes())
-    const handshake = new Handshake(this, res)
+    const remoteAddress = req.socket?.remoteAddress
+    if (this._isCrowded()) return refuse(this._tooManyHandshakes(remoteAddress))
+    const handshake = new Handshake(this, res, remoteAddress)
     try {
       const stopped =
         (await handshake.middlewares(req, res)) ?? (await handshake.origin(req, false))
@@ -193,10 +194,11 @@ class Engine extends ObservedEmitter {
     return this._handshakes.size >= this.opts.maxPendingHandshakes
   }
 
-  _tooManyHandshakes() {
+  _tooManyHandshakes(remoteAddress) {
     const { maxPendingHandshakes: limit } = this.opts
     const value = this._handshakes.size
-    this._onLimit({ name: 'maxPendingHandshakes', limit, value, action: 'refused' })
+    const met = { name: 'maxPendingHandshakes', limit, value, action: 'refused' }
+    this._onLimit(met, { remoteAddress })
     return busy('TOO_MANY_HANDSHAKES', 'Too many connections')
   }
 

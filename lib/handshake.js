@@ -21,12 +21,12 @@ class Handshake {
   })
 
   /** @param {import('node:events').EventEmitter} peer tells with `close` that the client left */
-  constructor(engine, peer) {
+  constructor(engine, peer, remoteAddress) {
     this.#engine = engine
     const { handshakeTimeout } = engine.opts
     this.#timer = setTimeout(() => {
       const met = { limit: handshakeTimeout, value: handshakeTimeout, action: 'refused' }
-      engine._onLimit({ name: 'handshakeTimeout', ...met })
+      engine._onLimit({ name: 'handshakeTimeout', ...met }, { remoteAddress })
       this.#settle(busy('HANDSHAKE_TIMEOUT', 'Handshake timed out'))
     }, handshakeTimeout)
     this.peer = peer

@@ -41,7 +41,9 @@ class WebSocketUpgrade {
   run() {
     const engine = this.#engine
     if (engine._isPlain(this.#req)) return this.#runPlain()
-    if (engine._isCrowded()) return this.#refuse(engine._tooManyHandshakes())
+    if (engine._isCrowded()) {
+      return this.#refuse(engine._tooManyHandshakes(this.#socket.remoteAddress))
+    }
     return this.#runSlowly()
   }
 
@@ -57,7 +59,7 @@ class WebSocketUpgrade {
     this.#isUnseen = false
     // The package `cors` would end it, as a preflight.
     if (this.#req.method === 'OPTIONS') return this.#refuse(wrongMethod(this.#req))
-    const handshake = new Handshake(engine, this.#socket)
+    const handshake = new Handshake(engine, this.#socket, this.#socket.remoteAddress)
     const early = new EarlyBytes(this.#socket, this.#head)
     try {
       if (engine.middlewares.length > 0) {

@@ -431,6 +431,7 @@ describe('maxPendingHandshakes and handshakeTimeout', () => {
       await opened(next)
       const limit = await limitOf(world, 'maxPendingHandshakes')
       assert.deepEqual([limit.limit, limit.action, limit.sid], [3, 'refused', undefined])
+      assert.equal(limit.remoteAddress, '127.0.0.1')
     },
   )
 
@@ -455,6 +456,7 @@ describe('maxPendingHandshakes and handshakeTimeout', () => {
     assert.equal((await response(await world.peer(get(POLLING)))).status, 503)
     const limit = await limitOf(world, 'handshakeTimeout')
     assert.deepEqual([limit.limit, limit.action], [60, 'refused'])
+    assert.equal(limit.remoteAddress, '127.0.0.1')
   })
 })
 
