@@ -53,6 +53,8 @@ type AttachedServer<
 /**
  * Adds handlers to a socket.io server: those that it adds until it returns, or until its promise
  * resolves. A function that it returns, or resolves with, is called when another setup takes its place.
+ * When it throws or rejects, what it has added is taken away, and the next call runs it again. What one adds
+ * that was replaced before its promise resolved stays.
  */
 type Setup<
   ListenEvents extends EventsMap = DefaultEventsMap,

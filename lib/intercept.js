@@ -19,7 +19,7 @@ const PASSED_ON = Symbol.for('upwire.passed-on')
  * the claim only holds the place for another, and is called with that one.
  * @typedef {{ prefix: string, owns?: (url: string) => boolean, destroyUpgrade: boolean,
  *   destroyUpgradeTimeout: number, engine: { _isOver: boolean }, upgrade: Function,
- *   serveStatic: Function, request: Function, listening: Function, close: Function,
+ *   serveStatic: Function, request?: Function, listening: Function, close: Function,
  *   giveWay?: (claim: Claim) => void }} Claim
  */
 
@@ -32,21 +32,22 @@ const PASSED_ON = Symbol.for('upwire.passed-on')
  */
 function claim(server, claim) {
   const claims = server[CLAIMS] ?? intercept(server)
-  const present = claims.findIndex(({ prefix }) => prefix === claim.prefix)
-  if (present >= 0) {
-    if (!claims[present].engine._isOver) {
+  const present = claims.find(({ prefix }) => prefix === claim.prefix)
+  const others = [...claims]
+  if (present !== undefined) {
+    if (!present.engine._isOver) {
       throw coded(
         Error,
         'ERR_UPWIRE_PATH_IN_USE',
         `upwire: another engine of this server already has the path ${claim.prefix}`,
       )
     }
-    claims.splice(present, 1)
+    unclaim(server, present)
   }
   claims.push(claim)
   // The longest claim wins.
   claims.sort((left, right) => right.prefix.length - left.prefix.length)
-  if (claim.giveWay === undefined) for (const each of [...claims]) each.giveWay?.(claim)
+  if (claim.giveWay === undefined) for (const each of others) each.giveWay?.(claim)
   return claim
 }
 
@@ -56,16 +57,13 @@ function unclaim(server, claim) {
   if (index >= 0) server[CLAIMS].splice(index, 1)
 }
 
-/** Paths of Next.js itself, also below a `basePath` that is claimed. */
-const OF_NEXT = /^\/?_next\//
+/** Paths of Next.js itself, also below a `basePath`. */
+const OF_NEXT = /^[^?]*\/_next\//
 
 /** The claim for a request's URL. Next.js's own paths are never claimed. */
 function find(claims, url) {
   if (typeof url !== 'string' || OF_NEXT.test(url)) return undefined
-  return claims.find(
-    ({ prefix, owns }) =>
-      url.startsWith(prefix) && !OF_NEXT.test(url.slice(prefix.length)) && (owns?.(url) ?? true),
-  )
+  return claims.find(({ prefix, owns }) => url.startsWith(prefix) && (owns?.(url) ?? true))
 }
 
 /** Refuses upgrades that no server may be asked for, also where nobody has a path. */
@@ -103,7 +101,7 @@ function wrapEmit(server, claims, keepUpgrades) {
       if (settings !== undefined) watch(resOrSocket, settings.destroyUpgradeTimeout)
     } else if (type === 'request') {
       const claim = find(claims, req.url)
-      if (claim !== undefined) {
+      if (claim?.request !== undefined) {
         if (hasRest(req.url, claim) && claim.serveStatic(req, resOrSocket)) return true
         if (!belongsToRoute(server, req)) {
           claim.request(req, resOrSocket)
@@ -205,4 +203,14 @@ function watch(socket, timeout) {
   socket.once('close', () => clearTimeout(timer))
 }
 
-module.exports = { claim, find, guard, isTouched, speaksEngineIO, unclaim, CLAIMS, PASSED_ON }
+module.exports = {
+  claim,
+  find,
+  guard,
+  isTouched,
+  speaksEngineIO,
+  unclaim,
+  watch,
+  CLAIMS,
+  PASSED_ON,
+}

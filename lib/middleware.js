@@ -8,7 +8,8 @@ const { EventEmitter } = require('node:events')
  *   ends the response itself
  */
 async function runMiddlewares(middlewares, req, res) {
-  for (const middleware of middlewares) {
+  // A copy: handlers are replaced while a request waits in one of them.
+  for (const middleware of [...middlewares]) {
     await new Promise((resolve, reject) => {
       const next = (error) => (error ? reject(error) : resolve())
       Promise.resolve(middleware(req, res, next)).catch(reject)

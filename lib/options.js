@@ -51,6 +51,11 @@ function cors(name, value) {
   }
   const origins = originsOf(value)
   if (typeof origins === 'function') return value
+  if (Array.isArray(value.origin) && value.origin.flat(Number.POSITIVE_INFINITY).includes('*')) {
+    const text =
+      "'*' in the list cors.origin allows nobody, as in the package cors: write origin: '*'"
+    warnOnce('cors.origin *', 'UPWIRE_ORIGIN', text)
+  }
   // The package takes what is empty for no origin: an entry from an environment variable, say.
   const entries = [origins].flat(Number.POSITIVE_INFINITY).filter(Boolean)
   for (const entry of entries) if (entry !== true) checkOrigin('cors.origin', entry)

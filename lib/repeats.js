@@ -26,49 +26,48 @@ function snapshot(emitter) {
 }
 
 function watch(emitter) {
-  for (const method of ['on', 'addListener']) {
-    const add = emitter[method]
-    emitter[method] = function upwireOn(event, handler) {
-      dropRepeated(emitter, event, handler)
-      return add.call(this, event, handler)
-    }
+  const { on, use } = emitter
+  emitter.on = emitter.addListener = function upwireOn(event, handler) {
+    const repeated = takeRepeated(emitter, event, handler)
+    if (repeated !== undefined) remove(emitter, event, repeated)
+    return on.call(this, event, handler)
   }
-  const { use } = emitter
   emitter.use = function upwireUse(handler) {
-    dropRepeated(emitter, undefined, handler)
-    return use.call(this, handler)
+    const repeated = takeRepeated(emitter, undefined, handler)
+    const list = middlewares(emitter)
+    const place = list.indexOf(repeated)
+    const result = use.call(this, handler)
+    // They are run in their order.
+    if (place >= 0) list.splice(place, 1, list.pop())
+    return result
   }
 }
 
-/** Takes away the handler of an earlier call that reads like this one. */
-function dropRepeated(emitter, event, handler) {
+/** The handler of an earlier call that reads like this one, if there is one; each is found once. */
+function takeRepeated(emitter, event, handler) {
   const handlers = earlier.get(emitter)
-  const index = handlers.findIndex(
-    (each) => each.event === event && readsAlike(each.handler, handler),
-  )
-  if (index < 0) return
-  remove(emitter, event, handlers[index].handler)
-  handlers.splice(index, 1)
+  const candidates = handlers.filter((each) => each.event === event)
+  const found =
+    candidates.find((each) => each.handler === handler) ??
+    candidates.find((each) => readsAlike(each.handler, handler))
+  if (found !== undefined) handlers.splice(handlers.indexOf(found), 1)
+  return found?.handler
 }
 
-/** `io.of()` makes another parent for each function and each expression, also for one that reads alike. */
+/** `io.of()` makes another parent for each expression, also for one that reads alike. */
 function reuseDynamicNamespaces(io) {
   const { of } = io
   io.of = function upwireOf(name, listener) {
-    const present = dynamicNamespace(io, name)
+    const present = isRegExp(name) ? dynamicNamespace(io, name) : undefined
     if (present === undefined) return of.call(this, name, listener)
     if (listener) present.on('connect', listener)
     return present
   }
 }
 
-function dynamicNamespace(io, name) {
-  if (isRegExp(name)) {
-    const known = [...(io.parentNamespacesFromRegExp ?? [])]
-    return known.find(([pattern]) => String(pattern) === String(name))?.[1]
-  }
-  if (typeof name !== 'function') return undefined
-  return [...io.parentNsps].find(([decide]) => readsAlike(decide, name))?.[1]
+function dynamicNamespace(io, pattern) {
+  const known = [...(io.parentNamespacesFromRegExp ?? [])]
+  return known.find(([each]) => String(each) === String(pattern))?.[1]
 }
 
 /** Whether two functions are the same, or made from the same text. */

@@ -36,9 +36,21 @@ class Setup {
   #settle(result) {
     this.#capture()
     // An asynchronous setup adds handlers until it is done.
-    if (typeof result?.then === 'function') result.then((value) => this.#settle(value), surface)
-    else this.#cleanUp = result
+    if (typeof result?.then === 'function') {
+      result.then(
+        (value) => this.#settle(value),
+        (error) => this.#fail(error),
+      )
+    } else this.#cleanUp = result
     if (this.#isOver) this.#runCleanUp()
+  }
+
+  #fail(error) {
+    this.#capture()
+    if (!this.#isOver) this.undo()
+    // It has not run: the same one may be run again.
+    this.run = undefined
+    surface(error)
   }
 
   /** Notes what it has added. Once it is replaced, what comes is another's. */

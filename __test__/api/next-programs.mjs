@@ -57,12 +57,12 @@ export function extended(given, { tell }) {
 }
 
 /** Holds a path from the beginning, as `next.config` has it done. */
-export async function early({ path, registeredPath }, { tell, hear }) {
+export async function early({ path, registeredPath, options }, { tell, hear }) {
   withUpwire({}, { path })('phase-production-server', {})
   const server = page()
   const port = await nextListens(server)
   server.on('request', () => {})
-  hear('register', (path = registeredPath) => registerUpwire({ path }, answer))
+  hear('register', (path = registeredPath) => registerUpwire({ ...options, path }, answer))
   hear('close', () => server.close(() => process.exit()))
   process.on('warning', ({ code }) => tell('warning', code))
   tell('port', port)

@@ -195,6 +195,39 @@ describe('a path that is held early', () => {
     assert.equal(await page(port, '/socket.io/?EIO=4&transport=polling'), 'page')
   })
 
+  test('gives way also to a path without a slash at its end', async (t) => {
+    const child = run(t, 'early', { path: '/live', options: { addTrailingSlash: false } })
+    const port = await child.message('port')
+    const options = { path: '/live', addTrailingSlash: false }
+    const socket = client(t, address(port), { ...options, transports: ['websocket'] })
+    const connection = connected(socket)
+    assert.equal(await page(port), 'page')
+    child.send('register', '/live')
+    await connection
+  })
+
+  test('leaves the requests of an API route to it, and holds upgrades until it has run', async (t) => {
+    const path = '/api/socket'
+    const child = run(t, 'early', { path })
+    const port = await child.message('port')
+    const socket = client(t, address(port), { path, transports: ['websocket'] })
+    const connection = connected(socket)
+    assert.equal(await page(port, `${path}?EIO=4&transport=polling`), 'page')
+    child.send('register', path)
+    await connection
+  })
+
+  test('that withUpwire() names counts more than what the preload has guessed', async (t) => {
+    const execArgv = ['--require', require.resolve('upwire/preload')]
+    const child = run(t, 'early', { path: '/live' }, { execArgv })
+    const port = await child.message('port')
+    const socket = client(t, address(port), { path: '/live', transports: ['polling'] })
+    const connection = connected(socket)
+    assert.equal(await page(port, '/socket.io/?EIO=4&transport=polling'), 'page')
+    child.send('register', '/live')
+    await connection
+  })
+
   test('goes on while other paths are registered before it', async (t) => {
     const child = run(t, 'early', { path: '/socket.io' })
     const port = await child.message('port')
@@ -227,8 +260,20 @@ describe('a path that is held early', () => {
     socket.write(handshakeText('websocket'))
     assert.equal(await page(port), 'page')
     const answer = event(socket, 'data')
+    const late = connectTcp(port, '127.0.0.1')
+    t.after(() => late.destroy())
+    late.write('GET / HTTP/1.1\r\n')
+    assert.equal(await page(port), 'page')
     child.send('close')
     assert.match(String((await answer)[0]), /^HTTP\/1\.1 503 .*Retry-After/s)
+    late.write(`Host: x\r\n\r\n`)
+    await event(late, 'data')
+    late.write(handshakeText('polling'))
+    assert.match(
+      String((await event(late, 'data'))[0]),
+      /^HTTP\/1\.1 503 .*Server is shutting down/s,
+    )
+    late.destroy()
     assert.equal((await child.end()).code, 0)
   })
 
@@ -330,6 +375,9 @@ describe('withUpwire', () => {
       pageExtensions: ['mdx'],
       serverExternalPackages: ['upwire', 'socket.io', 'engine.io'],
     })
+    const changed = withUpwire({ basePath: '/docs' })
+    changed.env = { X: '1' }
+    assert.deepEqual(changed(phase, {}).env, { X: '1' })
   })
 
   test('names the package that must not be transpiled', () => {

@@ -2,6 +2,7 @@
 // change, as after an edit under `next dev`.
 
 import assert from 'node:assert/strict'
+import { EventEmitter } from 'node:events'
 import { createServer } from 'node:http'
 import { describe, test } from 'node:test'
 import { attach } from 'upwire'
@@ -65,23 +66,65 @@ describe('a route that calls attach() at each request', () => {
       const again = attach(server)
       again.engine.use((_req, _res, next) => next())
       again.engine.on('connection_error', () => {})
+      again.engine.addListener('limit', () => {})
       again.on('from another server', () => {})
       again.of(/^\/room-\d+$/, (socket) => socket.on('question', (done) => done('room')))
-      again.of((name, _auth, next) => next(null, name === '/any')).on('connection', () => {})
     }
     const socketIos = io.engine.listenerCount('connection')
     for (let request = 0; request < 12; request++) route()
     assert.equal(io.engine.middlewares.length, 1)
     assert.equal(io.engine.listenerCount('connection_error'), 1)
+    assert.equal(io.engine.listenerCount('limit'), 1)
     assert.equal(io.engine.listenerCount('connection'), socketIos)
     assert.equal(io.sockets.listenerCount('from another server'), 1)
-    assert.equal(io.parentNsps.size, 2)
+    assert.equal(io.parentNsps.size, 1)
     for (const parent of io.parentNsps.values()) {
       assert.equal(parent.listenerCount('connect') + parent.listenerCount('connection'), 1)
     }
     const socket = await connect(t, `${url}/room-1`)
     assert.equal(await socket.emitWithAck('question'), 'room')
     assert.throws(() => io.of(/stateful/g), /stateful/)
+  })
+
+  test('keeps middlewares in their places, also for a request that waits in one', async (t) => {
+    const { server, io, url } = await serve(t)
+    const steps = new EventEmitter()
+    const route = () => {
+      const { engine } = attach(server)
+      engine.use((_req, _res, next) => {
+        steps.once('go on', next)
+        steps.emit('begun')
+      })
+    }
+    route()
+    io.engine.use((_req, res) => res.writeHead(401).end('not you'))
+    const begun = event(steps, 'begun')
+    const answer = fetchText(`${url}/socket.io/?EIO=4&transport=polling`)
+    await begun
+    route()
+    route()
+    steps.emit('go on')
+    assert.equal((await answer).status, 401)
+    assert.match(String(io.engine.middlewares.at(-1)), /not you/)
+    assert.equal(io.engine.middlewares.length, 2)
+  })
+
+  test('tells functions for namespaces apart by what they close over', async (t) => {
+    const { server, url } = await serve(t)
+    const route = () => {
+      for (const path of ['/a', '/b']) {
+        const io = attach(server)
+        io.of((name, _auth, next) => next(null, name === path)).on('connection', (socket) =>
+          socket.emit('path', path),
+        )
+      }
+    }
+    route()
+    route()
+    for (const path of ['/a', '/b']) {
+      const socket = client(t, url + path)
+      assert.deepEqual(await event(socket, 'path'), [path])
+    }
   })
 
   test('does so in namespaces, too', async (t) => {
@@ -199,7 +242,7 @@ describe('a setup', () => {
         attach(server, {}, async (it) => broken(it))
         await until(() => errors.length > 0, 'the error')
         assert.deepEqual(errors, ['broken'])
-        assert.equal(io.sockets.listenerCount('connection'), 1)
+        assert.equal(io.sockets.listenerCount('connection'), 0)
       } else {
         for (let request = 0; request < 2; request++) {
           assert.throws(() => attach(server, {}, broken), /broken/)

@@ -4,7 +4,7 @@
 
 const { coded, warnOnce } = require('../errors')
 const { checkPath } = require('../registry')
-const { earlyPath, holdLate } = require('./early')
+const { holdLate } = require('./early')
 const { isAtLeast, nextVersion } = require('./version')
 
 /** Packages that bundlers must leave to Node: the first has the addon, the others belong to it. */
@@ -20,11 +20,12 @@ const SERVER_PHASES = ['phase-production-server', 'phase-development-server']
  * @returns {(phase: string, context: object) => object | Promise<object>}
  */
 function withUpwire(nextConfig = {}, options = {}) {
-  const path = options?.path ?? earlyPath()
-  checkPath('path of withUpwire()', path)
+  const path = options?.path ?? undefined
+  if (path !== undefined) checkPath('path of withUpwire()', path)
   const upwireConfig = (phase, context) => {
     if (SERVER_PHASES.includes(phase)) holdLate(path)
-    const given = typeof nextConfig === 'function' ? nextConfig(phase, context) : nextConfig
+    const given =
+      typeof nextConfig === 'function' ? nextConfig(phase, context) : { ...upwireConfig }
     return typeof given?.then === 'function' ? given.then(extend) : extend(given)
   }
   if (typeof nextConfig === 'function') return upwireConfig
@@ -68,8 +69,8 @@ function extend(given) {
 function tracedChunks({ output, distDir = '.next', experimental }) {
   if (output !== 'standalone') return {}
   const { outputFileTracingIncludes: given = {} } = experimental ?? {}
-  const chunks = [...(given['/_app'] ?? []), `${distDir}/server/chunks/**`]
-  return { outputFileTracingIncludes: { ...given, '/_app': chunks } }
+  const chunks = new Set([...(given['/_app'] ?? []), `${distDir}/server/chunks/**`])
+  return { outputFileTracingIncludes: { ...given, '/_app': [...chunks] } }
 }
 
 function merge(names = []) {

@@ -5,9 +5,10 @@
 // as soon as there is a server, and what comes for it waits until the app says who answers.
 
 const http = require('node:http')
+const https = require('node:https')
 const { EarlyBytes } = require('../early-bytes')
 const { warnOnce } = require('../errors')
-const { claim, guard, unclaim } = require('../intercept')
+const { claim, guard, unclaim, watch } = require('../intercept')
 const { busy, refuseRequest, refuseUpgrade } = require('../refusal')
 const { DEFAULT_PATH, pathKey, registry } = require('../registry')
 const { isCertainlyNextServer, knock, searchServer } = require('./server-search')
@@ -18,6 +19,8 @@ const { mayProxy } = require('./workers')
 const MAX_HELD = 256
 /** Milliseconds that one may wait. */
 const PATIENCE = 10_000
+/** Milliseconds for others to answer an upgrade that was given up: engine.io's `destroyUpgradeTimeout`. */
+const UNANSWERED = 1000
 /** Milliseconds after another path was taken, in which ours may be, too. */
 const DOUBT = 1000
 /** Milliseconds after the first, after which nobody is expected to take the path any more. */
@@ -29,9 +32,16 @@ function earlyPath() {
 }
 
 /** Holds what comes for a path, until somebody runs Socket.IO in this process. */
-function holdEarly(path = earlyPath()) {
-  const isTaken = registry.early !== undefined || registry.attachments.size > 0
-  if (!isTaken) registry.early = new EarlyClaim(pathKey(path))
+function holdEarly(path = undefined) {
+  if (registry.attachments.size > 0) return
+  const key = pathKey(path ?? earlyPath())
+  const { early } = registry
+  if (early !== undefined) {
+    // A path that is named counts more than one that was guessed.
+    if (path === undefined || early.path === key || process.env.UPWIRE_PATH) return
+    early.giveUp()
+  }
+  registry.early = new EarlyClaim(key)
 }
 
 /** The same in a process that listens already. */
@@ -41,16 +51,16 @@ function holdLate(path) {
 }
 
 class EarlyClaim {
-  #path
   #search
   #claim
   #timer
   #doubt
+  #isClosing = false
   /** What waits: each is dispatched anew, or refused. */
   #held = new Set()
 
   constructor(path) {
-    this.#path = path
+    this.path = path
     this.#search = searchServer(isCertainlyNextServer, (server) => this.#take(server))
     /** The server whose path is held. */
     this.server = undefined
@@ -65,27 +75,41 @@ class EarlyClaim {
     const version = nextVersion()
     // What comes to this server may never reach the process that runs the app.
     if (version !== undefined && mayProxy(version)) return guard(server)
-    this.server = server
-    this.#claim = claim(server, {
-      prefix: this.#path,
-      owns: (url) => url.length === this.#path.length || '/?'.includes(url[this.#path.length]),
-      destroyUpgrade: true,
-      destroyUpgradeTimeout: 1000,
-      engine: { _isOver: true },
-      upgrade: (req, socket, head) => this.#holdUpgrade(req, socket, head),
-      request: (req, res) => this.#holdRequest(req, res),
-      serveStatic: () => false,
-      listening: () => {},
-      close: () => this.#refuseAll(busy('DRAINING', 'Server is shutting down')),
-      giveWay: ({ prefix }) => this.#giveWay(prefix),
-    })
+    const { length } = this.path
+    try {
+      this.#claim = claim(server, {
+        prefix: this.path,
+        owns: (url) => url.length === length || '/?'.includes(url[length]),
+        destroyUpgrade: true,
+        destroyUpgradeTimeout: UNANSWERED,
+        engine: { _isOver: true },
+        upgrade: (req, socket, head) => this.#holdUpgrade(req, socket, head),
+        // An API route attaches when it is requested, for which that request must reach it.
+        request: this.path.startsWith('/api/')
+          ? undefined
+          : (req, res) => this.#holdRequest(req, res),
+        serveStatic: () => false,
+        listening: () => this.#setClosing(false),
+        close: () => this.#setClosing(true),
+        giveWay: ({ prefix }) => this.#giveWay(prefix),
+      })
+      this.server = server
+    } catch {
+      // An engine has the path already.
+    }
   }
 
   #holdUpgrade(req, socket, head) {
     socket.on('error', () => {})
     const early = new EarlyBytes(socket, head)
+    const dispatch = () => this.server.emit('upgrade', req, socket, early.take())
     this.#hold(socket, {
-      dispatch: () => this.server.emit('upgrade', req, socket, early.take()),
+      dispatch,
+      giveUp: () => {
+        // Next.js leaves open what it does not know.
+        watch(socket, UNANSWERED)
+        dispatch()
+      },
       refuse: (reason) => {
         early.take()
         refuseUpgrade(socket, reason)
@@ -94,14 +118,17 @@ class EarlyClaim {
   }
 
   #holdRequest(req, res) {
+    const dispatch = () => this.server.emit('request', req, res)
     this.#hold(res, {
-      dispatch: () => this.server.emit('request', req, res),
+      dispatch,
+      giveUp: dispatch,
       refuse: (reason) => refuseRequest(res, reason),
     })
   }
 
   /** @param {import('node:events').EventEmitter} peer tells with `close` that the client has left */
-  #hold(peer, { dispatch, refuse }) {
+  #hold(peer, { dispatch, giveUp, refuse }) {
+    if (this.#isClosing) return refuse(draining())
     if (this.#held.size >= MAX_HELD) {
       return refuse(busy('TOO_MANY_HANDSHAKES', 'Too many connections'))
     }
@@ -113,11 +140,12 @@ class EarlyClaim {
     }
     const entry = {
       dispatch: () => end(dispatch),
+      giveUp: () => end(giveUp),
       refuse: (reason) => end(() => refuse(reason)),
     }
     const forget = () => end(() => {})
     const timer = setTimeout(() => {
-      warnOfNobody(this.#path)
+      warnOfNobody(this.path)
       entry.refuse(busy('HANDSHAKE_TIMEOUT', 'Handshake timed out'))
     }, PATIENCE)
     timer.unref()
@@ -132,15 +160,16 @@ class EarlyClaim {
   #awaken() {
     const version = nextVersion()
     if (version === undefined || isAtLeast(version, [14, 2])) return
-    const { address, port } = this.server.address()
+    const { address, port } = this.server.address() ?? {}
     const host = { '::': '::1', '0.0.0.0': '127.0.0.1' }[address] ?? address
-    const request = http.get({ host, port, path: '/', agent: false }, (res) => res.resume())
-    request.on('error', () => {})
+    const { get } = this.server instanceof https.Server ? https : http
+    const options = { host, port, path: '/', agent: false, rejectUnauthorized: false }
+    get(options, (res) => res.resume()).on('error', () => {})
   }
 
   /** Somebody runs Socket.IO on the server; on another path, ours may still be to come. */
   #giveWay(prefix) {
-    if (pathKey(prefix) !== this.#path) {
+    if (pathKey(prefix) !== this.path) {
       this.#doubt ??= setTimeout(() => this.#withdraw(prefix), DOUBT).unref()
       return
     }
@@ -153,7 +182,7 @@ class EarlyClaim {
     warnOnce(
       'early path',
       'UPWIRE_PATH',
-      `${this.#path} was held for clients that come early, but Socket.IO runs on ${prefix}: ` +
+      `${this.path} was held for clients that come early, but Socket.IO runs on ${prefix}: ` +
         'say so with withUpwire(config, { path }) or UPWIRE_PATH',
     )
     this.giveUp()
@@ -163,7 +192,7 @@ class EarlyClaim {
   giveUp() {
     this.stop()
     this.#end()
-    this.#dispatchAll()
+    for (const entry of [...this.#held]) entry.giveUp()
   }
 
   #end() {
@@ -176,9 +205,14 @@ class EarlyClaim {
     for (const entry of [...this.#held]) entry.dispatch()
   }
 
-  #refuseAll(reason) {
-    for (const entry of [...this.#held]) entry.refuse(reason)
+  #setClosing(isClosing) {
+    this.#isClosing = isClosing
+    if (isClosing) for (const entry of [...this.#held]) entry.refuse(draining())
   }
+}
+
+function draining() {
+  return busy('DRAINING', 'Server is shutting down')
 }
 
 function warnOfNobody(path) {

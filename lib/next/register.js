@@ -43,7 +43,8 @@ function registerUpwire(options = {}, setup = undefined) {
   }
   const early = registry.early
   early?.stop()
-  if (early?.server !== undefined && (match?.(early.server) ?? true)) bind(early.server)
+  if (early?.server !== undefined && (match === undefined || match(early.server)))
+    bind(early.server)
   if (attachment.server !== undefined) stop()
   else knock()
   closeLostUpgrades(match ?? isNextServer)

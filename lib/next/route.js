@@ -25,11 +25,12 @@ function socketRoute(options = {}, setup = undefined) {
       res.end()
       return
     }
+    // Next.js may have compiled for longer than the client has waited.
+    if (res.destroyed) return
     // The request that made Next.js run the route came before anybody had the path.
     engine.handleRequest(req, res)
     // Next.js warns about routes that return before their answer.
-    if (!res.writableFinished && !res.destroyed)
-      await new Promise((done) => res.once('close', done))
+    if (!res.writableFinished) await new Promise((done) => res.once('close', done))
   }
 }
 

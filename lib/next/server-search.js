@@ -43,7 +43,8 @@ function searchServer(match, onFound, onOther = () => {}) {
 function knock(hosts = ['localhost', process.env.HOSTNAME]) {
   const port = Number(process.env.PORT)
   const [host, ...others] = hosts
-  if (!host || !port || !namesPort()) return
+  const isPort = Number.isInteger(port) && port > 0 && port < 65_536
+  if (!host || !isPort || !namesPort()) return
   const socket = connect({ host, port })
   socket.unref()
   socket.on('connect', () => socket.destroy())
