@@ -194,8 +194,12 @@ export const shapes = [
     server: () => app.customServer({ dev: false, options: {}, standalone: true }),
   }),
   boot('start', { runs: (version) => isRegistered(version) && version.registers !== 'request' }),
-  // Without the config's hook somebody has to send the first request.
+  // No config is read there. Where somebody has to send the first request, the preload does.
   boot('standalone', { runs: (version) => isRegistered(version) && version.registers === 'boot' }),
+  boot('standalone', {
+    preload: true,
+    runs: (version) => isRegistered(version) && version.registers === 'dev',
+  }),
   boot('dev', {
     preload: true,
     runs: (version) => isRegistered(version) && version.registers !== 'request',
