@@ -12,8 +12,6 @@ const { clientBundle, createServer } = require('./socketio')
 /** What is attached to a server, by path prefix; a registered symbol, shared by all copies. */
 const ATTACHED = Symbol.for('upwire.attached')
 
-const NO_SETUP = { run: undefined, undo() {} }
-
 class Attachment {
   /** What the app's `setup` has put on the socket.io server. */
   #setup
@@ -52,9 +50,8 @@ class Attachment {
     const present = this.#setup
     if (present?.run !== undefined && isSame(present.run, setup)) return
     present?.undo()
-    // One that throws has not run: the next call tries again, whatever it brings.
-    this.#setup = NO_SETUP
     this.#setup = new Setup(this.io, setup)
+    this.#setup.start()
     if (present === undefined) return
     // Closing the connection, not the socket: a client that is told to leave does not come back.
     for (const socket of Object.values(this.engine.clients)) socket.close()

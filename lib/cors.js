@@ -5,8 +5,6 @@ const cors = require('cors')
 /** What the package takes for `origin` where nothing is said. */
 const ANY = '*'
 
-const isNotAny = (entry) => entry !== ANY
-
 /** Whether what `cors` allows is only known once its functions have been asked. */
 function isAsked(options) {
   return typeof options === 'function' || typeof options.origin === 'function'
@@ -15,9 +13,13 @@ function isAsked(options) {
 /** The origins that options without functions allow, as the package reads them. */
 function originsOf(options) {
   if (options === false || options === undefined) return []
-  const origin = options === true || !Object.hasOwn(options, 'origin') ? ANY : options.origin
-  // In a list it is a string as any other.
-  return Array.isArray(origin) ? origin.flat(Number.POSITIVE_INFINITY).filter(isNotAny) : origin
+  return options === true || !Object.hasOwn(options, 'origin') ? ANY : literally(options.origin)
+}
+
+/** In a list, `'*'` is an origin as any other. */
+function literally(origin) {
+  if (!Array.isArray(origin)) return origin
+  return origin.flat(Number.POSITIVE_INFINITY).filter((entry) => entry !== ANY)
 }
 
 /**
@@ -29,7 +31,7 @@ function corsMiddleware(options, hear) {
   if (hear === undefined) return cors(options === true ? undefined : options)
   return cors((req, done) => {
     const settle = (origin, settled, error) => {
-      hear(req, originsOf({ origin }), error)
+      hear(req, origin, error)
       done(null, { ...settled, origin })
     }
     const ask = (error, settled) => {
@@ -38,7 +40,7 @@ function corsMiddleware(options, hear) {
       if (typeof origin !== 'function') return settle(origin, settled)
       // Many say by an error that an origin is not on their list.
       origin(req.headers.origin, (failure, answer) => {
-        settle(failure ? false : answer, settled, failure || undefined)
+        settle(failure ? false : literally(answer), settled, failure || undefined)
       })
     }
     if (typeof options === 'function') options(req, ask)

@@ -3,7 +3,7 @@
 const { AsyncResource } = require('node:async_hooks')
 const { closeError } = require('./close')
 const { KIND, register, unregister } = require('./dispatch')
-const { guarded } = require('./errors')
+const { surface } = require('./errors')
 const { ObservedEmitter } = require('./observed-emitter')
 const { PollingRequests } = require('./polling')
 const staging = require('./staging')
@@ -157,7 +157,11 @@ class EngineSocket extends ObservedEmitter {
 
   _sent(count) {
     for (const callback of this._callbacks?.splice(0, count) ?? []) {
-      guarded(() => callback?.(this.transport))
+      try {
+        callback?.(this.transport)
+      } catch (error) {
+        surface(error)
+      }
     }
     told(this._transport, 'drain')
     told(this, 'drain')
@@ -232,7 +236,11 @@ class EngineSocket extends ObservedEmitter {
 
 /** Emits where more is to come: an error of the app's surfaces, and what is to come comes. */
 function told(emitter, event) {
-  guarded(() => emitter?.emit(event))
+  try {
+    emitter?.emit(event)
+  } catch (error) {
+    surface(error)
+  }
 }
 
 function forgetUnsent(socket) {

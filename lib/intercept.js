@@ -62,8 +62,9 @@ const OF_NEXT = /^[^?]*\/_next\//
 
 /** The claim for a request's URL. Next.js's own paths are never claimed. */
 function find(claims, url) {
-  if (typeof url !== 'string' || OF_NEXT.test(url)) return undefined
-  return claims.find(({ prefix, owns }) => url.startsWith(prefix) && (owns?.(url) ?? true))
+  if (typeof url !== 'string') return undefined
+  const claim = claims.find(({ prefix, owns }) => url.startsWith(prefix) && (owns?.(url) ?? true))
+  return claim !== undefined && OF_NEXT.test(url) ? undefined : claim
 }
 
 /** Refuses upgrades that no server may be asked for, also where nobody has a path. */

@@ -19,16 +19,20 @@ class Setup {
   #cleanUp
   #isOver = false
 
-  /** Runs a setup. What it throws is thrown, and what it has added before is taken away. */
   constructor(io, run) {
+    /** The app's function; none once it has failed, so that the same one may be run again. */
     this.run = run
     this.#io = io
     this.#before = handlers(io)
+  }
+
+  /** Runs it, and throws what it throws. */
+  start() {
+    const { run } = this
     try {
-      this.#settle(run(io))
+      this.#settle(run(this.#io))
     } catch (error) {
-      this.#capture()
-      this.undo()
+      this.#fail()
       throw error
     }
   }
@@ -39,18 +43,21 @@ class Setup {
     if (typeof result?.then === 'function') {
       result.then(
         (value) => this.#settle(value),
-        (error) => this.#fail(error),
+        (error) => {
+          this.#fail()
+          surface(error)
+        },
       )
-    } else this.#cleanUp = result
+      return
+    }
+    this.#cleanUp = result
     if (this.#isOver) this.#runCleanUp()
   }
 
-  #fail(error) {
+  #fail() {
     this.#capture()
-    if (!this.#isOver) this.undo()
-    // It has not run: the same one may be run again.
+    this.undo()
     this.run = undefined
-    surface(error)
   }
 
   /** Notes what it has added. Once it is replaced, what comes is another's. */
@@ -66,6 +73,7 @@ class Setup {
 
   /** Takes away what it has added, and calls what it has returned. */
   undo() {
+    if (this.#isOver) return
     for (const { emitter, event, handler } of this.#added) {
       // A namespace that was made on demand has copies of its parent's handlers.
       for (const each of [emitter, ...(emitter.children ?? [])]) remove(each, event, handler)

@@ -58,7 +58,9 @@ class WebSocketUpgrade {
     const engine = this.#engine
     this.#isUnseen = false
     // The package `cors` would end it, as a preflight.
-    if (this.#req.method === 'OPTIONS') return this.#refuse(wrongMethod(this.#req))
+    if (this.#req.method === 'OPTIONS') {
+      return this.#refuse(refusal(ERRORS.BAD_HANDSHAKE_METHOD, { method: 'OPTIONS' }))
+    }
     const handshake = new Handshake(engine, this.#socket, this.#socket.remoteAddress)
     const early = new EarlyBytes(this.#socket, this.#head)
     try {
@@ -214,10 +216,6 @@ function countHeader(rawHeaders, name) {
     if (given.length === name.length && given.toLowerCase() === name) count++
   }
   return count
-}
-
-function wrongMethod({ method }) {
-  return refusal(ERRORS.BAD_HANDSHAKE_METHOD, { method })
 }
 
 function ignore() {}

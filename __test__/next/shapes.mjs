@@ -170,7 +170,11 @@ function boot(command, { preload = false, runs }) {
   })
 }
 
-const isRegistered = (version) => version.instrumentation !== 'none' && isOneProcess(version)
+/** Versions whose instrumentation runs in the process that listens, at one of these times. */
+const registersAt =
+  (...times) =>
+  (version) =>
+    version.instrumentation !== 'none' && isOneProcess(version) && times.includes(version.registers)
 
 /** @type {Shape[]} */
 export const shapes = [
@@ -190,20 +194,14 @@ export const shapes = [
   ),
   // 13.2 leaves the files that `next()` needs out of the folder.
   instrumentation('custom-server', 'standalone', {
-    runs: (version) => isRegistered(version) && version.registers !== 'request',
+    runs: registersAt('dev', 'boot'),
     server: () => app.customServer({ dev: false, options: {}, standalone: true }),
   }),
-  boot('start', { runs: (version) => isRegistered(version) && version.registers !== 'request' }),
+  boot('start', { runs: registersAt('dev', 'boot') }),
   // No config is read there. Where somebody has to send the first request, the preload does.
-  boot('standalone', { runs: (version) => isRegistered(version) && version.registers === 'boot' }),
-  boot('standalone', {
-    preload: true,
-    runs: (version) => isRegistered(version) && version.registers === 'dev',
-  }),
-  boot('dev', {
-    preload: true,
-    runs: (version) => isRegistered(version) && version.registers !== 'request',
-  }),
+  boot('standalone', { runs: registersAt('boot') }),
+  boot('standalone', { preload: true, runs: registersAt('dev') }),
+  boot('dev', { preload: true, runs: registersAt('dev', 'boot') }),
 ]
 
 /**

@@ -94,8 +94,8 @@ class EarlyClaim {
         giveWay: ({ prefix }) => this.#giveWay(prefix),
       })
       this.server = server
-    } catch {
-      // An engine has the path already.
+    } catch (error) {
+      if (error.code !== 'ERR_UPWIRE_PATH_IN_USE') throw error
     }
   }
 

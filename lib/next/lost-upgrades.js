@@ -3,8 +3,8 @@
 // An upgrade that came before anybody listened for our path cannot be answered any more: some
 // versions of Next.js leave it open, and its client waits for 20 s. Closed, it comes back at once.
 
-const { Socket } = require('node:net')
 const { PASSED_ON, isTouched } = require('../intercept')
+const { destroyLater } = require('../open-sockets')
 const { isProduction } = require('./phase')
 const { isHttp } = require('./server-search')
 
@@ -23,22 +23,15 @@ let isPlanned = false
  */
 function closeLostUpgrades(match) {
   if (isPlanned || !isProduction()) return
-  // Not documented, and the one way to what was accepted before; without it the clients wait.
-  if (typeof process._getActiveHandles !== 'function') return
   isPlanned = true
-  const sweep = () => {
-    for (const socket of process._getActiveHandles()) {
-      if (isLost(socket) && match(socket.server)) socket.destroy()
-    }
+  for (const delay of SWEEPS) {
+    destroyLater(delay, (socket) => isLost(socket) && match(socket.server))
   }
-  // After a late timer, what waits to be read is read first.
-  for (const delay of SWEEPS) setTimeout(() => setImmediate(setImmediate, sweep), delay).unref()
 }
 
 /** Whether a socket was an HTTP connection, has asked for something, and nobody has it. */
 function isLost(socket) {
   return (
-    socket instanceof Socket &&
     isHttp(socket.server) &&
     !socket.parser &&
     !socket._httpMessage &&

@@ -10,9 +10,13 @@ let known
  * @returns {{ major: number, minor: number, patch: number, canary: number | undefined } | undefined}
  */
 function nextVersion() {
-  const project = join(process.cwd(), 'package.json')
-  known ??= versionFrom(loadedNext(project)) ?? versionFrom(project)
+  known ??= findVersion()
   return known
+}
+
+function findVersion() {
+  const project = join(process.cwd(), 'package.json')
+  return versionFrom(loadedNext(project)) ?? versionFrom(project)
 }
 
 /**
