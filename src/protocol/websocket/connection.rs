@@ -227,6 +227,11 @@ impl Connection {
         self.phase == Phase::Finishing && self.wire.is_empty()
     }
 
+    /// Memory of a message of the peer that has not arrived whole.
+    pub fn unfinished(&self) -> usize {
+        self.reader.unfinished()
+    }
+
     /// What waits to be written.
     pub fn wire(&self) -> &Wire {
         &self.wire

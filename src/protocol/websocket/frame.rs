@@ -57,6 +57,14 @@ fn minimal_size(payload: u64) -> usize {
     }
 }
 
+/// Bytes of the unmasked frame at the start, header and payload; `None` when there is no whole
+/// header.
+pub fn extent(bytes: &[u8]) -> Option<usize> {
+    let mut cursor = Cursor::new(bytes);
+    let (_, payload) = FrameHeader::parse(&mut cursor).ok()??;
+    usize::try_from(cursor.position().saturating_add(payload)).ok()
+}
+
 /// Appends the header of an unmasked, final frame.
 pub fn write_header(opcode: OpCode, payload: usize, out: &mut Vec<u8>) {
     let header = FrameHeader { opcode, ..FrameHeader::default() };

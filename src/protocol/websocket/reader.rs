@@ -25,6 +25,11 @@ impl<'a> Chunk<'a> {
         self.0.is_empty()
     }
 
+    /// How many bytes are left.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Takes up to `count` bytes from the front.
     fn take(&mut self, count: usize) -> &'a mut [u8] {
         let bytes = mem::take(&mut self.0);
@@ -63,8 +68,8 @@ pub struct MessageLimits {
     pub fragments: u32,
 }
 
-/// Never reserve more than this on a peer's word alone.
-const MAX_RESERVE: usize = 64 * 1024;
+/// What an unfinished message costs beyond its bytes.
+const MESSAGE_COST: usize = 64;
 
 /// Reads one connection's frames.
 #[derive(Debug, Default)]
@@ -124,6 +129,14 @@ impl Reader {
             }
             self.begin_frame(&header);
         }
+    }
+
+    /// Memory of a message that has not arrived whole.
+    pub fn unfinished(&self) -> usize {
+        let control = self.frame.as_ref().map_or(0, |frame| frame.control.capacity());
+        let message = self.message.as_ref();
+        let message = message.map_or(0, |it| it.bytes.capacity().saturating_add(MESSAGE_COST));
+        control.saturating_add(message)
     }
 
     fn read_header(&mut self, chunk: &mut Chunk<'_>) -> Result<Option<Header>, Violation> {
@@ -194,7 +207,7 @@ impl Reader {
 
     fn begin_frame(&mut self, header: &Header) {
         if let OpCode::Data(data) = header.opcode {
-            let message = self.message.get_or_insert_with(|| {
+            self.message.get_or_insert_with(|| {
                 Box::new(Assembly {
                     is_text: data == Data::Text,
                     bytes: Vec::new(),
@@ -202,7 +215,6 @@ impl Reader {
                     validated: 0,
                 })
             });
-            message.bytes.reserve(usize::try_from(header.payload).unwrap_or(0).min(MAX_RESERVE));
         }
         self.frame = Some(Partial {
             opcode: header.opcode,
@@ -220,7 +232,7 @@ impl Reader {
         frame.mask = frame::unmask(piece, frame.mask);
         frame.remaining = frame.remaining.saturating_sub(piece.len() as u64);
         match (frame.opcode, &mut self.message) {
-            (OpCode::Data(_), Some(message)) => message.append(piece)?,
+            (OpCode::Data(_), Some(message)) => message.append(piece, frame.remaining)?,
             _ => frame.control.extend_from_slice(piece),
         }
         if frame.remaining > 0 {
@@ -261,9 +273,22 @@ impl Head {
 }
 
 impl Assembly {
-    fn append(&mut self, piece: &[u8]) -> Result<(), Violation> {
+    /// Adds a piece of a frame that has declared `remaining` bytes more.
+    fn append(&mut self, piece: &[u8], remaining: u64) -> Result<(), Violation> {
+        self.make_room(piece.len(), remaining);
         self.bytes.extend_from_slice(piece);
         if self.is_text { self.validate() } else { Ok(()) }
+    }
+
+    /// Memory grows with the bytes that have arrived; a declared length only keeps it from growing
+    /// too far.
+    fn make_room(&mut self, count: usize, remaining: u64) {
+        let needed = self.bytes.len().saturating_add(count);
+        if needed > self.bytes.capacity() {
+            let declared = needed.saturating_add(usize::try_from(remaining).unwrap_or(usize::MAX));
+            let room = needed.saturating_mul(2).min(declared);
+            self.bytes.reserve_exact(room.saturating_sub(self.bytes.len()));
+        }
     }
 
     /// Checks what has come since the last call, as early as the bytes allow.
