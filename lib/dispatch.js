@@ -48,6 +48,7 @@ const seam = (globalThis[SEAM] ??= {
   started: undefined,
   hot: undefined,
   meta: undefined,
+  small: undefined,
   deliver: undefined,
 })
 
@@ -62,6 +63,7 @@ function start(options) {
     seam.started = started
     seam.hot = native.hot(dispatch)
     seam.meta = seam.hot.meta
+    seam.small = Buffer.from(seam.hot.small.buffer)
     seam.deliver = deliver
   }
   setHot(seam.hot, seam.deliver)
@@ -77,9 +79,26 @@ function compare(options) {
   }
 }
 
-/** A turn's worth of events; what is left waits until the loop has been around once. */
+/**
+ * Delivers a turn's worth of events; what is left waits until the loop has been around once. An error
+ * must not keep the next delivery from coming.
+ */
 function deliver() {
-  if (seam.hot.deliver()) setImmediate(deliver)
+  let more = true
+  try {
+    more = seam.hot.deliver()
+  } catch (error) {
+    if (error?.code === 'ERR_UPWIRE_NOT_RUNNING') return
+    surface(error)
+  }
+  if (more) setImmediate(deliver)
+}
+
+/** A small binary message, in memory of its own: the app may transfer it. */
+function smallBytes(offset, length) {
+  const own = Buffer.allocUnsafeSlow(length)
+  seam.small.copy(own, 0, offset, offset + length)
+  return own
 }
 
 function dispatch(count, a, b, c, d, e, f, g, h) {
@@ -134,4 +153,12 @@ function nextStream() {
   return seam.lastStream
 }
 
-module.exports = { KIND, nextStream, register, start, streams: seam.streams, unregister }
+module.exports = {
+  KIND,
+  nextStream,
+  register,
+  smallBytes,
+  start,
+  streams: seam.streams,
+  unregister,
+}

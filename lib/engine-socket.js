@@ -2,7 +2,7 @@
 
 const { AsyncResource } = require('node:async_hooks')
 const { closeError } = require('./close')
-const { KIND, register, unregister } = require('./dispatch')
+const { KIND, register, smallBytes, unregister } = require('./dispatch')
 const { surface } = require('./errors')
 const { ObservedEmitter } = require('./observed-emitter')
 const { PollingRequests } = require('./polling')
@@ -32,7 +32,8 @@ class EngineSocket extends ObservedEmitter {
     this.upgrading = false
     this.upgraded = false
     this._slot = slot
-    this._generation = generation
+    // Events name it as a signed integer.
+    this._generation = generation | 0
     this._transportName = transport
     this._transport = undefined
     /** The transport that is being probed. */
@@ -264,9 +265,9 @@ function onEvent(kind, value, extra, offset, length) {
     case KIND.TEXT:
       return message(this, length === 0 ? undefined : value)
     case KIND.BINARY:
-      return message(this, offset < 0 ? value : Buffer.from(value, offset, length))
+      return message(this, offset < 0 ? Buffer.from(value) : smallBytes(offset, length))
     case KIND.ANSWER_GET:
-      return (this._polling ?? this._leftPolling)?.answer(extra >>> 0, value, length)
+      return (this._polling ?? this._leftPolling)?.answer(extra >>> 0, body(value), length)
     case KIND.REFUSE_GET:
       return (this._polling ?? this._leftPolling)?.refuse(extra >>> 0)
     case KIND.SENT:
@@ -300,6 +301,11 @@ function onEvent(kind, value, extra, offset, length) {
       this._unsentAtEnd = extra >>> 8
       return closed(this, REASONS[extra & 0xff], value)
   }
+}
+
+/** A payload: a string, or a Buffer where it is large. */
+function body(value) {
+  return typeof value === 'string' ? value : Buffer.from(value)
 }
 
 function closed(socket, reason, json) {

@@ -20,6 +20,8 @@ const { guarded, surface, warnOnce } = require('./errors')
 const GET = 0
 const POST = 1
 const HANDSHAKE = 3
+/** That of a good handshake while too much of what peers have sent is undelivered. */
+const OVERLOADED = 4
 
 const ID_BYTES = 15
 const pool = Buffer.alloc(ID_BYTES * 256)
@@ -217,7 +219,18 @@ class Engine extends ObservedEmitter {
     const stopped = this._origins.check(req, isUpgrade)
     if (stopped !== undefined) return stopped
     if (typeof verdict !== 'number') return explain(verdict, req)
-    return verdict === HANDSHAKE && this._isClosed ? closing() : verdict
+    if (verdict < HANDSHAKE) return verdict
+    if (this._isClosed) return closing()
+    return verdict === OVERLOADED ? this._overloaded(req) : verdict
+  }
+
+  _overloaded(req) {
+    const { maxTotalReceiveQueue: limit } = this.opts
+    const { undelivered, unfinished } = native.stats()
+    const met = { limit, value: undelivered + unfinished, action: 'refused' }
+    const remoteAddress = req.socket?.remoteAddress
+    this._onLimit({ name: 'maxTotalReceiveQueue', ...met }, { remoteAddress })
+    return busy('OVERLOADED', 'Too many connections')
   }
 
   _session(req) {
@@ -323,8 +336,8 @@ class Engine extends ObservedEmitter {
   }
 
   /** A limit was met: at most ten events a second and name, the rest is counted. */
-  _onLimit({ name, limit, value, action }, socket) {
-    if (!this._limits.count(name, action)) return
+  _onLimit({ name, limit, value, action, times }, socket) {
+    if (!this._limits.count(name, action, times)) return
     const { id: sid, remoteAddress } = socket ?? {}
     guarded(() => this.emit('limit', { name, limit, value, action, sid, remoteAddress }))
     warnOnce(

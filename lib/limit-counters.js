@@ -9,10 +9,10 @@ class LimitCounters {
   #second = 0
   #recent = new Map()
 
-  /** Counts, and tells whether to emit an event. */
-  count(name, action) {
+  /** Counts, and returns whether to emit an event. */
+  count(name, action, times = 1) {
     const key = `${name} ${action}`
-    this.#totals.set(key, (this.#totals.get(key) ?? 0) + 1)
+    this.#totals.set(key, (this.#totals.get(key) ?? 0) + times)
     const second = Math.floor(performance.now() / 1000)
     if (second !== this.#second) {
       this.#second = second

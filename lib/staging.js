@@ -41,7 +41,8 @@ function handOver() {
   if (reports.size > 0) stageReports()
   tick++
   broadcast.flush()
-  if (hot.flush()) deliver()
+  // Not at once: a callback that sends again would keep the loop from going round.
+  if (hot.flush()) setImmediate(deliver)
 }
 
 function stageReports() {

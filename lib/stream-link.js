@@ -45,9 +45,9 @@ class StreamLink {
     const stream = this.#stream
     switch (kind) {
       case KIND.STREAM_WRITE:
-        stream.write(value, () => {
+        stream.write(Buffer.from(value), () => {
           if (!streams.has(this.number | 0)) return
-          native.streamSent(this.#slot, this.number, value.length)
+          native.streamSent(this.#slot, this.number, value.byteLength)
           staging.stage()
         })
         return

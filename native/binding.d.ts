@@ -14,7 +14,7 @@ export declare class NativeEngine {
   constructor(options: EngineLimits)
   /**
    * Checks a request. A good one is a number: 0 GET, 1 POST or 2 upgrade of a session, 3 a
-   * handshake.
+   * handshake, 4 one for which there is no room.
    */
   verify(method: string, upgrade: boolean, transport?: string | undefined | null, eio?: string | undefined | null, sid?: string | undefined | null, origin?: string | undefined | null): number | Refused
   /**
@@ -106,18 +106,24 @@ export interface HostStats {
   unsent: number
   /** Bytes of messages that JavaScript has not taken. */
   undelivered: number
+  /** Bytes of messages and bodies that peers have begun and not finished. */
+  unfinished: number
   /** Panics caught on I/O threads. */
   panics: number
 }
 
 /**
- * The hot calls, as an object of functions, and `meta`, the Int32Array that describes the events
- * of one call of `dispatch(count, value, …)`.
+ * The hot calls, as an object of functions, and what describes the events of one call of
+ * `dispatch(count, value, …)`: the Int32Array `meta`, and the Uint8Array `small` with the bytes of
+ * small binary messages.
  */
 export declare function hot(dispatch: (count: number, ...values: unknown[]) => void): object
 
 /** Names this image of the addon: JavaScript that is evaluated twice in a thread may meet it twice. */
 export declare function image(): string
+
+/** Whether more is held of what peers have sent than `maxTotalReceiveQueue`. */
+export declare function isOverloaded(): boolean
 
 /** Whether heartbeats are to be reported. */
 export declare function observe(slot: number, generation: number, on: boolean): void
@@ -135,6 +141,9 @@ export declare function post(slot: number, generation: number, body: Uint8Array)
 
 /** A POST has begun. */
 export declare function postBegun(slot: number, generation: number): void
+
+/** A POST's body has so many bytes so far. */
+export declare function postProgress(slot: number, generation: number, bytes: number): void
 
 /**
  * A refused request: engine.io's code and message, `name` of the context, and the transport in

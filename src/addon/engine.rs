@@ -8,7 +8,7 @@ use napi::Either;
 use napi_derive::napi;
 
 use super::guard::{Result, guard};
-use super::host::with;
+use super::host::{is_overloaded, with};
 use crate::protocol::handshake::{self, Accepted, Known, Refusal, Request, Rules, TransportName};
 use crate::protocol::limits::{Limits, SlowConsumer};
 use crate::protocol::websocket::accept::{self, UpgradeHeaders, UpgradeRefusal};
@@ -74,6 +74,7 @@ const GET: f64 = 0.0;
 const POST: f64 = 1.0;
 const UPGRADE: f64 = 2.0;
 const HANDSHAKE: f64 = 3.0;
+const OVERLOADED: f64 = 4.0;
 
 #[napi]
 #[allow(clippy::needless_pass_by_value)]
@@ -106,7 +107,7 @@ impl NativeEngine {
     }
 
     /// Checks a request. A good one is a number: 0 GET, 1 POST or 2 upgrade of a session, 3 a
-    /// handshake.
+    /// handshake, 4 one for which there is no room.
     #[napi]
     pub fn verify(
         &self,
@@ -131,6 +132,7 @@ impl NativeEngine {
                 Ok(Accepted::Get(_)) => Either::A(GET),
                 Ok(Accepted::Post(_)) => Either::A(POST),
                 Ok(Accepted::Upgrade(_)) => Either::A(UPGRADE),
+                Ok(Accepted::Handshake(_)) if is_overloaded() => Either::A(OVERLOADED),
                 Ok(Accepted::Handshake(_)) => Either::A(HANDSHAKE),
                 Err(refusal) => Either::B(refused(refusal)),
             })

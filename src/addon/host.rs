@@ -2,7 +2,8 @@
 //! in this tick.
 
 use std::cell::RefCell;
-use std::sync::atomic::Ordering::Relaxed;
+use std::collections::HashSet;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
@@ -13,11 +14,12 @@ use napi_derive::napi;
 use super::guard::{Result, guard, internal, not_running};
 
 use crate::runtime::commands::{Action, Command, CommandBatch, SessionId};
-use crate::runtime::gauge::{SharedLimits, Totals};
-use crate::runtime::inbox::Inbox;
+use crate::runtime::driver::now;
+use crate::runtime::gauge::SharedLimits;
+use crate::runtime::inbox::{Inbox, Kind};
 use crate::runtime::lanes::Lanes;
 use crate::runtime::pool::Pool;
-use crate::runtime::shard::Shared;
+use crate::runtime::shared::Shared;
 use crate::runtime::slots::Slots;
 
 /// One environment's state.
@@ -27,6 +29,32 @@ pub struct Host {
     staged: Vec<CommandBatch>,
     /// What is being delivered.
     pub lanes: Lanes,
+    /// Sessions that end because an event of theirs could not be delivered.
+    pub undeliverable: Undeliverable,
+    /// Events that JavaScript gets in one call.
+    pub group: usize,
+}
+
+/// Sessions of which no more messages are delivered: there would be a hole before them.
+#[derive(Default)]
+pub struct Undeliverable(HashSet<SessionId>);
+
+impl Undeliverable {
+    /// Adds a session.
+    pub fn add(&mut self, id: SessionId) {
+        self.0.insert(id);
+    }
+
+    /// Whether an event is to be left out. The last one, the close, is not.
+    pub fn skips(&mut self, id: SessionId, kind: Kind) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        if kind == Kind::Close {
+            self.0.remove(&id);
+        }
+        matches!(kind, Kind::Text | Kind::Binary) && self.0.contains(&id)
+    }
 }
 
 thread_local! {
@@ -54,16 +82,15 @@ impl Host {
         self.batch(id.slot).commands.push(Command::Session(id, action));
     }
 
-    /// Counts a delivered message. Returns whether its paused session may go on: JavaScript has
+    /// Counts a delivered event. Returns whether its paused session may go on: JavaScript has
     /// caught up with it, and with all others or at least with all of this one.
     pub fn deliver(&mut self, id: SessionId, cost: u64) -> bool {
-        let Shared { totals, limits, .. } = self.pool.shared();
-        let total = totals.undelivered.fetch_sub(cost.cast_signed(), Relaxed);
+        let shared = self.pool.shared();
+        shared.totals.undelivered.fetch_sub(cost.cast_signed(), SeqCst);
         let Some((gauge, resume_below)) = self.slots.gauge(id) else { return false };
         gauge.add_delivered(cost);
         let left = gauge.undelivered();
-        let eased = total <= limits.max_total_receive_queue / 2;
-        gauge.is_paused() && (left == 0 || (left <= resume_below && eased))
+        gauge.is_paused() && (left == 0 || (left <= resume_below && shared.is_relieved()))
     }
 
     /// Hands over what was staged.
@@ -128,21 +155,24 @@ pub fn start(env: Env, options: HostOptions, wake: Function<(), ()>) -> Result<b
             .weak::<true>()
             .build_callback(|_| Ok(()))
             .map_err(failed)?;
-        let shared = Shared {
-            inbox: Inbox::new(move || {
-                wake.call((), NonBlocking);
-            }),
-            totals: Totals::default(),
-            limits: SharedLimits {
-                max_loop_stall: Duration::from_secs_f64(options.max_loop_stall / 1000.0),
-                max_total_receive_queue: options.max_total_receive_queue as i64,
-                max_total_send_buffer: options.max_total_send_buffer as i64,
-            },
+        let inbox = Inbox::new(move || {
+            wake.call((), NonBlocking);
+        });
+        let limits = SharedLimits {
+            max_loop_stall: Duration::from_secs_f64(options.max_loop_stall / 1000.0),
+            max_total_receive_queue: options.max_total_receive_queue as i64,
+            max_total_send_buffer: options.max_total_send_buffer as i64,
         };
-        let pool =
-            Pool::start(options.io_threads, shared).map_err(|error| internal(error.to_string()))?;
-        let staged = (0..options.io_threads).map(|_| CommandBatch::default()).collect();
-        let host = Host { pool, slots: Slots::default(), staged, lanes: Lanes::default() };
+        let shared = Shared::new(now(), options.io_threads, inbox, limits);
+        let pool = Pool::start(shared).map_err(|error| internal(error.to_string()))?;
+        let host = Host {
+            pool,
+            slots: Slots::default(),
+            staged: (0..options.io_threads).map(|_| CommandBatch::default()).collect(),
+            lanes: Lanes::default(),
+            undeliverable: Undeliverable::default(),
+            group: 1,
+        };
         HOST.set(Some(host));
         // The threads end before the environment's memory goes.
         env.add_env_cleanup_hook((), |()| {
@@ -170,6 +200,8 @@ pub struct HostStats {
     pub unsent: f64,
     /// Bytes of messages that JavaScript has not taken.
     pub undelivered: f64,
+    /// Bytes of messages and bodies that peers have begun and not finished.
+    pub unfinished: f64,
     /// Panics caught on I/O threads.
     pub panics: f64,
 }
@@ -183,10 +215,17 @@ pub fn stats() -> Result<HostStats> {
             HostStats {
                 unsent: totals.unsent.load(Relaxed) as f64,
                 undelivered: totals.undelivered.load(Relaxed) as f64,
+                unfinished: totals.unfinished.load(Relaxed) as f64,
                 panics: totals.panics.load(Relaxed) as f64,
             }
         })
     })
+}
+
+/// Whether more is held of what peers have sent than `maxTotalReceiveQueue`.
+#[napi]
+pub fn is_overloaded() -> bool {
+    with(|host| host.pool.shared().is_overloaded()).unwrap_or(false)
 }
 
 /// Panics in an export.

@@ -11,12 +11,11 @@ use napi_derive::napi;
 
 use super::guard::{Result, guard, internal};
 use super::host::{Host, with};
-use super::raw::{self, Call, DISPATCHED, Dispatch, Export, Value};
+use super::raw::{self, Call, DISPATCHED, Dispatch, Export, Sizes, Value};
 use crate::protocol::outbox::Broadcast;
 use crate::runtime::commands::{Action, Body, Command, SessionId};
 use crate::runtime::driver::now;
-use crate::runtime::inbox::{EventBatch, Kind, Payload, Record};
-use crate::runtime::shard::MESSAGE_COST;
+use crate::runtime::inbox::{EventBatch, Kind, MAX_SMALL, Payload, Record};
 
 /// Events of one call.
 const GROUP: usize = DISPATCHED - 1;
@@ -25,6 +24,10 @@ const META: usize = 6;
 /// Events of one turn of the loop; also bounded in time.
 const TURN_EVENTS: usize = 64;
 const TURN_TIME: Duration = Duration::from_micros(500);
+/// A group that takes longer than this share of a turn is followed by single events.
+const SLOW_SHARE: u32 = 4;
+/// Polling payloads from here on are given as Buffers: a string could be too long for V8.
+const BUFFER_FROM: usize = 64 * 1024;
 /// Strings and buffers up to this size are staged in the batch, longer ones in their own memory.
 const INLINE: usize = 4 * 1024;
 /// The only flag of a write: tell when it has left.
@@ -34,8 +37,9 @@ thread_local! {
     static DISPATCH: Cell<Option<Dispatch>> = const { Cell::new(None) };
 }
 
-/// The hot calls, as an object of functions, and `meta`, the Int32Array that describes the events
-/// of one call of `dispatch(count, value, …)`.
+/// The hot calls, as an object of functions, and what describes the events of one call of
+/// `dispatch(count, value, …)`: the Int32Array `meta`, and the Uint8Array `small` with the bytes of
+/// small binary messages.
 #[napi(ts_args_type = "dispatch: (count: number, ...values: unknown[]) => void")]
 pub fn hot(env: Env, dispatch: Function<(), ()>) -> Result<Object<'static>> {
     guard(|| {
@@ -48,7 +52,8 @@ pub fn hot(env: Env, dispatch: Function<(), ()>) -> Result<Object<'static>> {
         raw::export::<Unsent>(&env, &object)?;
         raw::export::<UnsentMessages>(&env, &object)?;
         raw::export::<IsBusy>(&env, &object)?;
-        DISPATCH.set(Some(Dispatch::new(&env, &object, dispatch, GROUP * META)?));
+        let sizes = Sizes { meta: GROUP * META, small: GROUP * MAX_SMALL };
+        DISPATCH.set(Some(Dispatch::new(&env, &object, dispatch, sizes)?));
         Ok(object)
     })
 }
@@ -204,117 +209,144 @@ impl Export for Deliver {
 
     fn run(call: &mut Call) -> Result<Value> {
         let dispatch = DISPATCH.get().ok_or_else(|| internal("deliver before hot"))?;
-        let end = now() + TURN_TIME;
+        let mut time = now();
+        let end = time + TURN_TIME;
         let mut delivered = 0;
         let mut more = true;
-        while more && delivered < TURN_EVENTS && now() < end {
+        while more && delivered < TURN_EVENTS && time < end {
             let count = deliver_group(call, dispatch)?;
             delivered += count;
             more = count > 0 || with(|host| !host.pool.shared().inbox.arm())?;
+            let before = std::mem::replace(&mut time, now());
+            let is_slow = (time - before) * SLOW_SHARE > TURN_TIME;
+            // The clock is looked at between groups, so slow handlers get one event each.
+            with(|host| host.group = if is_slow { 1 } else { GROUP })?;
         }
         call.boolean(more)
     }
 }
 
-/// Delivers up to a group of events and returns how many.
+/// Delivers up to a group of events and returns how many were taken.
 fn deliver_group(call: &mut Call, dispatch: Dispatch) -> Result<usize> {
-    let mut aftermath = Aftermath::default();
-    let values = with(|host| take_group(call, dispatch, host, &mut aftermath))??;
-    if values.is_empty() {
-        return Ok(0);
-    }
-    let called = dispatch.call(call, values.len() as u32, &values);
-    with(|host| aftermath.settle(host))?;
-    called.map(|()| values.len())
+    let mut accounting = DeliveryAccounting::default();
+    let taken = with(|host| take_group(call, dispatch, host, &mut accounting))?;
+    let called = match taken.values.len() {
+        0 => Ok(()),
+        count => dispatch.call(call, count as u32, &taken.values),
+    };
+    with(|host| accounting.settle(host))?;
+    called.map(|()| taken.count)
 }
 
-/// Takes events out of the inbox, makes their values and describes them.
+/// Events taken out of the inbox.
+#[derive(Default)]
+struct Taken {
+    /// How many there were.
+    count: usize,
+    /// The values of those that JavaScript gets.
+    values: Vec<Value>,
+}
+
+/// Takes events out of the inbox, makes their values and describes them. An event that cannot be
+/// made a value ends its session.
 fn take_group(
     call: &Call,
     dispatch: Dispatch,
     host: &mut Host,
-    aftermath: &mut Aftermath,
-) -> Result<Vec<Value>> {
-    let Host { lanes, pool, .. } = host;
-    let Some(batch) = lanes.next(|| pool.shared().inbox.take()) else { return Ok(Vec::new()) };
+    accounting: &mut DeliveryAccounting,
+) -> Taken {
+    let mut taken = Taken::default();
+    let Host { lanes, pool, undeliverable, group, .. } = host;
+    let Some(batch) = lanes.next(|| pool.shared().inbox.take()) else { return taken };
     let EventBatch { records, bytes, .. } = batch;
-    let count = records.len().min(GROUP);
-    let shared = shared_buffer(call, records.iter().take(count), bytes)?;
+    taken.count = records.len().min(*group);
     let mut used = 0;
-    let mut values = Vec::with_capacity(GROUP);
-    for record in records.drain(..count) {
-        aftermath.note(&record);
+    for record in records.drain(..taken.count) {
+        accounting.note(&record);
+        let id = record.id();
+        let is_of_session = !record.kind.is_of_stream();
+        if is_of_session && undeliverable.skips(id, record.kind) {
+            continue;
+        }
         let Record { slot, generation, kind, extra, payload } = record;
         let length = payload.len().try_into().unwrap_or(i32::MAX);
-        let mut offset = -1;
-        values.push(match (payload, shared) {
-            (Payload::None, _) => call.undefined()?,
-            (Payload::Ascii(range), _) => call.ascii(&bytes[range])?,
-            (Payload::Utf8(range), _) => call.utf8(&bytes[range])?,
-            (Payload::OwnUtf8(text), _) => call.utf8(&text)?,
-            (Payload::Bytes(range), Some(buffer)) => {
-                offset = used;
-                used += range.len() as i32;
-                buffer
+        let offset = small_bytes(dispatch, &payload, bytes, &mut used);
+        match value(call, kind, payload, bytes) {
+            Ok(value) => taken.values.push(value),
+            Err(_) if is_of_session => {
+                undeliverable.add(id);
+                accounting.undeliverable.push(id);
+                continue;
             }
-            (Payload::Bytes(range), None) => call.buffer(bytes[range].to_vec())?,
-            (Payload::OwnBytes(bytes), _) => call.buffer(bytes)?,
-        });
+            Err(_) => continue,
+        }
         let (slot, generation) = (slot.cast_signed(), generation.cast_signed());
-        let place = (values.len() - 1) * META;
+        let place = (taken.values.len() - 1) * META;
         dispatch.write(place, &[slot, generation, kind as i32, extra, offset, length]);
     }
-    Ok(values)
+    taken
 }
 
-/// The small binary payloads of a group share one ArrayBuffer.
-fn shared_buffer<'a>(
-    call: &Call,
-    records: impl Iterator<Item = &'a Record> + Clone,
-    bytes: &[u8],
-) -> Result<Option<Value>> {
-    let pieces = records.filter_map(|record| match &record.payload {
-        Payload::Bytes(range) => bytes.get(range.clone()),
-        _ => None,
-    });
-    if pieces.clone().next().is_none() {
-        return Ok(None);
+/// Copies a small binary message to where JavaScript takes its own copy from; -1 for anything else.
+fn small_bytes(dispatch: Dispatch, payload: &Payload, bytes: &[u8], used: &mut usize) -> i32 {
+    let Payload::Bytes(range) = payload else { return -1 };
+    let offset = *used;
+    dispatch.write_small(offset, &bytes[range.clone()]);
+    *used += range.len();
+    i32::try_from(offset).unwrap_or(-1)
+}
+
+fn value(call: &Call, kind: Kind, payload: Payload, bytes: &[u8]) -> Result<Value> {
+    match payload {
+        Payload::None | Payload::Bytes(_) => call.undefined(),
+        Payload::Ascii(range) => call.ascii(&bytes[range]),
+        Payload::Utf8(range) => call.utf8(&bytes[range]),
+        Payload::OwnUtf8(text) if kind == Kind::AnswerGet && text.len() >= BUFFER_FROM => {
+            call.array_buffer(&text)
+        }
+        Payload::OwnUtf8(text) => call.utf8(&text),
+        Payload::OwnBytes(bytes) => call.array_buffer(&bytes),
     }
-    call.array_buffer(pieces).map(Some)
 }
 
-/// What is to be done when JavaScript has seen a group.
+/// What is applied after JavaScript has handled a group.
 #[derive(Default)]
-struct Aftermath {
+struct DeliveryAccounting {
     credits: Vec<(SessionId, u64)>,
     closed: Vec<SessionId>,
+    undeliverable: Vec<SessionId>,
 }
 
-impl Aftermath {
+impl DeliveryAccounting {
     fn note(&mut self, record: &Record) {
+        if record.kind.is_of_stream() {
+            return;
+        }
         let id = record.id();
-        match record.kind {
-            Kind::Text | Kind::Binary => {
-                self.credits.push((id, MESSAGE_COST + record.payload.len() as u64));
-            }
-            Kind::Close => self.closed.push(id),
-            _ => {}
+        self.credits.push((id, record.cost()));
+        if record.kind == Kind::Close {
+            self.closed.push(id);
         }
     }
 
-    /// Counts what was delivered, lets paused sessions go on, and frees slots.
+    /// Counts what was delivered, resumes paused sessions, and frees slots.
     fn settle(self, host: &mut Host) {
-        let mut resumed = false;
+        let mut has_commands = false;
         for (id, cost) in self.credits {
             if host.deliver(id, cost) {
                 host.stage(id, Action::Resume);
-                resumed = true;
+                has_commands = true;
             }
         }
-        if resumed {
-            // What this leaves in the inbox is seen by the delivery that is under way.
+        for id in self.undeliverable {
+            host.stage(id, Action::Undeliverable);
+            has_commands = true;
+        }
+        if has_commands {
+            // The delivery that is under way sees what this leaves in the inbox.
             host.flush();
         }
+        host.pool.shared().check_relief();
         for id in self.closed {
             host.slots.release(id);
         }

@@ -17,6 +17,8 @@ use super::guard::{Result, guard, internal};
 
 /// Most arguments of an export.
 const ARGUMENTS: usize = 4;
+/// The longest ArrayBuffer that is asked for: V8 ends the process where one cannot be had.
+const MAX_ARRAY_BUFFER: usize = 2 * 1024 * 1024 * 1024 - 1;
 /// Most arguments of a dispatch.
 pub const DISPATCHED: usize = 9;
 
@@ -235,98 +237,72 @@ impl Call {
         self.make(|env, value| unsafe { sys::napi_create_string_utf8(env, start, length, value) })
     }
 
-    /// An ArrayBuffer filled with the given pieces, one behind the other.
-    pub fn array_buffer<'a>(
-        &self,
-        pieces: impl Iterator<Item = &'a [u8]> + Clone,
-    ) -> Result<Value> {
-        let total = pieces.clone().map(<[u8]>::len).sum();
+    /// An ArrayBuffer with a copy of the given bytes. Memory that V8 does not own could not be
+    /// transferred to a worker.
+    pub fn array_buffer(&self, bytes: &[u8]) -> Result<Value> {
+        if bytes.len() > MAX_ARRAY_BUFFER {
+            return Err(internal("more bytes than an ArrayBuffer can hold"));
+        }
         let mut data = ptr::null_mut();
         // SAFETY: see `undefined`.
         let value = self.make(|env, value| unsafe {
-            sys::napi_create_arraybuffer(env, total, &mut data, value)
+            sys::napi_create_arraybuffer(env, bytes.len(), &mut data, value)
         })?;
-        let mut target = data.cast::<u8>();
-        for piece in pieces {
-            // SAFETY: the pieces together are as long as the new buffer, which nobody else knows.
-            unsafe {
-                ptr::copy_nonoverlapping(piece.as_ptr(), target, piece.len());
-                target = target.add(piece.len());
-            }
+        if !bytes.is_empty() {
+            // SAFETY: the new buffer is as long as the bytes, and nothing else refers to it yet.
+            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), data.cast::<u8>(), bytes.len()) };
         }
         Ok(value)
     }
-
-    /// A Buffer that owns the given memory; where a runtime does not allow that, a copy.
-    pub fn buffer(&self, bytes: Vec<u8>) -> Result<Value> {
-        let mut owner = Box::new(bytes);
-        let (data, length) = (owner.as_mut_ptr().cast(), owner.len());
-        let hint = Box::into_raw(owner).cast();
-        let free = Some(free_bytes as unsafe extern "C" fn(_, _, _));
-        // SAFETY: see `undefined`. The memory belongs to the box behind `hint`, which lives until
-        // the finalizer is called, once.
-        let made = self.make(|env, value| unsafe {
-            sys::napi_create_external_buffer(env, length, data, free, hint, value)
-        });
-        if made.is_ok() {
-            return made;
-        }
-        // SAFETY: no buffer was made, so no finalizer will be called: the box is ours again.
-        let owner = unsafe { Box::from_raw(hint.cast::<Vec<u8>>()) };
-        let (start, copy) = (owner.as_ptr().cast(), ptr::null_mut());
-        // SAFETY: see `undefined`; the bytes are copied during the call.
-        self.make(|env, value| unsafe {
-            sys::napi_create_buffer_copy(env, owner.len(), start, copy, value)
-        })
-    }
 }
 
-unsafe extern "C" fn free_bytes(_env: sys::napi_env, _data: *mut c_void, hint: *mut c_void) {
-    // SAFETY: `hint` is the box made in `Call::buffer`; Node calls a finalizer once.
-    drop(unsafe { Box::from_raw(hint.cast::<Vec<u8>>()) });
+/// Sizes of the memory that a [`Dispatch`] writes to.
+#[derive(Clone, Copy)]
+pub struct Sizes {
+    /// Integers.
+    pub meta: usize,
+    /// Bytes.
+    pub small: usize,
 }
 
-/// A function of JavaScript that is called again and again, and the integers it reads beside its
+/// A function of JavaScript that is called again and again, and the memory it reads beside its
 /// arguments. Both live as long as the environment, and stay on its thread.
 #[derive(Clone, Copy)]
 pub struct Dispatch {
     function: sys::napi_ref,
     meta: *mut i32,
-    length: usize,
+    small: *mut u8,
+    sizes: Sizes,
     _not_send: PhantomData<*mut ()>,
 }
 
 impl Dispatch {
-    /// Keeps `function`, and adds to `object` the Int32Array `meta` of so many integers.
+    /// Keeps `function`, and adds to `object` the Int32Array `meta` and the Uint8Array `small`.
     pub fn new(
         env: &Env,
         object: &Object<'_>,
         function: Function<'_, (), ()>,
-        length: usize,
+        sizes: Sizes,
     ) -> Result<Self> {
-        let (raw, object) = (env.raw(), napi::JsValue::raw(object));
-        let (mut data, mut buffer, mut array) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
-        let (mut reference, mut keep) = (ptr::null_mut(), ptr::null_mut());
+        let raw = env.raw();
+        let (meta, int32) = (c"meta", sys::TypedarrayType::int32_array);
+        let meta = shared_array(env, object, meta, int32, sizes.meta, 4)?.cast();
+        let (small, uint8) = (c"small", sys::TypedarrayType::uint8_array);
+        let small = shared_array(env, object, small, uint8, sizes.small, 1)?.cast();
+        let mut reference = ptr::null_mut();
         let failed = |error: napi::Error| internal(error.reason.clone());
-        // SAFETY: `env`, `object` and `function` are alive during this call; results are checked
-        // before they are used. The strong references are never given up, so that the function and
-        // the memory behind `meta` live as long as the environment.
+        // SAFETY: `env` and `function` are alive during this call. The strong reference is never
+        // given up, so that the function lives as long as the environment.
         unsafe {
             let function = Function::to_napi_value(raw, function).map_err(failed)?;
-            ok(sys::napi_create_arraybuffer(raw, length * 4, &mut data, &mut buffer))?;
-            let kind = sys::TypedarrayType::int32_array;
-            ok(sys::napi_create_typedarray(raw, kind, length, buffer, 0, &mut array))?;
-            ok(sys::napi_set_named_property(raw, object, c"meta".as_ptr(), array))?;
             ok(sys::napi_create_reference(raw, function, 1, &mut reference))?;
-            ok(sys::napi_create_reference(raw, array, 1, &mut keep))?;
         }
-        let meta = data.cast();
-        Ok(Self { function: reference, meta, length, _not_send: PhantomData })
+        Ok(Self { function: reference, meta, small, sizes, _not_send: PhantomData })
     }
 
     /// Writes integers at a place.
     pub fn write(&self, at: usize, integers: &[i32]) {
-        if at.saturating_add(integers.len()) > self.length {
+        if at.saturating_add(integers.len()) > self.sizes.meta {
             return;
         }
         // SAFETY: the place is inside the memory, which lives as long as the environment and is
@@ -334,6 +310,15 @@ impl Dispatch {
         unsafe {
             ptr::copy_nonoverlapping(integers.as_ptr(), self.meta.add(at), integers.len());
         }
+    }
+
+    /// Writes bytes at a place.
+    pub fn write_small(&self, at: usize, bytes: &[u8]) {
+        if at.saturating_add(bytes.len()) > self.sizes.small {
+            return;
+        }
+        // SAFETY: as in `write`.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.small.add(at), bytes.len()) };
     }
 
     /// Calls the function. JavaScript runs in it.
@@ -355,4 +340,27 @@ impl Dispatch {
             ok(sys::napi_call_function(env, global, function, length, start, result))
         }
     }
+}
+
+/// Adds a typed array to an object and returns its memory, which lives as long as the environment.
+fn shared_array(
+    env: &Env,
+    object: &Object<'_>,
+    name: &CStr,
+    kind: sys::napi_typedarray_type,
+    length: usize,
+    size: usize,
+) -> Result<*mut c_void> {
+    let (raw, object) = (env.raw(), napi::JsValue::raw(object));
+    let (mut data, mut buffer, mut array) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+    let mut keep = ptr::null_mut();
+    // SAFETY: `env` and `object` are alive during this call, the name is static; results are
+    // checked before they are used. The strong reference is never given up.
+    unsafe {
+        ok(sys::napi_create_arraybuffer(raw, length * size, &mut data, &mut buffer))?;
+        ok(sys::napi_create_typedarray(raw, kind, length, buffer, 0, &mut array))?;
+        ok(sys::napi_set_named_property(raw, object, name.as_ptr(), array))?;
+        ok(sys::napi_create_reference(raw, array, 1, &mut keep))?;
+    }
+    Ok(data)
 }

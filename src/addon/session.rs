@@ -35,6 +35,12 @@ pub fn post_begun(slot: u32, generation: u32) -> Result<()> {
     stage(slot, generation, Action::PostBegun)
 }
 
+/// A POST's body has so many bytes so far.
+#[napi]
+pub fn post_progress(slot: u32, generation: u32, bytes: u32) -> Result<()> {
+    stage(slot, generation, Action::PostProgress(bytes as usize))
+}
+
 /// A POST's body is complete.
 #[napi]
 pub fn post(slot: u32, generation: u32, body: &[u8]) -> Result<()> {

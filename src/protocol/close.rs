@@ -40,6 +40,8 @@ pub mod code {
     pub const INTERNAL: &str = "ERR_UPWIRE_INTERNAL";
     pub const PAYLOAD_TOO_LARGE: &str = "ERR_UPWIRE_PAYLOAD_TOO_LARGE";
     pub const SLOW_CONSUMER: &str = "ERR_UPWIRE_SLOW_CONSUMER";
+    pub const SLOW_PRODUCER: &str = "ERR_UPWIRE_SLOW_PRODUCER";
+    pub const UNDELIVERABLE: &str = "ERR_UPWIRE_UNDELIVERABLE";
     pub const INVALID_FRAME: &str = "ERR_UPWIRE_INVALID_FRAME";
     pub const INVALID_UTF8: &str = "ERR_UPWIRE_INVALID_UTF8";
     pub const TOO_MANY_FRAGMENTS: &str = "ERR_UPWIRE_TOO_MANY_FRAGMENTS";

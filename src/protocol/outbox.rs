@@ -171,9 +171,20 @@ impl Outbox {
         self.cost
     }
 
-    /// Of [`Self::cost`], bytes that are shared with other sessions.
-    pub fn shared(&self) -> usize {
-        self.shared
+    /// Of [`Self::cost`], what is not shared with other sessions.
+    pub fn own(&self) -> usize {
+        self.cost.saturating_sub(self.shared)
+    }
+
+    /// Memory that the end of this queue would free: its own, and broadcasts that no other queue
+    /// waits to send.
+    pub fn alone(&self) -> usize {
+        let elsewhere = |packet: &Queued| match packet {
+            Queued::Shared(broadcast) if Arc::strong_count(broadcast) > 1 => broadcast.body().len(),
+            Queued::Shared(_) | Queued::Plain(..) | Queued::Binary(_) => 0,
+        };
+        let elsewhere = self.packets.iter().map(elsewhere).fold(0, usize::saturating_add);
+        self.cost.saturating_sub(elsewhere)
     }
 
     /// How many packets wait.

@@ -18,6 +18,11 @@ impl Backlog {
         self.next.is_none()
     }
 
+    /// Memory in use.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Puts a payload behind what is there.
     pub fn push(&mut self, payload: Vec<u8>) {
         let Some(next) = self.next else {

@@ -12,7 +12,7 @@ use crate::protocol::outbox::Broadcast;
 use crate::protocol::session::{Loss, PollingFault};
 
 /// Names a session: stale commands carry an older generation and are dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId {
     pub slot: u32,
     pub generation: u32,
@@ -74,6 +74,8 @@ pub enum Action {
     GetLost(Token),
     GetSent(usize),
     PostBegun,
+    /// So many bytes of a POST's body have arrived.
+    PostProgress(usize),
     Post(Vec<u8>),
     Fault(PollingFault),
     Report,
@@ -84,6 +86,8 @@ pub enum Action {
     Observe(bool),
     /// JavaScript has caught up with a paused session.
     Resume,
+    /// A message could not be made a JavaScript value.
+    Undeliverable,
     #[cfg(feature = "test-panic")]
     Panic,
 }

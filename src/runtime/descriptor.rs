@@ -1,5 +1,5 @@
-//! What is done with descriptors by their number: taking a connection from Node, and letting tokio
-//! watch the poller. The only `unsafe` of this ring.
+//! System calls without a safe form: taking a connection from Node by its descriptor, letting tokio
+//! watch the poller, giving freed memory back. The only `unsafe` of this ring.
 
 use std::io;
 use std::net::TcpStream;
@@ -34,4 +34,12 @@ pub fn watch(poll: mio::Poll) -> io::Result<tokio::io::unix::AsyncFd<mio::Poll>>
     // SAFETY: a mio::Poll owns its descriptor, keeps it open until it is dropped, and always gives
     // the same number; the AsyncFd owns the Poll.
     Ok(unsafe { AsyncFd::register_with_interest(poll, Interest::READABLE) }?)
+}
+
+/// Has glibc give all free pages of the heap back to the system.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub fn trim_heap() {
+    // SAFETY: malloc_trim may be called from any thread at any time; it only releases pages that
+    // are free, under the allocator's own locks.
+    unsafe { libc::malloc_trim(0) };
 }

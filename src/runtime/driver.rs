@@ -14,7 +14,7 @@ use super::commands::CommandBatch;
 use super::shard::Shard;
 
 /// What JavaScript and an I/O thread share.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Mailbox {
     batches: Mutex<Vec<CommandBatch>>,
     notify: Notify,

@@ -10,7 +10,7 @@ pub struct Gauge {
     unsent: AtomicU64,
     /// Messages among them; `writeBuffer` shows how many.
     unsent_messages: AtomicU64,
-    /// Cost of all messages put into the inbox; only the I/O thread writes it.
+    /// Cost of all events put into the inbox; only the I/O thread writes it.
     received: AtomicU64,
     /// Cost of those that JavaScript has taken; only the JavaScript thread writes it.
     delivered: AtomicU64,
@@ -39,12 +39,12 @@ impl Gauge {
         self.unsent_messages.store(messages as u64, Relaxed);
     }
 
-    /// Counts a message on its way to JavaScript.
+    /// Counts an event on its way to JavaScript.
     pub fn add_received(&self, cost: u64) {
         self.received.fetch_add(cost, Relaxed);
     }
 
-    /// Counts a message that JavaScript took.
+    /// Counts an event that JavaScript took.
     pub fn add_delivered(&self, cost: u64) {
         self.delivered.fetch_add(cost, SeqCst);
     }
@@ -86,15 +86,39 @@ impl Gauge {
     }
 }
 
-/// Sums over all connections of one environment.
+/// Sums over all connections of one environment, in bytes of memory.
 #[derive(Debug, Default)]
 pub struct Totals {
-    /// Cost of all undelivered messages.
+    /// Cost of all events that JavaScript has not taken, and what waits to be made events of.
     pub undelivered: AtomicI64,
-    /// Bytes queued for all peers; a message that many wait for counts once.
+    /// Messages and bodies that peers have begun and not finished.
+    pub unfinished: AtomicI64,
+    /// What is queued for all peers; a message that many wait for counts once.
     pub unsent: Arc<AtomicI64>,
     /// Panics caught on I/O threads.
     pub panics: AtomicU64,
+}
+
+impl Totals {
+    /// Memory of what peers have sent and JavaScript has not taken.
+    pub fn received(&self) -> i64 {
+        self.undelivered.load(SeqCst).saturating_add(self.unfinished.load(SeqCst))
+    }
+
+    /// Counts an event on its way to JavaScript.
+    pub fn add_undelivered(&self, cost: u64) {
+        self.undelivered.fetch_add(cost.cast_signed(), SeqCst);
+    }
+
+    /// Counts what waits for a peer.
+    pub fn add_unsent(&self, change: i64) {
+        self.unsent.fetch_add(change, Relaxed);
+    }
+
+    /// All that is held for peers.
+    pub fn held(&self) -> i64 {
+        self.received().saturating_add(self.unsent.load(Relaxed))
+    }
 }
 
 /// Bounds over all connections of an environment.
@@ -102,7 +126,7 @@ pub struct Totals {
 pub struct SharedLimits {
     /// How long JavaScript may take no turn before pings stop. 30 s.
     pub max_loop_stall: std::time::Duration,
-    /// Undelivered bytes of all connections at which the largest stop.
+    /// Bytes of [`Totals::received`] from which on a session that has any of them is not read.
     pub max_total_receive_queue: i64,
     /// Bytes queued for all peers at which the longest queue is closed.
     pub max_total_send_buffer: i64,

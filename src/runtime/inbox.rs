@@ -32,6 +32,16 @@ pub enum Kind {
     StreamResume = 17,
 }
 
+impl Kind {
+    /// Whether a record of this kind is about a JavaScript stream, and its slot the stream's number.
+    pub fn is_of_stream(self) -> bool {
+        self as i32 >= Kind::StreamWrite as i32
+    }
+}
+
+/// What an event costs beyond the bytes of a message.
+const EVENT_COST: u64 = 64;
+
 /// The bytes of a record.
 #[derive(Debug)]
 pub enum Payload {
@@ -76,6 +86,14 @@ impl Record {
     pub fn id(&self) -> SessionId {
         SessionId { slot: self.slot, generation: self.generation }
     }
+
+    /// Memory that counts as undelivered: that of what a peer has sent, and of the event itself.
+    pub fn cost(&self) -> u64 {
+        match self.kind {
+            Kind::Text | Kind::Binary => EVENT_COST.saturating_add(self.payload.len() as u64),
+            _ => EVENT_COST,
+        }
+    }
 }
 
 /// Events in order, with the bytes of the small ones.
@@ -83,41 +101,32 @@ impl Record {
 pub struct EventBatch {
     pub records: VecDeque<Record>,
     pub bytes: Vec<u8>,
-    /// Set when all events are of one session that had more to say than is fair to others.
+    /// Set when all events are of one session, which has a lane of its own.
     pub owner: Option<SessionId>,
 }
 
-/// Payloads from here on travel in their own memory.
-const OWN_FROM: usize = 8 * 1024;
+/// The longest payload that is stored in a batch; longer ones have their own memory.
+pub const MAX_SMALL: usize = 8 * 1024;
 
 impl EventBatch {
-    /// Takes the events from a place on, with their bytes, as a batch of their own.
-    pub fn split_off(&mut self, at: usize) -> Self {
-        let mut split = Self::default();
-        for record in self.records.split_off(at) {
-            split.take_over(record, &self.bytes);
-        }
-        split
-    }
-
-    /// Adds a record of another batch, whose bytes are given.
-    pub fn take_over(&mut self, mut record: Record, bytes: &[u8]) {
-        if let Payload::Ascii(range) | Payload::Utf8(range) | Payload::Bytes(range) =
-            &mut record.payload
-        {
-            *range = self.copy(bytes.get(range.clone()).unwrap_or(&[]));
-        }
+    /// Adds a record and returns its cost.
+    pub fn push(
+        &mut self,
+        slot: u32,
+        generation: u32,
+        kind: Kind,
+        extra: i32,
+        payload: Payload,
+    ) -> u64 {
+        let record = Record { slot, generation, kind, extra, payload };
+        let cost = record.cost();
         self.records.push_back(record);
-    }
-
-    /// Adds a record.
-    pub fn push(&mut self, slot: u32, generation: u32, kind: Kind, extra: i32, payload: Payload) {
-        self.records.push_back(Record { slot, generation, kind, extra, payload });
+        cost
     }
 
     /// Stores text, in the batch or as given away.
     pub fn text(&mut self, text: std::borrow::Cow<'_, [u8]>) -> Payload {
-        if text.len() >= OWN_FROM {
+        if text.len() > MAX_SMALL {
             return Payload::OwnUtf8(text.into_owned());
         }
         let range = self.copy(&text);
@@ -126,7 +135,7 @@ impl EventBatch {
 
     /// Stores bytes, in the batch or as given away.
     pub fn binary(&mut self, bytes: std::borrow::Cow<'_, [u8]>) -> Payload {
-        if bytes.len() >= OWN_FROM {
+        if bytes.len() > MAX_SMALL {
             return Payload::OwnBytes(bytes.into_owned());
         }
         Payload::Bytes(self.copy(&bytes))

@@ -1,101 +1,79 @@
-//! Which event JavaScript gets next: first come, first served, but a session that has very much to
-//! say at once stands in a lane of its own, and lanes take turns with everybody else.
+//! Which event JavaScript gets next: first come, first served, but the events of a session with a
+//! long queue come in batches of its own. Each such session is a lane, and lanes take turns with
+//! each other and with the batch that all other sessions share.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use super::commands::SessionId;
 use super::inbox::EventBatch;
 
-/// Events of one session in a row from which on they go into a lane.
-pub const LANE_FROM: usize = 256;
-
-/// Bytes of a lane's batch from which on a new one is begun.
-const BATCH_BYTES: usize = 64 * 1024;
-
-/// One session's events, while they are too many.
-#[derive(Debug)]
-struct Lane {
-    id: SessionId,
-    batches: VecDeque<EventBatch>,
-}
-
-impl Lane {
-    /// The batch to add to: one for each event would cost more than the events.
-    fn last_batch(&mut self) -> &mut EventBatch {
-        // A batch gives its bytes back only when it is used up, so none is added to for ever.
-        let is_full = |batch: &EventBatch| {
-            batch.records.len() >= LANE_FROM || batch.bytes.len() >= BATCH_BYTES
-        };
-        if self.batches.back().is_none_or(is_full) {
-            self.batches.push_back(EventBatch::default());
-        }
-        let last = self.batches.len() - 1;
-        &mut self.batches[last]
-    }
-}
+/// Batches that one call of [`Lanes::next`] may take: it runs on the JavaScript thread.
+const MAX_TAKEN: usize = 64;
 
 /// Events on the JavaScript thread, in fair order.
 #[derive(Debug, Default)]
 pub struct Lanes {
-    /// The batch that everybody shares.
+    /// The batch that sessions without a lane share.
     current: EventBatch,
-    lanes: VecDeque<Lane>,
-    /// The next turn is a lane's.
+    lanes: HashMap<SessionId, VecDeque<EventBatch>>,
+    /// The lanes, in the order of their turns.
+    turns: VecDeque<SessionId>,
+    /// The lane that the last turn was given to.
+    served: Option<SessionId>,
     is_lanes_turn: bool,
 }
 
 impl Lanes {
-    /// The batch to deliver from next, with what `take` gives once the present ones are used up.
+    /// The batch to deliver from next, with what `take` gives once the shared one is used up.
+    /// `None` only when `take` has nothing more.
     pub fn next(
         &mut self,
         mut take: impl FnMut() -> Option<EventBatch>,
     ) -> Option<&mut EventBatch> {
-        while self.current.records.is_empty() {
+        self.end_turn();
+        for _ in 0..MAX_TAKEN {
+            if !self.current.records.is_empty() {
+                break;
+            }
             let Some(batch) = take() else { break };
             self.sort_in(batch);
         }
-        self.lanes.retain_mut(|lane| {
-            while lane.batches.front().is_some_and(|batch| batch.records.is_empty()) {
-                lane.batches.pop_front();
-            }
-            !lane.batches.is_empty()
-        });
         let has_current = !self.current.records.is_empty();
-        self.is_lanes_turn = !self.lanes.is_empty() && (!has_current || !self.is_lanes_turn);
-        if self.is_lanes_turn {
-            self.lanes.rotate_left(1);
-            return self.lanes.back_mut()?.batches.front_mut();
+        self.is_lanes_turn = !self.turns.is_empty() && (!has_current || !self.is_lanes_turn);
+        if !self.is_lanes_turn {
+            return has_current.then_some(&mut self.current);
         }
-        has_current.then_some(&mut self.current)
+        self.served = self.turns.pop_front();
+        self.lanes.get_mut(&self.served?)?.front_mut()
+    }
+
+    /// The lane that had the last turn goes to the end of the line, or away when it is used up.
+    fn end_turn(&mut self) {
+        let Some(id) = self.served.take() else { return };
+        let Some(batches) = self.lanes.get_mut(&id) else { return };
+        if batches.front().is_some_and(|batch| batch.records.is_empty()) {
+            batches.pop_front();
+        }
+        if batches.is_empty() {
+            self.lanes.remove(&id);
+        } else {
+            self.turns.push_back(id);
+        }
     }
 
     fn sort_in(&mut self, batch: EventBatch) {
-        match batch.owner {
-            Some(id) => self.lane(id).push_back(batch),
-            None if self.lanes.is_empty() => self.current = batch,
-            None => self.separate(batch),
+        let Some(id) = batch.owner else {
+            self.current = batch;
+            return;
+        };
+        if batch.records.is_empty() {
+            return;
         }
-    }
-
-    fn lane(&mut self, id: SessionId) -> &mut VecDeque<EventBatch> {
-        let place = self.lanes.iter().position(|lane| lane.id == id).unwrap_or_else(|| {
-            self.lanes.push_back(Lane { id, batches: VecDeque::new() });
-            self.lanes.len() - 1
-        });
-        &mut self.lanes[place].batches
-    }
-
-    /// Puts events of sessions that have a lane behind what is there.
-    fn separate(&mut self, mut batch: EventBatch) {
-        let mut others = EventBatch::default();
-        for record in std::mem::take(&mut batch.records) {
-            let id = record.id();
-            match self.lanes.iter_mut().find(|lane| lane.id == id) {
-                Some(lane) => lane.last_batch().take_over(record, &batch.bytes),
-                None => others.take_over(record, &batch.bytes),
-            }
+        let batches = self.lanes.entry(id).or_default();
+        if batches.is_empty() {
+            self.turns.push_back(id);
         }
-        self.current = others;
+        batches.push_back(batch);
     }
 }
 
@@ -128,6 +106,7 @@ mod tests {
                 seen.push((record.slot, record.extra));
             }
         }
+        assert!(lanes.lanes.is_empty() && lanes.turns.is_empty(), "lanes that are used up go away");
         seen
     }
 
@@ -139,30 +118,45 @@ mod tests {
     }
 
     #[test]
+    fn lanes_take_turns_with_each_other() {
+        let own = |slot| batch(&[(slot, 0), (slot, 1)], Some(slot));
+        let seen = drain(vec![own(1), own(2), own(1), own(3)], 1);
+        let slots: Vec<u32> = seen.iter().map(|(slot, _)| *slot).collect();
+        assert_eq!(slots, [1, 2, 3, 1, 2, 3, 1, 1]);
+    }
+
+    #[test]
     fn order_is_kept_within_a_session() {
-        let batches = [
-            batch(&[(1, 0), (2, 0)], None),
-            batch(&[(1, 1), (1, 2), (1, 3)], Some(1)),
-            batch(&[(2, 1), (1, 4), (3, 0)], None),
-            batch(&[(1, 5)], None),
-            batch(&[(3, 1), (3, 2)], Some(3)),
-        ];
+        // A session gets a lane behind what it has in a shared batch, and leaves it when all has
+        // been delivered.
+        let batches = || {
+            vec![
+                batch(&[(1, 0), (2, 0)], None),
+                batch(&[(1, 1), (1, 2), (1, 3)], Some(1)),
+                batch(&[(2, 1), (3, 0)], None),
+                batch(&[(1, 4)], Some(1)),
+                batch(&[(3, 1), (3, 2)], Some(3)),
+            ]
+        };
         for group in 1..4 {
-            let copy = |owner: &EventBatch| {
-                let mut copy = EventBatch { owner: owner.owner, ..EventBatch::default() };
-                for record in &owner.records {
-                    let payload = copy.text(record.extra.to_string().into_bytes().into());
-                    copy.push(record.slot, 0, Kind::Text, record.extra, payload);
-                }
-                copy
-            };
-            let seen = drain(batches.iter().map(copy).collect(), group);
-            assert_eq!(seen.len(), 11);
+            let seen = drain(batches(), group);
+            assert_eq!(seen.len(), 10);
             for slot in 1..=3 {
                 let mine: Vec<i32> =
                     seen.iter().filter(|(who, _)| *who == slot).map(|(_, n)| *n).collect();
                 assert!(mine.is_sorted(), "{slot}: {mine:?}");
             }
         }
+    }
+
+    #[test]
+    fn takes_a_bounded_number_of_batches_in_a_turn() {
+        let mut taken = 0;
+        let mut lanes = Lanes::default();
+        lanes.next(|| {
+            taken += 1;
+            Some(batch(&[(taken, 0)], Some(taken)))
+        });
+        assert_eq!(taken as usize, MAX_TAKEN);
     }
 }

@@ -9,6 +9,7 @@ use crate::protocol::limits::Limits;
 use crate::protocol::websocket::Connection;
 
 use super::inbox::{EventBatch, Kind, Payload};
+use super::shard::Queue;
 
 /// Bytes handed to a JavaScript stream that it may not have written yet.
 pub const STREAM_WINDOW: usize = 256 * 1024;
@@ -70,8 +71,6 @@ pub enum Owner {
 pub struct Link {
     pub io: Io,
     pub owner: Owner,
-    /// Tells a link from an earlier one under the same key.
-    pub serial: u64,
     /// There may be something to read.
     pub readable: bool,
     /// The peer has said its last: read until the end shows.
@@ -84,6 +83,10 @@ pub struct Link {
     pub is_ready: bool,
     /// Our side has been ended.
     pub is_ended: bool,
-    /// When a released link is reset.
+    /// When a released link is reset: the deadline of its entry among the timers.
     pub deadline: Option<Instant>,
+    /// Once released, of its waiting bytes those that are counted in the total, and its place among
+    /// the send queues.
+    pub counted: usize,
+    pub queue: Queue,
 }

@@ -2,7 +2,7 @@
 //!
 //! A [`pool`] owns the I/O threads; each [`driver`] turns one [`shard`], which holds the sessions
 //! of a thread, their [`link`]s and [`timers`]. [`commands`] come from JavaScript, events go back
-//! through the [`inbox`]; [`gauge`] is what both sides count in.
+//! through the [`inbox`]; [`gauge`] and [`shared`] are what both sides count in.
 
 pub mod commands;
 pub mod descriptor;
@@ -11,7 +11,9 @@ pub mod gauge;
 pub mod inbox;
 pub mod lanes;
 pub mod link;
+pub mod memory;
 pub mod pool;
 pub mod shard;
+pub mod shared;
 pub mod slots;
 pub mod timers;

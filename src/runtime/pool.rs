@@ -1,12 +1,13 @@
 //! The I/O threads of one Node environment.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::thread::JoinHandle;
 
 use super::commands::CommandBatch;
 use super::driver::{self, Mailbox};
-use super::shard::{Shard, Shared};
+use super::shard::Shard;
+use super::shared::Shared;
 
 /// Up to so many commands the JavaScript thread carries out itself; more would keep it too long.
 const INLINE_COMMANDS: usize = 8;
@@ -24,12 +25,13 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Starts `count` threads. All descriptors they need to wait and be woken are made here.
-    pub fn start(count: u32, shared: Shared) -> io::Result<Self> {
+    /// Starts a thread for each mailbox. All descriptors they need to wait and be woken are made
+    /// here.
+    pub fn start(shared: Shared) -> io::Result<Self> {
         let shared = Arc::new(shared);
         let mut pool = Self { threads: Vec::new(), shared: Arc::clone(&shared) };
-        for number in 0..count {
-            pool.threads.push(start_thread(number, count, Arc::clone(&shared))?);
+        for number in 0..shared.mailboxes.len() {
+            pool.threads.push(start_thread(number, Arc::clone(&shared))?);
         }
         Ok(pool)
     }
@@ -49,13 +51,14 @@ impl Pool {
         &self.shared
     }
 
-    /// Has commands carried out: a few by the calling thread when the I/O thread is not at work,
-    /// which saves waking it; else by the I/O thread.
+    /// Has commands carried out: a few by the calling thread when the I/O thread has nothing to
+    /// do, which saves waking it; else by the I/O thread.
     pub fn submit(&self, thread: u32, batch: CommandBatch) {
         let Some(thread) = self.threads.get(thread as usize) else { return };
         if batch.commands.len() <= INLINE_COMMANDS
-            && let Ok(mut shard) = thread.shard.try_lock()
+            && let Some(mut shard) = try_lock(&thread.shard)
             && thread.mailbox.is_empty()
+            && !shard.has_work()
         {
             if shard.turn_inline(driver::now(), batch) {
                 thread.mailbox.wake();
@@ -63,6 +66,15 @@ impl Pool {
             return;
         }
         thread.mailbox.submit(batch);
+    }
+}
+
+/// The shard, unless the I/O thread is at it. A panic outside of any session leaves a shard usable.
+fn try_lock(shard: &Mutex<Shard>) -> Option<MutexGuard<'_, Shard>> {
+    match shard.try_lock() {
+        Ok(shard) => Some(shard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
     }
 }
 
@@ -81,31 +93,34 @@ impl Drop for Pool {
 }
 
 #[cfg(poller)]
-fn start_thread(number: u32, stride: u32, shared: Arc<Shared>) -> io::Result<Thread> {
+fn start_thread(number: usize, shared: Arc<Shared>) -> io::Result<Thread> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let poll = mio::Poll::new()?;
-    let shard = Shard::new(shared, stride, poll.registry().try_clone()?);
+    let mailbox = Arc::clone(&shared.mailboxes[number]);
+    let shard = Shard::new(shared, number, poll.registry().try_clone()?);
     let poller = {
         let _guard = runtime.enter();
         driver::Poller::new(poll)?
     };
-    spawn(number, shard, runtime, move |shard, mailbox| driver::drive(shard, mailbox, poller))
+    let drive = move |shard, mailbox| driver::drive(shard, mailbox, poller);
+    spawn(number, shard, mailbox, runtime, drive)
 }
 
 #[cfg(not(poller))]
-fn start_thread(number: u32, stride: u32, shared: Arc<Shared>) -> io::Result<Thread> {
+fn start_thread(number: usize, shared: Arc<Shared>) -> io::Result<Thread> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    spawn(number, Shard::new(shared, stride), runtime, driver::drive)
+    let mailbox = Arc::clone(&shared.mailboxes[number]);
+    spawn(number, Shard::new(shared, number), mailbox, runtime, driver::drive)
 }
 
 fn spawn<F: Future<Output = ()>>(
-    number: u32,
+    number: usize,
     shard: Shard,
+    mailbox: Arc<Mailbox>,
     runtime: tokio::runtime::Runtime,
     drive: impl FnOnce(Arc<Mutex<Shard>>, Arc<Mailbox>) -> F + Send + 'static,
 ) -> io::Result<Thread> {
-    let mailbox = Arc::new(Mailbox::default());
     let shard = Arc::new(Mutex::new(shard));
     let (for_thread, shard_for_thread) = (Arc::clone(&mailbox), Arc::clone(&shard));
     let handle = std::thread::Builder::new()

@@ -1,37 +1,52 @@
-//! When to look at whom. A deadline that moved back or was dropped stays in the heap and is found
-//! to be early when it comes up; so a heartbeat that is answered costs nothing here.
+//! Deadlines of sessions and links: one entry for each. An entry may be earlier than the deadline it
+//! stands for, because a deadline that moves back, like that of an answered heartbeat, leaves its
+//! entry where it is.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
-/// Who has a deadline.
+/// What has a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
-    Session { index: usize, generation: u32 },
-    Link { key: usize, serial: u64 },
+    /// A session, by its index.
+    Session(usize),
+    /// A link, by its key.
+    Link(usize),
 }
 
 /// Deadlines, soonest first.
 #[derive(Debug, Default)]
-pub struct Timers(BinaryHeap<Reverse<(Instant, Target)>>);
+pub struct Timers(BTreeSet<(Instant, Target)>);
 
 impl Timers {
-    /// Asks for a look at `target` at `deadline`.
-    pub fn push(&mut self, deadline: Instant, target: Target) {
-        self.0.push(Reverse((deadline, target)));
+    /// Adds an entry. The caller keeps `deadline`, to remove the entry before `target` is gone.
+    pub fn add(&mut self, deadline: Instant, target: Target) {
+        self.0.insert((deadline, target));
+    }
+
+    /// Removes the entry that was added with `deadline`, if there is one.
+    pub fn remove(&mut self, deadline: Option<Instant>, target: Target) {
+        if let Some(deadline) = deadline {
+            self.0.remove(&(deadline, target));
+        }
     }
 
     /// The soonest deadline.
     pub fn next(&self) -> Option<Instant> {
-        self.0.peek().map(|Reverse((deadline, _))| *deadline)
+        self.0.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Takes one that is due.
+    /// Takes an entry that is due.
     pub fn due(&mut self, now: Instant) -> Option<Target> {
         if self.next()? > now {
             return None;
         }
-        self.0.pop().map(|Reverse((_, target))| target)
+        self.0.pop_first().map(|(_, target)| target)
+    }
+
+    /// How many entries there are.
+    #[cfg(all(test, poller))]
+    pub fn count(&self) -> usize {
+        self.0.len()
     }
 }

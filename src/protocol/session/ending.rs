@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::held::Held;
 use super::{Session, Transport};
 use crate::protocol::close::{CloseDetail, CloseReason, code};
 use crate::protocol::effects::{Effects, Event, Role};
@@ -57,13 +58,32 @@ impl Session {
         self.finish(CloseReason::ForcedClose, None, fx);
     }
 
+    /// Ends the session because of a message that its peer has begun and not finished.
+    pub fn evict_unfinished(&mut self, limit: &'static str, value: u64, fx: &mut impl Effects) {
+        const TRY_AGAIN_LATER: u16 = 1013;
+        if let Some(connection) = self.connection_mut(Role::Main) {
+            connection.fail(TRY_AGAIN_LATER);
+        }
+        let message = format!("{limit} exceeded by a message that was not finished");
+        let mut detail = CloseDetail::new(code::SLOW_PRODUCER, message);
+        detail.limit = Some((limit, value));
+        self.finish(CloseReason::TransportError, Some(detail), fx);
+    }
+
+    pub(super) fn undeliverable(&mut self, fx: &mut impl Effects) {
+        self.close_with_error(code::UNDELIVERABLE, "an event is too large for JavaScript", fx);
+    }
+
     pub(super) fn broken(&mut self, fx: &mut impl Effects) {
+        self.close_with_error(code::INTERNAL, "internal error", fx);
+    }
+
+    fn close_with_error(&mut self, code: &'static str, message: &str, fx: &mut impl Effects) {
         const INTERNAL_ERROR: u16 = 1011;
         if let Transport::WebSocket(connection) = &mut self.transport {
             connection.fail(INTERNAL_ERROR);
         }
-        let detail = CloseDetail::new(code::INTERNAL, "internal error");
-        self.finish(CloseReason::TransportError, Some(detail), fx);
+        self.finish(CloseReason::TransportError, Some(CloseDetail::new(code, message)), fx);
     }
 
     /// The end, once: lets go of every transport and tells the app.
@@ -96,7 +116,8 @@ impl Session {
         }
         self.outbox = Outbox::default();
         self.backlog = Backlog::default();
-        self.held = Vec::new();
+        self.held = Held::default();
+        self.post_bytes = 0;
         fx.event(Event::Closed { reason, unsent, detail: detail.map(Box::new) });
     }
 }

@@ -1,6 +1,7 @@
 //! One Engine.IO session, from the open packet to the close reason, whatever its transport.
 
 mod ending;
+mod held;
 mod polling;
 mod sending;
 mod upgrading;
@@ -19,6 +20,7 @@ use super::packet::PacketType;
 use super::payload::Backlog;
 use super::upgrade::{NOOP_DELAY, Probe};
 use super::websocket::Connection;
+use held::Held;
 
 /// What happens to a session.
 #[derive(Debug)]
@@ -35,10 +37,12 @@ pub enum Input<'a> {
     GetSent(usize),
     /// A POST has begun; its body is still coming.
     PostBegun,
-    /// A POST's body is complete; its request has been answered. Of very many packets the first
-    /// are handled.
+    /// So many bytes of a POST's body have arrived, and are held until it is complete.
+    PostProgress(usize),
+    /// A POST's body is complete; its request has been answered. Handles up to
+    /// [`PACKET_BUDGET`] packets; the rest wait for `Continue`.
     Post(Vec<u8>),
-    /// More of the packets that POSTs have brought may be handled.
+    /// Handles up to [`PACKET_BUDGET`] more of the packets that wait.
     Continue,
     /// A polling request broke the rules; whoever speaks HTTP has answered it.
     Fault(PollingFault),
@@ -58,6 +62,8 @@ pub enum Input<'a> {
     Resume,
     /// Whether the app wants to hear of heartbeats.
     Observe(bool),
+    /// An event could not be delivered to the app: the session ends, or there would be a hole.
+    Undeliverable,
     /// The session's state cannot be trusted any more.
     Broken,
 }
@@ -100,7 +106,10 @@ impl PollingFault {
     }
 }
 
-/// WebSocket bytes from which on no more are read while a POST has to be handled first.
+/// Packets of a POST, or messages of a WebSocket, that one input handles.
+pub const PACKET_BUDGET: usize = 256;
+
+/// Stop reading a WebSocket once this much is held behind a POST whose body is incomplete.
 const MAX_HELD: usize = 64 * 1024;
 
 /// How packets travel at the moment.
@@ -135,10 +144,13 @@ pub struct Session {
     closing: Option<Instant>,
     /// A POST is being received.
     post_begun: bool,
-    /// What POSTs brought and has not been handled.
+    /// Bytes of its body so far, held by the caller.
+    post_bytes: usize,
+    /// Packets of POSTs that have not been handled.
     backlog: Backlog,
-    /// WebSocket bytes that came before those packets were handled: they go first.
-    held: Vec<u8>,
+    /// WebSocket bytes that have not been handled: they wait for a POST that came before them, or
+    /// were too many messages for one input.
+    held: Held,
     observed: bool,
     paused: bool,
     closed: bool,
@@ -179,8 +191,9 @@ impl Session {
             dropped: 0,
             closing: None,
             post_begun: false,
+            post_bytes: 0,
             backlog: Backlog::default(),
-            held: Vec::new(),
+            held: Held::default(),
             observed: false,
             paused: false,
             closed: false,
@@ -224,9 +237,26 @@ impl Session {
         !self.backlog.is_empty()
     }
 
-    /// Whether a WebSocket has to wait for a POST, and has enough that waits.
+    /// Whether anything waits for `Input::Continue`.
+    pub fn has_more(&self) -> bool {
+        self.has_backlog() || (!self.held.is_empty() && !self.post_begun)
+    }
+
+    /// Whether no more is to be read from the WebSocket for now.
     pub fn is_holding(&self) -> bool {
-        self.held.len() >= MAX_HELD
+        self.held.len() >= if self.post_begun { MAX_HELD } else { 1 }
+    }
+
+    /// Memory of what the peer has sent and this session has yet to handle.
+    pub fn unhandled(&self) -> usize {
+        self.backlog.capacity().saturating_add(self.held.capacity())
+    }
+
+    /// Memory of a message or a POST's body that the peer has not finished.
+    pub fn unfinished(&self) -> usize {
+        let websockets = [self.connection(Role::Main), self.connection(Role::Probe)];
+        let websockets = websockets.into_iter().flatten().map(Connection::unfinished);
+        websockets.fold(self.post_bytes, usize::saturating_add)
     }
 
     /// Messages that wait to be sent.
@@ -235,10 +265,22 @@ impl Session {
         self.outbox.len().saturating_add(wire)
     }
 
-    /// Of [`Self::waiting`], what is this session's alone.
+    /// `waiting`, without shared broadcasts.
+    pub fn waiting_own(&self) -> usize {
+        let wire = match &self.transport {
+            Transport::WebSocket(connection) => connection.wire().own(),
+            Transport::Polling { .. } => self.in_flight,
+        };
+        self.outbox.own().saturating_add(wire)
+    }
+
+    /// Of `waiting`, the memory that the end of the session would free.
     pub fn waiting_alone(&self) -> usize {
-        let wire = self.connection(Role::Main).map_or(0, |connection| connection.wire().shared());
-        self.waiting().saturating_sub(self.outbox.shared()).saturating_sub(wire)
+        let wire = match &self.transport {
+            Transport::WebSocket(connection) => connection.wire().alone(),
+            Transport::Polling { .. } => self.in_flight,
+        };
+        self.outbox.alone().saturating_add(wire)
     }
 
     /// Whether the next message meets the bound of the queue.
@@ -277,6 +319,7 @@ impl Session {
             Input::GetLost { token } => self.get_lost(token, fx),
             Input::GetSent(bytes) => self.in_flight = self.in_flight.saturating_sub(bytes),
             Input::PostBegun => self.post_begun = true,
+            Input::PostProgress(bytes) => self.post_bytes = bytes,
             Input::Post(body) => self.post(now, body, fx),
             Input::Continue => self.handle_backlog(now, fx),
             Input::Fault(fault) => self.finish_fault(fault, fx),
@@ -294,6 +337,7 @@ impl Session {
                 self.heartbeat.resume(now);
             }
             Input::Observe(on) => self.observed = on,
+            Input::Undeliverable => self.undeliverable(fx),
             Input::Broken => self.broken(fx),
         }
     }

@@ -2,20 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Parked, PollingFault, Session, Transport};
+use super::{PACKET_BUDGET, Parked, PollingFault, Session, Transport};
 use crate::protocol::close::{CloseDetail, CloseReason, code};
 use crate::protocol::effects::{Effects, Event, Token};
 use crate::protocol::heartbeat::after;
 use crate::protocol::packet::PacketType;
 use crate::protocol::payload;
-use crate::protocol::websocket::reader::Chunk;
 
 /// Answers from here on count as waiting until `Input::GetSent`; smaller ones are with the kernel
 /// as soon as they are with Node.
 const REPORTED_FROM: usize = 64 * 1024;
-
-/// Packets of POSTs that are handled in a row.
-const BACKLOG_BUDGET: usize = 256;
 
 impl Session {
     pub(super) fn get(&mut self, now: Instant, token: Token, fx: &mut impl Effects) {
@@ -50,6 +46,7 @@ impl Session {
 
     pub(super) fn post(&mut self, now: Instant, body: Vec<u8>, fx: &mut impl Effects) {
         self.post_begun = false;
+        self.post_bytes = 0;
         self.backlog.push(payload::repair_utf8(body));
         self.handle_backlog(now, fx);
     }
@@ -58,18 +55,17 @@ impl Session {
     /// behind them.
     pub(super) fn handle_backlog(&mut self, now: Instant, fx: &mut impl Effects) {
         let mut backlog = std::mem::take(&mut self.backlog);
-        for _ in 0..BACKLOG_BUDGET {
+        for _ in 0..PACKET_BUDGET {
             let Some(packet) = backlog.take() else { break };
             self.packet(now, packet, fx);
             if self.closed {
                 return;
             }
         }
-        self.backlog = backlog;
-        if !self.must_hold() && !self.held.is_empty() {
-            let mut held = std::mem::take(&mut self.held);
-            self.receive_chunk(now, Chunk::new(&mut held), fx);
+        if !backlog.is_empty() {
+            self.backlog = backlog;
         }
+        self.receive_held(now, fx);
     }
 
     pub(super) fn finish_fault(&mut self, fault: PollingFault, fx: &mut impl Effects) {

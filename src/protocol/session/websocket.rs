@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use super::{Loss, Session, Transport};
+use super::{Loss, PACKET_BUDGET, Session, Transport};
 use crate::protocol::close::{CloseDetail, CloseReason, code};
 use crate::protocol::effects::{Effects, Event, Role};
 use crate::protocol::packet::{self, Message, Packet, PacketType};
@@ -13,11 +13,13 @@ use crate::protocol::websocket::reader::Chunk;
 
 impl Session {
     pub(super) fn receive(&mut self, now: Instant, bytes: &mut [u8], fx: &mut impl Effects) {
-        if self.must_hold() {
-            self.held.extend_from_slice(bytes);
-            return;
+        if self.must_hold() || !self.held.is_empty() {
+            return self.held.push(bytes);
         }
-        self.receive_chunk(now, Chunk::new(bytes), fx);
+        let left = self.receive_chunk(now, Chunk::new(bytes), fx);
+        if left > 0 {
+            self.held.push(bytes.get(bytes.len().saturating_sub(left)..).unwrap_or(&[]));
+        }
     }
 
     /// Whether packets of a POST come before what a WebSocket brings.
@@ -25,14 +27,29 @@ impl Session {
         self.post_begun || self.has_backlog()
     }
 
-    pub(super) fn receive_chunk(
+    /// Handles bytes that were held, unless something has to come before them.
+    pub(super) fn receive_held(&mut self, now: Instant, fx: &mut impl Effects) {
+        if self.must_hold() || self.held.is_empty() {
+            return;
+        }
+        let mut held = std::mem::take(&mut self.held);
+        let left = self.receive_chunk(now, Chunk::new(held.rest()), fx);
+        held.keep(left);
+        self.held = held;
+    }
+
+    /// Handles up to [`PACKET_BUDGET`] messages and returns how many bytes are left.
+    fn receive_chunk(
         &mut self,
         now: Instant,
         mut chunk: Chunk<'_>,
         fx: &mut impl Effects,
-    ) {
-        while !self.closed {
-            let Transport::WebSocket(connection) = &mut self.transport else { return };
+    ) -> usize {
+        for _ in 0..PACKET_BUDGET {
+            if self.closed {
+                return 0;
+            }
+            let Transport::WebSocket(connection) = &mut self.transport else { return 0 };
             match connection.next(&mut chunk, &self.limits) {
                 Ok(None) => break,
                 Ok(Some(Received::Text(text))) => self.text(now, text, fx),
@@ -55,6 +72,7 @@ impl Session {
         if self.connection(Role::Main).is_some_and(|connection| !connection.wire().is_empty()) {
             fx.wants_write(Role::Main);
         }
+        if self.closed { 0 } else { chunk.len() }
     }
 
     pub(super) fn finish_violation(&mut self, violation: Violation, fx: &mut impl Effects) {

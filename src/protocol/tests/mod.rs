@@ -1,5 +1,6 @@
 //! The protocol under simulated time: one file per behaviour.
 
+mod bounds;
 pub mod client;
 mod closing;
 mod interleaving;

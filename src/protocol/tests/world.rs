@@ -96,8 +96,16 @@ impl World {
         self.session.handle_input(self.now, input, &mut self.recorder);
     }
 
+    /// Bytes come, and all that they bring is handled.
     pub fn receive(&mut self, role: Role, mut bytes: Vec<u8>) {
         self.input(Input::Received { role, bytes: &mut bytes });
+        while self.session.has_more() {
+            self.input(Input::Continue);
+        }
+    }
+
+    pub fn evict_unfinished(&mut self) {
+        self.session.evict_unfinished("maxTotalReceiveQueue", 1, &mut self.recorder);
     }
 
     pub fn send(&mut self, text: &str) {

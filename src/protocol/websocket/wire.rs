@@ -72,9 +72,20 @@ impl Wire {
         self.waiting.saturating_add(self.chunks.len().saturating_mul(CHUNK_COST))
     }
 
-    /// Of [`Self::cost`], bytes that are shared with other connections.
-    pub fn shared(&self) -> usize {
-        self.shared.min(self.waiting)
+    /// Of [`Self::cost`], what is not shared with other connections.
+    pub fn own(&self) -> usize {
+        self.cost().saturating_sub(self.shared.min(self.waiting))
+    }
+
+    /// Memory that the end of this queue would free: its own, and broadcasts that no other queue
+    /// waits to send.
+    pub fn alone(&self) -> usize {
+        let shared = |chunk: &Chunk| match &chunk.memory {
+            Memory::Shared(broadcast) if Arc::strong_count(broadcast) > 1 => chunk.bytes().len(),
+            Memory::Shared(_) | Memory::Own(_) => 0,
+        };
+        let elsewhere = self.chunks.iter().map(shared).fold(0, usize::saturating_add);
+        self.cost().saturating_sub(elsewhere)
     }
 
     /// Bytes that wait.
@@ -151,8 +162,9 @@ impl Wire {
     /// Queues a broadcast's frame, shared with all its receivers.
     pub fn push_shared(&mut self, broadcast: &Arc<Broadcast>) {
         let frame = broadcast.frame();
-        // Behind small frames a copy is cheaper than one more slice for the system call.
-        if frame.len() < JOIN_BELOW && !self.tail.is_empty() {
+        // Behind a few small frames a copy is cheaper than one more slice for the system call.
+        let is_short = self.waiting < MAX_JOINED && !self.tail.is_empty();
+        if frame.len() < JOIN_BELOW && is_short {
             self.push_raw(frame);
             return self.count_in_tail();
         }

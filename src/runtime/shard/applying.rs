@@ -1,9 +1,10 @@
 //! Commands from JavaScript.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use super::receive_bounds::Received;
+use super::send_bounds::Queue;
 use super::{Entry, Shard};
 use crate::protocol::effects::Role;
 use crate::protocol::limits::Limits;
@@ -82,15 +83,28 @@ impl Shard {
             Action::GetLost(token) => Input::GetLost { token },
             Action::GetSent(bytes) => Input::GetSent(bytes),
             Action::PostBegun => Input::PostBegun,
-            Action::Post(body) => return self.post(now, index, body),
+            Action::PostProgress(bytes) => {
+                return self.post(now, index, Input::PostProgress(bytes));
+            }
+            Action::Post(body) => return self.post(now, index, Input::Post(body)),
             Action::Fault(fault) => Input::Fault(fault),
             Action::Report => Input::Report,
             Action::Close { discard } => Input::Close { discard },
             Action::Shutdown => Input::Shutdown,
             Action::Observe(on) => Input::Observe(on),
+            Action::Undeliverable => Input::Undeliverable,
         };
         self.input(now, index, input);
+        self.count_polling(now, index);
+    }
+
+    /// Counts what waits after a command. A WebSocket is given its place among the queues after
+    /// the next write; polling has none.
+    fn count_polling(&mut self, now: Instant, index: usize) {
         self.count_session(index);
+        if self.entry_mut(index).is_some_and(|entry| entry.main.is_none()) {
+            self.order_session(now, index);
+        }
     }
 
     fn send(&mut self, now: Instant, index: usize, message: Outgoing<'_>, receipt: bool) {
@@ -102,36 +116,16 @@ impl Shard {
             self.write_link(now, key);
         }
         self.input(now, index, Input::Send { message, receipt });
-        self.count_session(index);
-        let limit = self.shared.limits.max_total_send_buffer;
-        if limit > 0 && self.shared.totals.unsent.load(Relaxed) > limit {
-            self.evict_longest(now, limit);
-        }
-    }
-
-    /// All queues together are too long: the longest is closed, once writing has not helped.
-    fn evict_longest(&mut self, now: Instant, limit: i64) {
-        let size = |(index, entry): (usize, &Option<Box<Entry>>)| {
-            entry.as_ref().map(|entry| (entry.session.waiting(), index, entry.main))
-        };
-        let longest = self.entries.iter().enumerate().filter_map(size).max();
-        let Some((_, index, main)) = longest else { return };
-        if let Some(key) = main {
-            self.write_link(now, key);
-        }
-        if self.shared.totals.unsent.load(Relaxed) <= limit {
-            return;
-        }
-        let value = limit.unsigned_abs();
-        self.step(now, index, |session, sink| session.evict("maxTotalSendBuffer", value, sink));
+        self.count_polling(now, index);
     }
 
     fn open(&mut self, now: Instant, id: SessionId, open: Open) {
-        let index = (id.slot / self.stride) as usize;
+        let index = self.index(id.slot);
         if self.entries.len() <= index {
             self.entries.resize_with(index + 1, || None);
         }
         let Open { limits, max_receive_queue, gauge, packet, websocket } = open;
+        self.shared.allow_message(limits.max_message);
         let mut early = Vec::new();
         let (session, main) = match websocket {
             None => (Session::polling(now, Arc::clone(&limits), packet.as_bytes()), None),
@@ -155,7 +149,11 @@ impl Shard {
             probe: None,
             scheduled: None,
             counted: 0,
+            queue: Queue::default(),
+            received: Received::default(),
             is_held: false,
+            is_in_backlogs: false,
+            lane: None,
         }));
         self.schedule(index);
         if lost {
@@ -177,11 +175,7 @@ impl Shard {
         let user_timeout = patience(&entry.limits);
         let owner = Owner::Session { index, role: Role::Probe };
         let Some(key) = self.add_link(link, owner, user_timeout) else {
-            if let Some(Entry { id, .. }) = self.entry_mut(index) {
-                let SessionId { slot, generation } = *id;
-                self.batch.push(slot, generation, Kind::UpgradeFailed, 0, Payload::None);
-            }
-            return;
+            return self.tell(index, Kind::UpgradeFailed, |_| Payload::None);
         };
         if let Some(entry) = self.entry_mut(index) {
             entry.probe = Some(key);
@@ -204,7 +198,6 @@ impl Shard {
         owner: Owner,
         #[cfg_attr(not(poller), allow(unused_variables))] user_timeout: Duration,
     ) -> Option<usize> {
-        self.serial += 1;
         let entry = self.links.vacant_entry();
         let key = entry.key();
         let io = match link {
@@ -226,7 +219,6 @@ impl Shard {
         entry.insert(Link {
             io,
             owner,
-            serial: self.serial,
             readable: true,
             is_over: false,
             writable: true,
@@ -234,6 +226,8 @@ impl Shard {
             is_ready: false,
             is_ended: false,
             deadline: None,
+            counted: 0,
+            queue: Queue::default(),
         });
         Some(key)
     }

@@ -4,10 +4,15 @@
 
 mod applying;
 mod reading;
+mod receive_bounds;
+mod send_bounds;
 mod sink;
+mod telling;
+#[cfg(all(test, poller))]
+mod tests;
 mod writing;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -17,14 +22,17 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use super::commands::{CommandBatch, SessionId};
-use super::gauge::{Gauge, SharedLimits, Totals};
-use super::inbox::{EventBatch, Inbox};
-use super::lanes::LANE_FROM;
+use super::gauge::Gauge;
+use super::inbox::EventBatch;
 use super::link::Link;
+use super::memory::Trim;
+use super::shared::Shared;
 use super::timers::{Target, Timers};
 use crate::protocol::limits::Limits;
 use crate::protocol::session::{Input, Session};
-pub use sink::MESSAGE_COST;
+use receive_bounds::Received;
+pub use send_bounds::Queue;
+use send_bounds::SendQueues;
 use sink::Sink;
 
 /// Bytes read from one connection in a turn.
@@ -39,13 +47,6 @@ pub struct Seen {
     pub writable: bool,
 }
 
-/// What all shards of an environment share.
-pub struct Shared {
-    pub inbox: Inbox,
-    pub totals: Totals,
-    pub limits: SharedLimits,
-}
-
 /// A session and what belongs to it on this side.
 struct Entry {
     id: SessionId,
@@ -56,36 +57,54 @@ struct Entry {
     /// Keys of its links.
     main: Option<usize>,
     probe: Option<usize>,
-    /// The soonest look that the timers have been asked for.
+    /// The deadline of its entry among the timers.
     scheduled: Option<Instant>,
-    /// What of its waiting bytes is in the total.
+    /// Of its waiting bytes, those that are counted in the total.
     counted: usize,
-    /// Its WebSocket is not read, because a POST has to be handled first.
+    /// Its place among the send queues.
+    queue: Queue,
+    /// What it holds of what its peer has sent.
+    received: Received,
+    /// Its WebSocket is not read, because what it brought before has to be handled first.
     is_held: bool,
+    /// It is on the list of sessions with packets to handle.
+    is_in_backlogs: bool,
+    /// Its own batch of events, while it has more of them than other sessions should wait for.
+    lane: Option<Box<EventBatch>>,
 }
 
 /// One I/O thread's state.
 pub struct Shard {
     shared: Arc<Shared>,
-    /// The slots of a shard are every `stride`-th, so a slot's index is `slot / stride`.
-    stride: u32,
+    /// Which of the environment's threads this is.
+    number: usize,
     entries: Vec<Option<Box<Entry>>>,
     links: Slab<Link>,
     /// Links of JavaScript streams, by the stream's number.
     streams: HashMap<u32, usize>,
     timers: Timers,
     batch: EventBatch,
+    /// Sessions whose own batch has events.
+    lanes: Vec<usize>,
     /// Events are in the inbox that JavaScript has not been woken for.
     has_put: bool,
     /// Links that may have something to write, or to read.
     dirty: Vec<usize>,
     ready: Vec<usize>,
-    /// Sessions that have packets of a POST to handle.
+    /// Sessions that have packets to handle before more is read.
     backlogs: Vec<SessionId>,
-    buffer: Box<[u8]>,
-    /// Who waits for the end of this turn.
+    /// Sessions that are not read until less is held for JavaScript.
+    deferred: Vec<SessionId>,
+    /// How many sessions `maxTotalReceiveQueue` has paused, and when that was last reported.
+    paused: u32,
+    reported_at: Option<Instant>,
+    /// Sessions with an unfinished message, by when it last grew.
+    growing: BTreeSet<(Instant, usize)>,
+    send_queues: SendQueues,
+    trim: Trim,
+    buffer: Vec<u8>,
+    /// Threads that wait for the end of this turn.
     barriers: Vec<SyncSender<()>>,
-    serial: u64,
     /// When the I/O thread wakes up by itself.
     waits_until: Option<Instant>,
     #[cfg(poller)]
@@ -93,23 +112,30 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// An empty shard; `registry` is that of the poller whose events [`Self::event`] is told.
-    pub fn new(shared: Arc<Shared>, stride: u32, #[cfg(poller)] registry: mio::Registry) -> Self {
+    /// The empty shard of thread `number`; `registry` is that of the poller whose events
+    /// [`Self::event`] receives.
+    pub fn new(shared: Arc<Shared>, number: usize, #[cfg(poller)] registry: mio::Registry) -> Self {
         Self {
             shared,
-            stride,
+            number,
             entries: Vec::new(),
             links: Slab::new(),
             streams: HashMap::new(),
             timers: Timers::default(),
             batch: EventBatch::default(),
+            lanes: Vec::new(),
             has_put: false,
             dirty: Vec::new(),
             ready: Vec::new(),
             backlogs: Vec::new(),
-            buffer: vec![0; READ_BUDGET].into_boxed_slice(),
+            deferred: Vec::new(),
+            paused: 0,
+            reported_at: None,
+            growing: BTreeSet::new(),
+            send_queues: SendQueues::default(),
+            trim: Trim::default(),
+            buffer: Vec::new(),
             barriers: Vec::new(),
-            serial: 0,
             waits_until: None,
             #[cfg(poller)]
             registry,
@@ -136,15 +162,22 @@ impl Shard {
             for batch in batches {
                 shard.apply(now, batch);
             }
+            shard.resume_deferred(now);
             shard.read_ready(now);
             shard.read_backlogs(now);
             shard.meet_deadlines(now);
+            shard.judge_unfinished(now);
         });
         // JavaScript can start on what came while this thread writes.
         self.publish();
-        self.survive(|shard| shard.write_dirty(now));
+        self.survive(|shard| {
+            shard.write_dirty(now);
+            shard.judge_send_queues(now);
+        });
         self.publish();
         self.answer_barriers();
+        self.shared.check_relief();
+        self.trim.turn(now, &self.shared);
     }
 
     /// A turn taken by the JavaScript thread for a few commands of its own, while the I/O thread
@@ -154,6 +187,7 @@ impl Shard {
         self.survive(|shard| {
             shard.apply(now, batch);
             shard.write_dirty(now);
+            shard.judge_send_queues(now);
         });
         self.put();
         self.has_put = false;
@@ -164,13 +198,6 @@ impl Shard {
             (None, Some(_)) => false,
         };
         self.has_work() || is_sooner
-    }
-
-    fn publish(&mut self) {
-        self.put();
-        if std::mem::take(&mut self.has_put) {
-            self.shared.inbox.wake();
-        }
     }
 
     /// A defect outside of any session must not take the thread with it.
@@ -200,23 +227,21 @@ impl Shard {
 
     /// When the next turn is needed at the latest.
     pub fn deadline(&self) -> Option<Instant> {
-        self.timers.next()
+        let deadlines = [self.timers.next(), self.send_queues.deadline(), self.trim.deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     fn meet_deadlines(&mut self, now: Instant) {
         while let Some(target) = self.timers.due(now) {
             match target {
-                Target::Session { index, generation } => self.session_due(now, index, generation),
-                Target::Link { key, serial } => self.link_due(now, key, serial),
+                Target::Session(index) => self.session_due(now, index),
+                Target::Link(key) => self.reset_link(key),
             }
         }
     }
 
-    fn session_due(&mut self, now: Instant, index: usize, generation: u32) {
+    fn session_due(&mut self, now: Instant, index: usize) {
         let Some(entry) = self.entry_mut(index) else { return };
-        if entry.id.generation != generation {
-            return;
-        }
         entry.scheduled = None;
         if entry.session.deadline().is_none_or(|deadline| deadline > now) {
             return self.schedule(index);
@@ -241,22 +266,22 @@ impl Shard {
         }
     }
 
-    fn link_due(&mut self, now: Instant, key: usize, serial: u64) {
-        let is_due = self.links.get(key).is_some_and(|link| {
-            link.serial == serial && link.deadline.is_some_and(|deadline| deadline <= now)
-        });
-        if is_due {
-            self.reset_link(key);
-        }
+    fn entry(&self, index: usize) -> Option<&Entry> {
+        self.entries.get(index)?.as_deref()
     }
 
     fn entry_mut(&mut self, index: usize) -> Option<&mut Entry> {
         self.entries.get_mut(index)?.as_deref_mut()
     }
 
+    /// The place of a slot: those of a thread are every n-th, with n threads.
+    fn index(&self, slot: u32) -> usize {
+        slot as usize / self.shared.mailboxes.len().max(1)
+    }
+
     /// The index of a session that is still there.
     fn find(&self, id: SessionId) -> Option<usize> {
-        let index = (id.slot / self.stride) as usize;
+        let index = self.index(id.slot);
         let entry = self.entries.get(index)?.as_deref()?;
         (entry.id == id).then_some(index)
     }
@@ -272,15 +297,15 @@ impl Shard {
         index: usize,
         change: impl FnOnce(&mut Session, &mut Sink<'_>),
     ) {
-        let before = self.batch.records.len();
+        self.choose_lane(index);
         let Some(Some(entry)) = self.entries.get_mut(index) else { return };
-        let Entry { id, session, limits, gauge, main, probe, .. } = &mut **entry;
+        let Entry { id, session, limits, gauge, main, probe, lane, .. } = &mut **entry;
         let mut sink = Sink {
             now,
             id: *id,
             index,
             limits,
-            batch: &mut self.batch,
+            batch: lane.as_deref_mut().unwrap_or(&mut self.batch),
             gauge,
             totals: &self.shared.totals,
             links: &mut self.links,
@@ -293,48 +318,29 @@ impl Shard {
             self.shared.totals.panics.fetch_add(1, Relaxed);
             session.handle_input(now, Input::Broken, &mut sink);
         }
-        let id = *id;
-        if session.is_closed() {
-            self.forget(index)
-        } else {
-            self.schedule(index)
-        }
-        if self.batch.records.len() - before >= LANE_FROM {
-            self.move_to_lane(before, id);
-        }
-    }
-
-    /// One step has brought more events than is fair to others: they go in a batch of their own.
-    fn move_to_lane(&mut self, before: usize, id: SessionId) {
-        let mut own = self.batch.split_off(before);
-        own.owner = Some(id);
-        self.put();
-        self.shared.inbox.put(own);
-        self.has_put = true;
-    }
-
-    /// Puts what there is into the inbox, without a wake-up.
-    fn put(&mut self) {
-        if !self.batch.records.is_empty() {
-            self.shared.inbox.put(std::mem::take(&mut self.batch));
-            self.has_put = true;
-        }
+        let is_closed = session.is_closed();
+        self.note_lane(index);
+        if is_closed { self.forget(index) } else { self.schedule(index) }
     }
 
     /// Drops a session that is over.
     fn forget(&mut self, index: usize) {
-        let Some(entry) = self.entries.get_mut(index).and_then(Option::take) else { return };
+        self.put_lane(index);
+        let Some(mut entry) = self.entries.get_mut(index).and_then(Option::take) else { return };
+        self.timers.remove(entry.scheduled, Target::Session(index));
         self.shared.totals.unsent.fetch_sub(entry.counted as i64, Relaxed);
+        self.send_queues.remove(send_bounds::Holder::Session(index), &mut entry.queue);
+        self.forget_received(index, &mut entry.received);
         entry.gauge.set_unsent(0, 0);
     }
 
     fn schedule(&mut self, index: usize) {
-        let Some(entry) = self.entry_mut(index) else { return };
+        let Some(Some(entry)) = self.entries.get_mut(index) else { return };
         let Some(deadline) = entry.session.deadline() else { return };
         if entry.scheduled.is_none_or(|scheduled| deadline < scheduled) {
-            entry.scheduled = Some(deadline);
-            let generation = entry.id.generation;
-            self.timers.push(deadline, Target::Session { index, generation });
+            let target = Target::Session(index);
+            self.timers.remove(entry.scheduled.replace(deadline), target);
+            self.timers.add(deadline, target);
         }
     }
 }

@@ -2,10 +2,9 @@
 //! while JavaScript keeps up.
 
 use std::io;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use super::{Entry, READ_BUDGET, Shard};
+use super::{READ_BUDGET, Shard};
 use crate::protocol::effects::Role;
 use crate::protocol::session::{Input, Loss};
 use crate::runtime::inbox::{Kind, Payload};
@@ -36,19 +35,26 @@ impl Shard {
         if !link.readable {
             return;
         }
-        if let Owner::Session { index, .. } = link.owner
-            && let Some(Some(entry)) = self.entries.get(index)
-            && (entry.gauge.is_paused() || entry.is_held)
-        {
-            return;
+        let mut budget = READ_BUDGET;
+        if let Owner::Session { index, .. } = link.owner {
+            if let Some(Some(entry)) = self.entries.get(index)
+                && (entry.gauge.is_paused() || entry.is_held)
+            {
+                return;
+            }
+            let Some(allowed) = self.read_budget(now, index) else { return };
+            budget = allowed;
         }
+        let Some(link) = self.links.get_mut(key) else { return };
         let mut buffer = std::mem::take(&mut self.buffer);
-        match link.io.read(&mut buffer) {
+        // A panic in an earlier read has lost the buffer.
+        buffer.resize(READ_BUDGET, 0);
+        match link.io.read(&mut buffer[..budget]) {
             Ok(0) => self.lose_link(now, key, Loss::Ended),
             Ok(count) => {
                 // A short read has emptied the socket, and the poller tells when more comes; but
                 // it has told already of an end that waits behind these bytes.
-                link.readable = count == READ_BUDGET || link.is_over;
+                link.readable = count == budget || link.is_over;
                 if link.readable {
                     self.want_read(key);
                 }
@@ -72,52 +78,57 @@ impl Shard {
             Owner::Session { index, role } => {
                 let (index, role) = (*index, *role);
                 self.input(now, index, Input::Received { role, bytes });
-                self.check_receive_queue(now, index);
-                self.check_backlog(index);
+                self.check_received(now, index);
             }
         }
     }
 
-    /// A POST's packets; of very many those that are left wait for the I/O thread's next turns.
-    pub(super) fn post(&mut self, now: Instant, index: usize, body: Vec<u8>) {
-        self.input(now, index, Input::Post(body));
+    /// Hands a session what a POST brought.
+    pub(super) fn post(&mut self, now: Instant, index: usize, input: Input<'_>) {
+        self.input(now, index, input);
+        self.check_received(now, index);
+    }
+
+    /// Counts what a session has taken in, and stops reading where that is too much.
+    fn check_received(&mut self, now: Instant, index: usize) {
+        self.count_received(now, index);
         self.check_receive_queue(now, index);
         self.check_backlog(index);
     }
 
-    /// Goes on with POSTs of very many packets, as long as JavaScript keeps up with them.
+    /// Goes on with what was too much for one input, as long as JavaScript keeps up.
     pub(super) fn read_backlogs(&mut self, now: Instant) {
         for id in std::mem::take(&mut self.backlogs) {
             let Some(index) = self.find(id) else { continue };
-            if self.entry_mut(index).is_some_and(|entry| entry.gauge.is_paused()) {
-                continue;
+            let Some(entry) = self.entry_mut(index) else { continue };
+            entry.is_in_backlogs = false;
+            if !entry.gauge.is_paused() {
+                self.input(now, index, Input::Continue);
+                self.check_received(now, index);
             }
-            self.input(now, index, Input::Continue);
-            self.check_receive_queue(now, index);
-            self.check_backlog(index);
         }
     }
 
-    /// Sees to it that packets of a POST are gone on with, and that nothing is read meanwhile that
-    /// would have to wait for them.
-    fn check_backlog(&mut self, index: usize) {
+    /// Schedules what is left of a POST or of a read, and stops reads that would queue behind it.
+    pub(super) fn check_backlog(&mut self, index: usize) {
         let Some(entry) = self.entry_mut(index) else { return };
         let (id, main) = (entry.id, entry.main);
-        let has_backlog = entry.session.has_backlog();
-        let is_busy = has_backlog || entry.gauge.is_paused();
+        let is_paused = entry.gauge.is_paused();
+        let is_busy = entry.session.has_backlog() || is_paused;
         let was_busy = entry.gauge.is_busy();
         entry.gauge.set_busy(is_busy);
         let is_held = entry.session.is_holding();
         let was_held = std::mem::replace(&mut entry.is_held, is_held);
         // One mark for both reasons: what ends one of them is not to end the other.
-        let is_stopped = is_held || entry.gauge.is_paused();
+        let is_stopped = is_held || is_paused;
         let was_stopped = entry.gauge.is_stream_paused();
         entry.gauge.set_stream_paused(is_stopped);
-        if has_backlog && !entry.gauge.is_paused() && !self.backlogs.contains(&id) {
+        if entry.session.has_more() && !is_paused && !entry.is_in_backlogs {
+            entry.is_in_backlogs = true;
             self.backlogs.push(id);
         }
         if was_busy && !is_busy {
-            self.batch.push(id.slot, id.generation, Kind::PostWanted, 0, Payload::None);
+            self.tell(index, Kind::PostWanted, |_| Payload::None);
         }
         if was_stopped != is_stopped {
             let kind = if is_stopped { Kind::StreamPause } else { Kind::StreamResume };
@@ -142,59 +153,7 @@ impl Shard {
         }
     }
 
-    /// Stops reading from a connection whose messages JavaScript does not take, or from the one
-    /// with the most of them when all together are too many.
-    fn check_receive_queue(&mut self, now: Instant, index: usize) {
-        let Some(entry) = self.entry_mut(index) else { return };
-        if entry.gauge.undelivered() > entry.max_receive_queue {
-            let limit = entry.max_receive_queue;
-            return self.pause(now, index, "maxReceiveQueue", limit);
-        }
-        let limit = self.shared.limits.max_total_receive_queue;
-        if self.shared.totals.undelivered.load(Relaxed) > limit {
-            let running = |(index, entry): (usize, &Option<Box<Entry>>)| {
-                let gauge = &entry.as_ref()?.gauge;
-                (!gauge.is_paused()).then(|| (gauge.undelivered(), index))
-            };
-            if let Some((_, largest)) = self.entries.iter().enumerate().filter_map(running).max() {
-                self.pause(now, largest, "maxTotalReceiveQueue", limit.unsigned_abs());
-            }
-        }
-    }
-
-    fn pause(&mut self, now: Instant, index: usize, name: &str, limit: u64) {
-        let Some(entry) = self.entry_mut(index) else { return };
-        if entry.gauge.is_paused() {
-            return;
-        }
-        entry.gauge.set_paused(true);
-        let (id, value) = (entry.id, entry.gauge.undelivered());
-        let text = serde_json::json!({
-            "name": name, "action": "paused", "limit": limit, "value": value,
-        });
-        let payload = self.batch.text(text.to_string().into_bytes().into());
-        self.batch.push(id.slot, id.generation, Kind::Limit, 0, payload);
-        self.input(now, index, Input::Pause);
-        // What JavaScript took before it could see the mark would never resume us.
-        if self.entry_mut(index).is_some_and(|entry| entry.gauge.undelivered() == 0) {
-            return self.resume(now, index);
-        }
-        self.check_backlog(index);
-    }
-
-    /// JavaScript has caught up.
-    pub(super) fn resume(&mut self, now: Instant, index: usize) {
-        let Some(entry) = self.entry_mut(index) else { return };
-        entry.gauge.set_paused(false);
-        let links = [entry.main, entry.probe];
-        self.input(now, index, Input::Resume);
-        for key in links.into_iter().flatten() {
-            self.want_read(key);
-        }
-        self.check_backlog(index);
-    }
-
-    /// JavaScript streams are paused where they are read: there.
+    /// Streams are read in JavaScript, so pausing them is an event.
     fn tell_streams(&mut self, index: usize, kind: Kind) {
         let Some(entry) = self.entry_mut(index) else { return };
         for key in [entry.main, entry.probe].into_iter().flatten() {

@@ -1,7 +1,6 @@
 //! Carries out what a session asks for.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
@@ -17,9 +16,6 @@ use crate::runtime::gauge::{Gauge, Totals};
 use crate::runtime::inbox::{EventBatch, Kind, Payload};
 use crate::runtime::link::{Link, Owner};
 use crate::runtime::timers::{Target, Timers};
-
-/// What an undelivered message costs beyond its bytes.
-pub const MESSAGE_COST: u64 = 64;
 
 /// One session's way to the rest of its shard.
 pub struct Sink<'a> {
@@ -39,7 +35,9 @@ pub struct Sink<'a> {
 
 impl Sink<'_> {
     fn push(&mut self, kind: Kind, extra: i32, payload: Payload) {
-        self.batch.push(self.id.slot, self.id.generation, kind, extra, payload);
+        let cost = self.batch.push(self.id.slot, self.id.generation, kind, extra, payload);
+        self.gauge.add_received(cost);
+        self.totals.add_undelivered(cost);
     }
 
     fn key(&mut self, role: Role) -> &mut Option<usize> {
@@ -60,9 +58,6 @@ impl Sink<'_> {
 
 impl Effects for Sink<'_> {
     fn message(&mut self, message: Message<'_>) {
-        let cost = MESSAGE_COST.saturating_add(message.len() as u64);
-        self.gauge.add_received(cost);
-        self.totals.undelivered.fetch_add(cost.cast_signed(), Relaxed);
         let (kind, payload) = match message {
             Message::Text(text) => (Kind::Text, self.batch.text(text)),
             Message::Binary(bytes) => (Kind::Binary, self.batch.binary(bytes)),
@@ -120,8 +115,7 @@ impl Effects for Sink<'_> {
         let deadline = after(self.now, patience);
         link.owner = Owner::Released(Box::new(connection), Arc::clone(self.limits));
         link.deadline = Some(deadline);
-        let serial = link.serial;
-        self.timers.push(deadline, Target::Link { key, serial });
+        self.timers.add(deadline, Target::Link(key));
         self.mark_dirty(key);
     }
 

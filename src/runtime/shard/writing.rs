@@ -1,15 +1,15 @@
 //! Bytes out: all that a connection has to send in a turn leaves in one system call.
 
 use std::io::{self, IoSlice};
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+use super::send_bounds::Holder;
 use super::{Entry, Shard};
-use crate::protocol::effects::Role;
 use crate::protocol::session::Loss;
 use crate::protocol::websocket::Connection;
 use crate::runtime::inbox::{Kind, Payload};
 use crate::runtime::link::{Io, Link, Owner};
+use crate::runtime::timers::Target;
 
 /// Bytes written to one connection in a turn.
 const WRITE_BUDGET: usize = 256 * 1024;
@@ -61,7 +61,7 @@ impl Shard {
             self.want_write(key);
         }
         self.finish_link(key);
-        self.count_waiting(key);
+        self.count_waiting(now, key);
     }
 
     fn connection_of<'a>(
@@ -139,32 +139,12 @@ impl Shard {
         }
     }
 
-    /// Keeps the counters of what waits for the peer, for JavaScript and for the total.
-    fn count_waiting(&mut self, key: usize) {
-        let Some(Owner::Session { index, role: Role::Main }) =
-            self.links.get(key).map(|link| &link.owner)
-        else {
-            return;
-        };
-        let index = *index;
-        self.count_session(index);
-    }
-
-    /// Takes what a session has waiting into the counters.
-    pub(super) fn count_session(&mut self, index: usize) {
-        let Some(Some(entry)) = self.entries.get_mut(index) else { return };
-        let alone = entry.session.waiting_alone();
-        if alone != entry.counted {
-            let change = alone as i64 - entry.counted as i64;
-            self.shared.totals.unsent.fetch_add(change, Relaxed);
-            entry.counted = alone;
-        }
-        entry.gauge.set_unsent(entry.session.waiting(), entry.session.waiting_messages());
-    }
-
     /// Takes a link out of the shard.
     pub(super) fn drop_link(&mut self, key: usize) -> Option<Link> {
-        let link = self.links.try_remove(key)?;
+        let mut link = self.links.try_remove(key)?;
+        self.timers.remove(link.deadline, Target::Link(key));
+        self.shared.totals.add_unsent(-(link.counted as i64));
+        self.send_queues.remove(Holder::Link(key), &mut link.queue);
         match &link.io {
             // Closing the descriptor takes it out of the poller as well.
             #[cfg(poller)]

@@ -1,0 +1,198 @@
+//! Bounds of what peers have sent and JavaScript has not taken: of one session, and of all together.
+//!
+//! Over `maxTotalReceiveQueue` no session is read that has anything undelivered or unfinished, and
+//! all others are read in small pieces. JavaScript frees what is undelivered; what is unfinished
+//! only its peer can finish, so it gets half of the total, and beyond that the session whose
+//! message has not grown for the longest time is closed.
+
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+
+use super::{READ_BUDGET, Shard};
+use crate::protocol::session::Input;
+use crate::runtime::inbox::Kind;
+
+/// Bytes read at a time from a session that has nothing undelivered, while all together have too
+/// much.
+const SCARCE_READ: usize = 4 * 1024;
+/// Pauses for the total are reported this often; the report has their number.
+const REPORT_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What a session holds of what its peer has sent, as counted in the totals.
+#[derive(Debug, Default)]
+pub struct Received {
+    unhandled: usize,
+    unfinished: usize,
+    /// When the unfinished message last grew: its key among those that grow.
+    grew_at: Option<Instant>,
+    /// It is on the list of sessions that wait for the total to fall.
+    is_deferred: bool,
+}
+
+impl Shard {
+    /// How much to read from a session now; `None` when it has been paused instead.
+    pub(super) fn read_budget(&mut self, now: Instant, index: usize) -> Option<usize> {
+        if !self.shared.is_overloaded() {
+            return Some(READ_BUDGET);
+        }
+        if self.holds_received(index) {
+            self.pause_for_total(now, index);
+            return None;
+        }
+        Some(SCARCE_READ)
+    }
+
+    fn holds_received(&mut self, index: usize) -> bool {
+        self.entry_mut(index)
+            .is_some_and(|entry| entry.gauge.undelivered() > 0 || entry.received.unfinished > 0)
+    }
+
+    /// Counts what a session holds after it has taken something in.
+    pub(super) fn count_received(&mut self, now: Instant, index: usize) {
+        let Some(Some(entry)) = self.entries.get_mut(index) else { return };
+        let totals = &self.shared.totals;
+        let received = &mut entry.received;
+        let unhandled = entry.session.unhandled();
+        if unhandled != received.unhandled {
+            let change = unhandled as i64 - received.unhandled as i64;
+            totals.undelivered.fetch_add(change, SeqCst);
+            received.unhandled = unhandled;
+        }
+        let unfinished = entry.session.unfinished();
+        if unfinished == 0 && received.unfinished == 0 {
+            return;
+        }
+        totals.unfinished.fetch_add(unfinished as i64 - received.unfinished as i64, SeqCst);
+        received.unfinished = unfinished;
+        if let Some(grew_at) = received.grew_at.take() {
+            self.growing.remove(&(grew_at, index));
+        }
+        if unfinished > 0 {
+            received.grew_at = Some(now);
+            self.growing.insert((now, index));
+        }
+        self.publish_oldest();
+    }
+
+    /// Takes a session that is over out of the totals.
+    pub(super) fn forget_received(&mut self, index: usize, received: &mut Received) {
+        let totals = &self.shared.totals;
+        totals.undelivered.fetch_sub(received.unhandled as i64, SeqCst);
+        totals.unfinished.fetch_sub(received.unfinished as i64, SeqCst);
+        if let Some(grew_at) = received.grew_at.take() {
+            self.growing.remove(&(grew_at, index));
+            self.publish_oldest();
+        }
+    }
+
+    fn publish_oldest(&self) {
+        self.shared.unfinished.publish(self.number, self.oldest());
+    }
+
+    /// The rank of the message that has not grown for the longest time; 0 for none.
+    fn oldest(&self) -> u64 {
+        self.growing.first().map_or(0, |(grew_at, _)| self.shared.earliness(*grew_at))
+    }
+
+    /// Closes the sessions whose unfinished messages have not grown for the longest time, until all
+    /// together fit.
+    pub(super) fn judge_unfinished(&mut self, now: Instant) {
+        while self.shared.has_too_much_unfinished() {
+            if let Some(other) = self.shared.unfinished.above(self.number, self.oldest()) {
+                return self.shared.wake(other);
+            }
+            let Some((_, index)) = self.growing.first().copied() else { return };
+            let limit = self.shared.limits.max_total_receive_queue.unsigned_abs();
+            self.step(now, index, |session, sink| {
+                session.evict_unfinished("maxTotalReceiveQueue", limit, sink);
+            });
+        }
+    }
+
+    /// Stops reading from a session whose messages JavaScript does not take, or from one that has
+    /// any when all together are too many.
+    pub(super) fn check_receive_queue(&mut self, now: Instant, index: usize) {
+        let Some(entry) = self.entry_mut(index) else { return };
+        let (value, limit) = (entry.gauge.undelivered(), entry.max_receive_queue);
+        if value > limit {
+            if !entry.gauge.is_paused() {
+                self.report_pause(index, "maxReceiveQueue", limit, value, 1);
+                self.pause(now, index);
+            }
+        } else if self.shared.is_overloaded() && self.holds_received(index) {
+            self.pause_for_total(now, index);
+        }
+    }
+
+    fn pause_for_total(&mut self, now: Instant, index: usize) {
+        let Some(entry) = self.entry_mut(index) else { return };
+        let (id, value) = (entry.id, entry.gauge.undelivered());
+        if entry.gauge.is_paused() {
+            return;
+        }
+        if !std::mem::replace(&mut entry.received.is_deferred, true) {
+            self.deferred.push(id);
+        }
+        self.paused = self.paused.saturating_add(1);
+        let is_due = self.reported_at.is_none_or(|at| now.duration_since(at) >= REPORT_INTERVAL);
+        if is_due {
+            let limit = self.shared.limits.max_total_receive_queue.unsigned_abs();
+            let times = std::mem::take(&mut self.paused);
+            self.reported_at = Some(now);
+            self.report_pause(index, "maxTotalReceiveQueue", limit, value, times);
+        }
+        self.pause(now, index);
+        if self.shared.await_relief() {
+            self.resume_deferred(now);
+        }
+    }
+
+    fn report_pause(&mut self, index: usize, name: &str, limit: u64, value: u64, times: u32) {
+        let text = serde_json::json!({
+            "name": name, "action": "paused", "limit": limit, "value": value, "times": times,
+        });
+        let text = text.to_string().into_bytes();
+        self.tell(index, Kind::Limit, |batch| batch.text(text.into()));
+    }
+
+    fn pause(&mut self, now: Instant, index: usize) {
+        let Some(entry) = self.entry_mut(index) else { return };
+        entry.gauge.set_paused(true);
+        let is_deferred = entry.received.is_deferred;
+        self.input(now, index, Input::Pause);
+        // What JavaScript took before it could see the mark would never resume the session.
+        let is_taken = self.entry_mut(index).is_some_and(|entry| entry.gauge.undelivered() == 0);
+        if is_taken && !is_deferred {
+            return self.resume(now, index);
+        }
+        self.check_backlog(index);
+    }
+
+    /// JavaScript has caught up.
+    pub(super) fn resume(&mut self, now: Instant, index: usize) {
+        let Some(entry) = self.entry_mut(index) else { return };
+        entry.gauge.set_paused(false);
+        let links = [entry.main, entry.probe];
+        self.input(now, index, Input::Resume);
+        for key in links.into_iter().flatten() {
+            self.want_read(key);
+        }
+        self.check_backlog(index);
+    }
+
+    /// Lets the sessions go on that were paused for the total, once it has fallen.
+    pub(super) fn resume_deferred(&mut self, now: Instant) {
+        if self.deferred.is_empty() || !self.shared.is_relieved() {
+            return;
+        }
+        for id in std::mem::take(&mut self.deferred) {
+            let Some(index) = self.find(id) else { continue };
+            let Some(entry) = self.entry_mut(index) else { continue };
+            entry.received.is_deferred = false;
+            let is_full = entry.gauge.undelivered() > entry.max_receive_queue / 2;
+            if entry.gauge.is_paused() && !is_full {
+                self.resume(now, index);
+            }
+        }
+    }
+}

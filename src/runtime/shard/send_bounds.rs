@@ -1,0 +1,226 @@
+//! The bound of all send queues together, `maxTotalSendBuffer`. It is judged after writing, when the
+//! kernel has been offered everything, and by what a queue holds alone: to drop one of many references
+//! to a broadcast frees nothing. Peers that read are not closed for a broadcast that all of them wait
+//! for; of those that have stopped reading, the last reference counts.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::{Entry, Shard};
+use crate::protocol::effects::Role;
+use crate::runtime::link::Owner;
+
+/// Of the longest queues, how many are compared.
+const CANDIDATES: usize = 16;
+/// A queue that holds less is closed only when its peer has stopped reading.
+const MIN_ALONE: usize = 64 * 1024;
+/// A peer that takes nothing for so long has stopped reading.
+const STALLED_AFTER: Duration = Duration::from_secs(2);
+/// How long another thread may take to judge its own queues.
+const ROUND: Duration = Duration::from_millis(5);
+/// When to look again while no queue can be closed.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// What a queue belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holder {
+    /// A session, by its index.
+    Session(usize),
+    /// A link that its session has released, by its key.
+    Link(usize),
+}
+
+/// A queue's place in the order.
+#[derive(Debug, Default)]
+pub struct Queue {
+    /// Bytes that wait, shared ones included; 0 when it has no place.
+    bytes: usize,
+    /// When the peer last took some.
+    moved_at: Option<Instant>,
+}
+
+/// Queues that their peers have not taken, in the order of their length.
+#[derive(Debug, Default)]
+pub struct SendQueues {
+    ordered: BTreeSet<(usize, Holder)>,
+    /// When to judge again.
+    judge_at: Option<Instant>,
+    /// The other threads have been asked to judge their queues.
+    has_asked: bool,
+}
+
+impl SendQueues {
+    /// When to judge again.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.judge_at
+    }
+
+    /// Notes how much waits in a queue after a write.
+    pub fn set(&mut self, now: Instant, holder: Holder, queue: &mut Queue, bytes: usize) {
+        if bytes == queue.bytes {
+            return;
+        }
+        if bytes < queue.bytes || queue.bytes == 0 {
+            queue.moved_at = Some(now);
+        }
+        self.remove(holder, queue);
+        if bytes > 0 {
+            self.ordered.insert((bytes, holder));
+            queue.bytes = bytes;
+        }
+    }
+
+    /// Whether no queue has a place.
+    #[cfg(all(test, poller))]
+    pub fn is_empty(&self) -> bool {
+        self.ordered.is_empty()
+    }
+
+    /// Takes a queue out of the order.
+    pub fn remove(&mut self, holder: Holder, queue: &mut Queue) {
+        if queue.bytes > 0 {
+            self.ordered.remove(&(queue.bytes, holder));
+            queue.bytes = 0;
+        }
+    }
+}
+
+/// A queue that may be closed.
+struct Candidate {
+    holder: Holder,
+    /// Bytes that this frees for certain.
+    alone: usize,
+    is_stalled: bool,
+}
+
+impl Shard {
+    /// Closes the longest queues while all together are too long.
+    pub(super) fn judge_send_queues(&mut self, now: Instant) {
+        let limit = self.shared.limits.max_total_send_buffer;
+        if limit == 0 || self.shared.totals.unsent.load(Relaxed) <= limit {
+            if self.send_queues.has_asked || self.send_queues.judge_at.is_some() {
+                self.send_queues.has_asked = false;
+                self.send_queues.judge_at = None;
+                self.shared.send_queues.publish(self.number, 0);
+            }
+            return;
+        }
+        self.send_queues.judge_at = now.checked_add(RETRY);
+        while self.shared.totals.unsent.load(Relaxed) > limit {
+            let candidate = self.candidate(now);
+            let rank = candidate.as_ref().map_or(0, |candidate| candidate.alone as u64 + 1);
+            self.shared.send_queues.publish(self.number, rank);
+            if self.is_for_others(rank) {
+                self.send_queues.judge_at = now.checked_add(ROUND);
+                return;
+            }
+            let Some(Candidate { holder, .. }) = candidate else { return };
+            self.evict(now, holder, limit.unsigned_abs());
+        }
+    }
+
+    /// Whether another thread has a queue that should be closed first, or has yet to look.
+    fn is_for_others(&mut self, rank: u64) -> bool {
+        if self.shared.mailboxes.len() < 2 {
+            return false;
+        }
+        if !std::mem::replace(&mut self.send_queues.has_asked, true) {
+            self.shared.wake_all();
+            return true;
+        }
+        let Some(other) = self.shared.send_queues.above(self.number, rank) else { return false };
+        self.shared.wake(other);
+        true
+    }
+
+    /// Of the longest queues the one that holds most alone, or else one whose peer has stopped
+    /// reading.
+    fn candidate(&self, now: Instant) -> Option<Candidate> {
+        let longest = self.send_queues.ordered.iter().rev().take(CANDIDATES);
+        let (mut most, mut stalled): (Option<Candidate>, Option<Candidate>) = (None, None);
+        for (waiting, holder) in longest {
+            let candidate = self.examine(now, *holder);
+            let best = most.as_ref().map_or(0, |most| most.alone);
+            let is_mostly_shared = candidate.alone < waiting / 4;
+            if candidate.alone >= MIN_ALONE.max(best) && !is_mostly_shared {
+                most = Some(candidate);
+            } else if candidate.is_stalled && stalled.is_none() {
+                stalled = Some(candidate);
+            }
+        }
+        most.or(stalled)
+    }
+
+    fn examine(&self, now: Instant, holder: Holder) -> Candidate {
+        let moved_at = match holder {
+            Holder::Session(index) => self.entry(index).and_then(|entry| entry.queue.moved_at),
+            Holder::Link(key) => self.links.get(key).and_then(|link| link.queue.moved_at),
+        };
+        let is_stalled = moved_at.is_some_and(|at| now.duration_since(at) >= STALLED_AFTER);
+        let alone = match holder {
+            Holder::Session(index) => self.entry(index).map_or(0, |Entry { session, .. }| {
+                if is_stalled { session.waiting_alone() } else { session.waiting_own() }
+            }),
+            Holder::Link(key) => match self.links.get(key).map(|link| &link.owner) {
+                Some(Owner::Released(connection, _)) if is_stalled => connection.wire().alone(),
+                Some(Owner::Released(connection, _)) => connection.wire().own(),
+                Some(Owner::Session { .. }) | None => 0,
+            },
+        };
+        Candidate { holder, alone, is_stalled }
+    }
+
+    fn evict(&mut self, now: Instant, holder: Holder, limit: u64) {
+        match holder {
+            Holder::Session(index) => {
+                let main = self.entry_mut(index).and_then(|entry| entry.main);
+                self.step(now, index, |session, sink| {
+                    session.evict("maxTotalSendBuffer", limit, sink);
+                });
+                // The link is reset at once, which frees the queue.
+                if let Some(key) = main {
+                    self.write_link(now, key);
+                }
+            }
+            Holder::Link(key) => self.reset_link(key),
+        }
+    }
+
+    /// Keeps the counters of what waits behind a link after a write.
+    pub(super) fn count_waiting(&mut self, now: Instant, key: usize) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        match &link.owner {
+            Owner::Session { index, role: Role::Main } => {
+                let index = *index;
+                self.count_session(index);
+                self.order_session(now, index);
+            }
+            Owner::Session { role: Role::Probe, .. } => {}
+            Owner::Released(connection, _) => {
+                let (waiting, own) = (connection.wire().cost(), connection.wire().own());
+                self.shared.totals.add_unsent(own as i64 - link.counted as i64);
+                link.counted = own;
+                self.send_queues.set(now, Holder::Link(key), &mut link.queue, waiting);
+            }
+        }
+    }
+
+    /// Counts what a session has waiting, for JavaScript and for the total.
+    pub(super) fn count_session(&mut self, index: usize) {
+        let Some(Some(entry)) = self.entries.get_mut(index) else { return };
+        let own = entry.session.waiting_own();
+        if own != entry.counted {
+            self.shared.totals.add_unsent(own as i64 - entry.counted as i64);
+            entry.counted = own;
+        }
+        entry.gauge.set_unsent(entry.session.waiting(), entry.session.waiting_messages());
+    }
+
+    /// Gives a session its place among the queues.
+    pub(super) fn order_session(&mut self, now: Instant, index: usize) {
+        let Some(Some(entry)) = self.entries.get_mut(index) else { return };
+        let waiting = entry.session.waiting();
+        self.send_queues.set(now, Holder::Session(index), &mut entry.queue, waiting);
+    }
+}

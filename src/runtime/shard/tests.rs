@@ -1,0 +1,349 @@
+//! A shard without its thread: real sockets, simulated time.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Seen, Shard};
+use crate::protocol::limits::Limits;
+use crate::protocol::outbox::Broadcast;
+use crate::protocol::tests::{client, start};
+use crate::protocol::upgrade::NOOP_DELAY;
+use crate::runtime::commands::{
+    Action, Body, Command, CommandBatch, NewLink, NewWebSocket, Open, SessionId,
+};
+use crate::runtime::gauge::{Gauge, SharedLimits};
+use crate::runtime::inbox::{Inbox, Kind};
+use crate::runtime::shared::Shared;
+
+const MIB: usize = 1024 * 1024;
+
+struct World {
+    shard: Shard,
+    shared: Arc<Shared>,
+    now: Instant,
+    /// Without it the registry would be closed.
+    _poll: mio::Poll,
+}
+
+struct Client {
+    id: SessionId,
+    gauge: Arc<Gauge>,
+    stream: Option<TcpStream>,
+}
+
+fn limits(receive: usize, send: usize) -> SharedLimits {
+    SharedLimits {
+        max_loop_stall: Duration::from_secs(30),
+        max_total_receive_queue: receive as i64,
+        max_total_send_buffer: send as i64,
+    }
+}
+
+impl World {
+    fn new(limits: SharedLimits) -> Self {
+        let now = start();
+        let shared = Arc::new(Shared::new(now, 1, Inbox::new(|| {}), limits));
+        let poll = mio::Poll::new().unwrap();
+        let registry = poll.registry().try_clone().unwrap();
+        let shard = Shard::new(Arc::clone(&shared), 0, registry);
+        Self { shard, shared, now, _poll: poll }
+    }
+
+    fn turn(&mut self, commands: Vec<Command>) {
+        self.shard.turn(self.now, vec![CommandBatch { commands, bytes: Vec::new() }]);
+    }
+
+    fn act(&mut self, id: SessionId, action: Action) {
+        self.turn(vec![Command::Session(id, action)]);
+    }
+
+    /// Takes turns until there is nothing to do at once.
+    fn settle(&mut self) {
+        for _ in 0..10_000 {
+            self.turn(Vec::new());
+            if !self.shard.has_work() {
+                return;
+            }
+        }
+        panic!("a shard that never rests");
+    }
+
+    fn polling(&mut self, slot: u32) -> Client {
+        self.open(slot, None)
+    }
+
+    fn websocket(&mut self, slot: u32) -> Client {
+        let (ours, theirs) = pair();
+        let mut client = self.open(slot, Some(websocket(ours)));
+        client.stream = Some(theirs);
+        client
+    }
+
+    fn open(&mut self, slot: u32, websocket: Option<NewWebSocket>) -> Client {
+        let id = SessionId { slot, generation: 0 };
+        let gauge: Arc<Gauge> = Arc::default();
+        let limits = Arc::new(Limits { max_send_buffer: 0, ..Limits::default() });
+        let open = Open {
+            limits,
+            max_receive_queue: 64 * MIB as u64,
+            gauge: Arc::clone(&gauge),
+            packet: "{}".into(),
+            websocket,
+        };
+        self.act(id, Action::Open(Box::new(open)));
+        Client { id, gauge, stream: None }
+    }
+
+    /// Bytes come for a client, and the poller reports them.
+    fn receive(&mut self, client: &mut Client, bytes: &[u8]) {
+        let seen = Seen { readable: true, is_over: false, writable: false };
+        for piece in bytes.chunks(50_000) {
+            client.stream.as_mut().unwrap().write_all(piece).unwrap();
+            let index = self.shard.find(client.id);
+            let key = index.and_then(|index| self.shard.entry(index)?.main);
+            let Some(key) = key else { return };
+            self.shard.event(key, seen);
+            self.settle();
+        }
+    }
+
+    fn is_open(&self, client: &Client) -> bool {
+        self.shard.find(client.id).is_some()
+    }
+
+    /// JavaScript takes all events; their kinds.
+    fn deliver(&mut self, clients: &[&Client]) -> Vec<(u32, Kind)> {
+        let mut seen = Vec::new();
+        while let Some(batch) = self.shared.inbox.take() {
+            for record in batch.records {
+                self.shared
+                    .totals
+                    .undelivered
+                    .fetch_sub(record.cost().cast_signed(), std::sync::atomic::Ordering::SeqCst);
+                if let Some(client) = clients.iter().find(|client| client.id == record.id()) {
+                    client.gauge.add_delivered(record.cost());
+                }
+                seen.push((record.slot, record.kind));
+            }
+        }
+        seen
+    }
+}
+
+fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (ours, _) = listener.accept().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    (ours, theirs)
+}
+
+fn websocket(stream: TcpStream) -> NewWebSocket {
+    NewWebSocket {
+        link: NewLink::Tcp(stream),
+        answer: b"101".to_vec(),
+        base64: false,
+        early: Vec::new(),
+    }
+}
+
+fn send(size: usize) -> Action {
+    Action::Send { body: Body::OwnBinary(vec![0; size]), receipt: false }
+}
+
+#[test]
+fn a_session_has_one_timer_however_often_it_polls() {
+    let mut world = World::new(limits(64 * MIB, 0));
+    let client = world.polling(0);
+    let (ours, _theirs) = pair();
+    let mut probe = websocket(ours);
+    probe.early = client::frame(0x81, b"2probe");
+    world.act(client.id, Action::Probe(Box::new(probe)));
+    for token in 0..500 {
+        world.act(client.id, Action::Get(token));
+        // A GET that is parked during a probe gets a noop.
+        world.now += NOOP_DELAY;
+        world.settle();
+        assert!(world.is_open(&client));
+    }
+    assert_eq!(world.shard.timers.count(), 1);
+}
+
+#[test]
+fn a_closed_session_leaves_no_timer() {
+    let mut world = World::new(limits(64 * MIB, 0));
+    let client = world.polling(0);
+    assert_eq!(world.shard.timers.count(), 1);
+    world.act(client.id, Action::Close { discard: true });
+    assert_eq!(world.shard.timers.count(), 0);
+}
+
+#[test]
+fn over_the_total_only_sessions_with_nothing_undelivered_are_read() {
+    let mut world = World::new(limits(MIB, 0));
+    let mut clients: Vec<Client> = (0..40).map(|slot| world.websocket(slot)).collect();
+    let flood: Vec<u8> = (0..4000).flat_map(|_| client::frame(0x81, b"4abcdef")).collect();
+    for client in &mut clients {
+        world.receive(client, &flood);
+    }
+    world.settle();
+    let received = world.shared.totals.received();
+    assert!(received > MIB as i64 && received < 3 * MIB as i64, "{received}");
+    let mut quiet = world.websocket(40);
+    world.receive(&mut quiet, &client::frame(0x81, b"4quiet"));
+    assert!(quiet.gauge.undelivered() > 0, "a quiet session is heard");
+
+    let mut texts = 0;
+    for _ in 0..1000 {
+        let all: Vec<&Client> = clients.iter().chain([&quiet]).collect();
+        let seen = world.deliver(&all);
+        if seen.is_empty() {
+            break;
+        }
+        texts += seen.iter().filter(|(_, kind)| *kind == Kind::Text).count();
+        assert!(world.shared.totals.received() < 3 * MIB as i64);
+        let resumed: Vec<SessionId> =
+            clients.iter().filter(|client| client.gauge.is_paused()).map(|it| it.id).collect();
+        for id in resumed {
+            world.act(id, Action::Resume);
+        }
+        world.settle();
+    }
+    assert_eq!(texts, 40 * 4000 + 1, "nothing is lost");
+    assert_eq!(world.shared.totals.received(), 0);
+}
+
+#[test]
+fn sessions_that_have_only_begun_a_message_resume_when_others_have_been_delivered() {
+    let mut world = World::new(limits(MIB, 0));
+    let mut large = world.websocket(0);
+    let mut slow = world.websocket(1);
+    let message = client::frame(0x82, &[7; 20_000]);
+    world.receive(&mut slow, &message[..10_000]);
+    for _ in 0..3 {
+        world.receive(&mut large, &client::frame(0x82, &vec![0; 700_000]));
+        world.settle();
+    }
+    world.receive(&mut slow, &message[10_000..]);
+    assert!(slow.gauge.is_paused());
+    assert_eq!(slow.gauge.undelivered(), 0);
+    for _ in 0..10 {
+        world.deliver(&[&large, &slow]);
+        if large.gauge.is_paused() {
+            world.act(large.id, Action::Resume);
+        }
+        world.settle();
+    }
+    assert!(!slow.gauge.is_paused());
+    assert_eq!(world.shared.totals.received(), 0);
+}
+
+#[test]
+fn unfinished_messages_have_half_of_the_total() {
+    let mut world = World::new(limits(16 * MIB, 0));
+    let mut stalled: Vec<Client> = (0..30).map(|slot| world.websocket(slot)).collect();
+    let message = client::frame(0x82, &vec![0; 900_000]);
+    for client in &mut stalled {
+        world.now += Duration::from_millis(1);
+        world.receive(client, &message[..600_000]);
+    }
+    let unfinished = world.shared.totals.unfinished.load(std::sync::atomic::Ordering::SeqCst);
+    assert!(unfinished <= 8 * MIB as i64, "{unfinished}");
+    let open: Vec<bool> = stalled.iter().map(|client| world.is_open(client)).collect();
+    assert!(!open[0] && open[29], "the oldest are closed");
+    assert!(open.is_sorted(), "in order");
+    let mut answer = Vec::new();
+    stalled[0].stream.take().unwrap().read_to_end(&mut answer).unwrap_or(0);
+    assert!(answer.ends_with(b"\x88\x02\x03\xf5"), "1013");
+}
+
+#[test]
+fn the_longest_queue_of_a_stalled_peer_is_closed() {
+    let mut world = World::new(limits(64 * MIB, 40 * MIB));
+    let clients: Vec<Client> = (0..4).map(|slot| world.websocket(slot)).collect();
+    for (client, mib) in clients.iter().zip([14, 28, 15, 16]) {
+        world.act(client.id, send(mib * MIB));
+    }
+    world.settle();
+    let open: Vec<bool> = clients.iter().map(|client| world.is_open(client)).collect();
+    assert_eq!(open, [true, false, true, true]);
+    let unsent = world.shared.totals.unsent.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(unsent <= 40 * MIB as i64, "{unsent}");
+}
+
+#[test]
+fn a_broadcast_closes_no_peer_that_reads() {
+    let mut world = World::new(limits(64 * MIB, 8 * MIB));
+    let mut clients: Vec<Client> = (0..10).map(|slot| world.websocket(slot)).collect();
+    let total = Arc::clone(&world.shared.totals.unsent);
+    let mut commands = Vec::new();
+    for _ in 0..1200 {
+        let broadcast = Arc::new(Broadcast::binary(&[0; 10_000]).charged_to(&total));
+        for client in &clients {
+            let action = Action::SendShared(Arc::clone(&broadcast));
+            commands.push(Command::Session(client.id, action));
+        }
+    }
+    world.turn(commands);
+    let mut buffer = vec![0; MIB];
+    let streams: Vec<TcpStream> = clients.iter_mut().map(|it| it.stream.take().unwrap()).collect();
+    for stream in &streams {
+        stream.set_nonblocking(true).unwrap();
+    }
+    for _ in 0..10_000 {
+        for mut stream in &streams {
+            while stream.read(&mut buffer).is_ok_and(|count| count > 0) {}
+        }
+        for key in 0..clients.len() {
+            world.shard.event(key, Seen { readable: false, is_over: false, writable: true });
+        }
+        world.turn(Vec::new());
+        if total.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+            break;
+        }
+    }
+    assert_eq!(total.load(std::sync::atomic::Ordering::Relaxed), 0);
+    assert!(clients.iter().all(|client| world.is_open(client)));
+}
+
+#[test]
+fn a_broadcast_that_only_stalled_peers_hold_closes_them() {
+    let mut world = World::new(limits(64 * MIB, 8 * MIB));
+    let clients: Vec<Client> = (0..3).map(|slot| world.websocket(slot)).collect();
+    let total = Arc::clone(&world.shared.totals.unsent);
+    let broadcast = Arc::new(Broadcast::binary(&vec![0; 20 * MIB]).charged_to(&total));
+    let commands = clients
+        .iter()
+        .map(|client| Command::Session(client.id, Action::SendShared(Arc::clone(&broadcast))))
+        .collect();
+    drop(broadcast);
+    world.turn(commands);
+    world.settle();
+    assert!(clients.iter().all(|client| world.is_open(client)), "they may still read");
+    for _ in 0..20 {
+        world.now += Duration::from_millis(200);
+        world.settle();
+    }
+    assert!(total.load(std::sync::atomic::Ordering::Relaxed) <= 8 * MIB as i64);
+    assert!(!clients.iter().all(|client| world.is_open(client)));
+}
+
+#[test]
+fn queues_of_connections_that_are_being_closed_count() {
+    let mut world = World::new(limits(64 * MIB, 32 * MIB));
+    let mut clients: Vec<Client> = (0..12).map(|slot| world.websocket(slot)).collect();
+    for client in &mut clients {
+        world.act(client.id, send(10 * MIB));
+        world.receive(client, &client::frame(0x88, b"\x03\xe8"));
+        assert!(!world.is_open(client));
+        let unsent = world.shared.totals.unsent.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(unsent <= 32 * MIB as i64, "{unsent}");
+    }
+    world.now += Duration::from_secs(10);
+    world.settle();
+    assert_eq!(world.shared.totals.unsent.load(std::sync::atomic::Ordering::Relaxed), 0);
+    assert!(world.shard.links.is_empty());
+    assert!(world.shard.send_queues.is_empty());
+}
