@@ -1,41 +1,101 @@
 'use strict'
 
-/** What a peer may send ahead while the app thinks; more waits in the kernel. */
+const { GrowingBuffer } = require('./growing-buffer')
+
+/** Bytes that a peer may send ahead of its answer. RFC 6455 4.1 allows none. */
 const MAX_EARLY = 64 * 1024
 
+/** Memory of all early bytes of this thread. */
+let total = 0
+
 /**
- * Reads what a peer sends before its upgrade has been decided: only a socket that is read tells
- * that the peer has left.
+ * Reads what a peer sends before its upgrade has been decided: only a socket that is read notices that
+ * the peer leaves. So too many bytes are no reason to pause; they end the wait.
  */
 class EarlyBytes {
   #socket
-  #chunks
-  #length = 0
+  #maxTotal
+  #onExcess
+  #bytes = new GrowingBuffer(MAX_EARLY)
+  #counted = 0
 
-  constructor(socket, head) {
+  /** @param {number} maxTotal memory for the early bytes of all upgrades of this thread */
+  constructor(socket, maxTotal) {
     this.#socket = socket
-    this.#chunks = [head]
-    socket.on('readable', this.#onReadable)
-    socket.on('end', this.#onEnd)
+    this.#maxTotal = maxTotal
+  }
+
+  /** Memory of all early bytes of this thread. */
+  static get total() {
+    return total
+  }
+
+  /**
+   * Starts to read.
+   * @param {Buffer} head what came with the request
+   * @param {(met: { name: string, limit: number, value: number }) => void} onExcess is called once, when
+   *   more bytes have come than may wait
+   */
+  start(head, onExcess) {
+    this.#onExcess = onExcess
+    this.#socket.on('readable', this.#onReadable)
+    this.#socket.on('end', this.#onEnd)
+    this.#socket.on('close', this.#forget)
+    // A copy: `head` is a view of all that came with the request.
+    if (head.length > 0) this.#add(Buffer.from(head))
   }
 
   #onReadable = () => {
     for (let chunk = this.#socket.read(); chunk !== null; chunk = this.#socket.read()) {
-      this.#chunks.push(chunk)
-      this.#length += chunk.length
+      this.#add(chunk)
     }
-    if (this.#length > MAX_EARLY) this.#socket.removeListener('readable', this.#onReadable)
+  }
+
+  #add(chunk) {
+    if (this.#onExcess === undefined) return
+    const length = this.#bytes.length + chunk.length
+    if (length > MAX_EARLY) {
+      return this.#exceed({ name: 'earlyBytes', limit: MAX_EARLY, value: length })
+    }
+    this.#bytes.add(chunk)
+    this.#count(this.#bytes.capacity)
+    if (total > this.#maxTotal) {
+      this.#exceed({ name: 'maxTotalReceiveQueue', limit: this.#maxTotal, value: total })
+    }
+  }
+
+  /** Keeps nothing from here on; goes on reading. */
+  #exceed(met) {
+    const onExcess = this.#onExcess
+    this.#onExcess = undefined
+    this.#forget()
+    onExcess(met)
   }
 
   #onEnd = () => {
-    this.#socket.destroy()
+    // Earlier responses are flushed, as Node does it.
+    if (this.#socket._httpMessage) this.#socket.end()
+    else this.#socket.destroy()
   }
 
-  /** Stops reading and gives what has come. */
+  #forget = () => {
+    this.#bytes = new GrowingBuffer(MAX_EARLY)
+    this.#count(0)
+  }
+
+  #count(memory) {
+    total += memory - this.#counted
+    this.#counted = memory
+  }
+
+  /** Stops reading and gives what has come; nothing, the second time. */
   take() {
     this.#socket.removeListener('readable', this.#onReadable)
     this.#socket.removeListener('end', this.#onEnd)
-    return Buffer.concat(this.#chunks)
+    this.#socket.removeListener('close', this.#forget)
+    const { bytes } = this.#bytes
+    this.#forget()
+    return bytes
   }
 }
 

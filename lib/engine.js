@@ -3,6 +3,7 @@
 const { randomFillSync } = require('node:crypto')
 const native = require('./native')
 const { start } = require('./dispatch')
+const { EarlyBytes } = require('./early-bytes')
 const { EngineSocket } = require('./engine-socket')
 const { claim } = require('./intercept')
 const { GONE, Handshake, idRefusal } = require('./handshake')
@@ -352,6 +353,7 @@ class Engine extends ObservedEmitter {
     return {
       sessions: this.clientsCount,
       pendingHandshakes: this._handshakes.size,
+      earlyBytes: EarlyBytes.total,
       limits: this._limits.totals(),
       ...native.stats(),
     }

@@ -7,12 +7,10 @@
 
 const { coded } = require('./errors')
 const { refuseUpgrade } = require('./refusal')
+const { passOn } = require('./unowned-upgrades')
 const { closeUnused } = require('./unused-connections')
 
 const CLAIMS = Symbol.for('upwire.claims')
-
-/** Marks the socket of an upgrade that was left to others. */
-const PASSED_ON = Symbol.for('upwire.passed-on')
 
 /**
  * A path of a server and who answers it. `owns` narrows what has the prefix; `giveWay` is there when
@@ -95,11 +93,10 @@ function wrapEmit(server, claims, keepUpgrades) {
         claim.upgrade(req, resOrSocket, head)
         return true
       }
-      resOrSocket[PASSED_ON] = true
-      // What a peer does to a socket that nobody minds must not end the process.
-      resOrSocket.on('error', () => {})
       const settings = claims.find(({ destroyUpgrade }) => destroyUpgrade)
-      if (settings !== undefined) watch(resOrSocket, settings.destroyUpgradeTimeout)
+      return passOn(resOrSocket, settings?.destroyUpgradeTimeout, () =>
+        Reflect.apply(emit, this, arguments),
+      )
     } else if (type === 'request') {
       const claim = find(claims, req.url)
       if (claim?.request !== undefined) {
@@ -174,44 +171,4 @@ function addSentinel(server) {
   return ensure
 }
 
-/** Listeners for what a peer sends. A socket of Node's has one for `end` of its own. */
-const OWN_LISTENERS = { data: 0, readable: 0, end: 1 }
-
-/**
- * Whether somebody has an upgraded connection: has written to it, reads it, or listens to it. An
- * `error` listener is no sign; Next.js adds one to each.
- * @param {number} written bytes that it had sent before the upgrade
- * @param {Record<string, number>} listeners those that were there before
- */
-function isTouched(socket, written = 0, listeners = OWN_LISTENERS) {
-  return (
-    socket.bytesWritten > written ||
-    socket.writableLength > 0 ||
-    Boolean(socket.readableFlowing) ||
-    Object.entries(listeners).some(([event, count]) => socket.listenerCount(event) > count)
-  )
-}
-
-/** Answers an upgrade with 404 that is nobody's by then. */
-function watch(socket, timeout) {
-  const written = socket.bytesWritten
-  const events = Object.keys(OWN_LISTENERS)
-  const listeners = Object.fromEntries(events.map((event) => [event, socket.listenerCount(event)]))
-  const timer = setTimeout(() => {
-    if (socket.destroyed || isTouched(socket, written, listeners)) return
-    refuseUpgrade(socket, { status: 404, message: 'Not found' })
-  }, timeout)
-  socket.once('close', () => clearTimeout(timer))
-}
-
-module.exports = {
-  claim,
-  find,
-  guard,
-  isTouched,
-  speaksEngineIO,
-  unclaim,
-  watch,
-  CLAIMS,
-  PASSED_ON,
-}
+module.exports = { claim, find, guard, speaksEngineIO, unclaim, CLAIMS }

@@ -1,6 +1,7 @@
 'use strict'
 
 const { surface } = require('./errors')
+const { GrowingBuffer } = require('./growing-buffer')
 const { failRequest } = require('./refusal')
 const staging = require('./staging')
 const { Fault } = require('./native')
@@ -150,7 +151,8 @@ class PollingRequests {
       refuseBody(res, refusal.status, req)
       return staging.command('fault', socket, refusal.fault)
     }
-    this.#post = { req, res, isOver: false, isRead: false, body: new Body() }
+    const body = new GrowingBuffer(socket.server.opts.maxHttpBufferSize)
+    this.#post = { req, res, isOver: false, isRead: false, body }
     if (socket.upgrading) staging.command('postBegun', socket)
     this.#watch(this.#post)
     if (!staging.isBusy(socket)) this.readPost()
@@ -240,34 +242,6 @@ function cut(res, milliseconds) {
   const timer = setTimeout(() => res.socket?.destroy(), milliseconds)
   timer.unref()
   res.once('close', () => clearTimeout(timer))
-}
-
-/** A body that comes in pieces, in one growing buffer: pieces of a byte would cost a hundred times that. */
-class Body {
-  #buffer
-  #isOwn = false
-  length = 0
-
-  add(chunk) {
-    if (this.#buffer === undefined) this.#buffer = chunk
-    else this.#append(chunk)
-    this.length += chunk.length
-  }
-
-  #append(chunk) {
-    const needed = this.length + chunk.length
-    if (!this.#isOwn || needed > this.#buffer.length) {
-      const larger = Buffer.allocUnsafe(needed * 2)
-      this.#buffer.copy(larger, 0, 0, this.length)
-      this.#buffer = larger
-      this.#isOwn = true
-    }
-    chunk.copy(this.#buffer, this.length)
-  }
-
-  get bytes() {
-    return this.#buffer === undefined ? Buffer.alloc(0) : this.#buffer.subarray(0, this.length)
-  }
 }
 
 /** What a POST's headers tell that makes it bad. */

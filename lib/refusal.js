@@ -44,6 +44,11 @@ function busy(name, message) {
   return refusal(ERRORS.FORBIDDEN, { name, message }, { status: 503, headers })
 }
 
+/** For an upgrade whose peer sends too much before its answer. */
+function tooEarly() {
+  return refusal(ERRORS.BAD_REQUEST, { name: 'EARLY_BYTES' })
+}
+
 /** Answers a polling request. */
 function refuseRequest(res, { code, status, message, headers }) {
   if (res.headersSent) {
@@ -69,7 +74,7 @@ function failRequest(res) {
   res.end()
 }
 
-/** Answers an upgrade with plain HTTP and ends the connection. */
+/** Answers an upgrade with plain HTTP, behind earlier responses, and ends the connection. */
 function refuseUpgrade(socket, { status, message, headers = {} }, extraHeaders = '') {
   if (socket.destroyed) return
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
@@ -77,26 +82,36 @@ function refuseUpgrade(socket, { status, message, headers = {} }, extraHeaders =
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\n` +
     `Content-Type: text/html\r\nContent-Length: ${Buffer.byteLength(message)}\r\n` +
     `${extraHeaders}${lines.join('')}\r\n${message}`
-  const write = () => {
-    // Earlier responses on this connection go out first.
-    const earlier = socket._httpMessage
-    if (earlier && !earlier.writableFinished) return earlier.once('close', write)
+  // Only a socket that is read notices its peer's end; Node ends a connection then, too. And unread
+  // input would turn our close into a reset, which may overtake the answer.
+  socket.once('end', () => socket.end())
+  socket.resume()
+  afterEarlier(socket, () => {
+    // An earlier response, or the peer's end, may have ended the connection.
+    if (!socket.writable) return
     const giveUp = setTimeout(() => socket.destroy(), LINGER)
     giveUp.unref()
     socket.once('close', () => clearTimeout(giveUp))
     socket.end(text)
-    // Unread input would turn our close into a reset, which may overtake the answer.
-    socket.resume()
-  }
-  write()
+  })
+}
+
+/** Calls `next` when no earlier response on this connection is left to be written. */
+function afterEarlier(socket, next) {
+  if (socket.destroyed) return
+  const earlier = socket._httpMessage
+  if (earlier) earlier.once('close', () => afterEarlier(socket, next))
+  else next()
 }
 
 module.exports = {
   ERRORS,
   MESSAGES,
+  afterEarlier,
   busy,
   failRequest,
   refusal,
   refuseRequest,
   refuseUpgrade,
+  tooEarly,
 }

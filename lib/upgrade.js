@@ -8,7 +8,7 @@ const { EarlyBytes } = require('./early-bytes')
 const { surface } = require('./errors')
 const { GONE, Handshake } = require('./handshake')
 const { UpgradeResponse, headerLines } = require('./middleware')
-const { ERRORS, refusal, refuseUpgrade } = require('./refusal')
+const { ERRORS, refusal, refuseUpgrade, tooEarly } = require('./refusal')
 const staging = require('./staging')
 const { HandshakeRequest } = require('./request')
 const { StreamLink } = require('./stream-link')
@@ -24,6 +24,8 @@ class WebSocketUpgrade {
   #req
   #socket
   #head
+  /** What the peer sends while the app thinks. */
+  #early
   #response
   /** The app has not seen the request. */
   #isUnseen
@@ -40,6 +42,8 @@ class WebSocketUpgrade {
 
   run() {
     const engine = this.#engine
+    // An earlier response would be read as frames.
+    if (isPipelined(this.#socket)) return this.#refuse(refusal(ERRORS.BAD_REQUEST))
     if (engine._isPlain(this.#req)) return this.#runPlain()
     if (engine._isCrowded()) {
       return this.#refuse(engine._tooManyHandshakes(this.#socket.remoteAddress))
@@ -62,7 +66,7 @@ class WebSocketUpgrade {
       return this.#refuse(refusal(ERRORS.BAD_HANDSHAKE_METHOD, { method: 'OPTIONS' }))
     }
     const handshake = new Handshake(engine, this.#socket, this.#socket.remoteAddress)
-    const early = new EarlyBytes(this.#socket, this.#head)
+    this.#readEarly(handshake)
     try {
       if (engine.middlewares.length > 0) {
         this.#response = new UpgradeResponse(this.#req, this.#socket)
@@ -75,24 +79,30 @@ class WebSocketUpgrade {
       if (asked !== undefined) return this.#refuse(asked)
       const verdict = this.#verify()
       if (verdict === undefined) return
-      if (verdict.isUpgrade) {
-        this.#head = early.take()
-        return this.#probe(verdict)
-      }
-      const refused = await engine._admit(handshake, this.#req, (id) => {
-        this.#head = early.take()
-        this.#open(verdict, id)
-      })
+      if (verdict.isUpgrade) return this.#probe(verdict)
+      const refused = await engine._admit(handshake, this.#req, (id) => this.#open(verdict, id))
       if (refused !== undefined && refused !== GONE) this.#refuse(refused)
     } finally {
       handshake.end()
+      this.#early.take()
     }
+  }
+
+  /** Reads what the peer sends ahead; too much of it refuses the handshake. */
+  #readEarly(handshake) {
+    const engine = this.#engine
+    const { remoteAddress } = this.#socket
+    this.#early = new EarlyBytes(this.#socket, engine.opts.maxTotalReceiveQueue)
+    this.#early.start(this.#head, (met) => {
+      engine._onLimit({ ...met, action: 'refused' }, { remoteAddress })
+      handshake.refuse(tooEarly())
+    })
+    this.#head = undefined
   }
 
   /** All checks; a request that fails one has been answered. */
   #verify() {
     const { httpVersion, headers, rawHeaders } = this.#req
-    if (isPipelined(this.#socket)) return void this.#refuse(refusal(ERRORS.BAD_REQUEST))
     const verdict = this.#engine._verify(this.#req, true)
     if (typeof verdict !== 'number') return void this.#refuse(verdict)
     const key = headers['sec-websocket-key']
@@ -117,6 +127,7 @@ class WebSocketUpgrade {
   }
 
   #refuse(reason) {
+    this.#early?.take()
     this.#engine._refuse(this.#req, reason, (it) =>
       refuseUpgrade(this.#socket, { ...it, status: it.upgradeStatus ?? it.status }),
     )
@@ -155,10 +166,11 @@ class WebSocketUpgrade {
       socket.destroy()
       return undefined
     }
+    const head = this.#early?.take() ?? this.#head
     const headers = this.#headers()
     if (headers === undefined) return undefined
     const rest = socket.read?.()
-    const bytes = rest ? Buffer.concat([this.#head, rest]) : this.#head
+    const bytes = rest ? Buffer.concat([head, rest]) : head
     const early = bytes.length > 0 ? bytes : undefined
     // engine.io's `b64`: a client that cannot read binary frames.
     const base64 = Boolean(this.#req._query.b64)

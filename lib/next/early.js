@@ -8,9 +8,10 @@ const http = require('node:http')
 const https = require('node:https')
 const { EarlyBytes } = require('../early-bytes')
 const { warnOnce } = require('../errors')
-const { claim, guard, unclaim, watch } = require('../intercept')
-const { busy, refuseRequest, refuseUpgrade } = require('../refusal')
+const { claim, guard, unclaim } = require('../intercept')
+const { busy, refuseRequest, refuseUpgrade, tooEarly } = require('../refusal')
 const { DEFAULT_PATH, pathKey, registry } = require('../registry')
+const { passOn } = require('../unowned-upgrades')
 const { isCertainlyNextServer, knock, searchServer } = require('./server-search')
 const { isAtLeast, nextVersion } = require('./version')
 const { mayProxy } = require('./workers')
@@ -101,20 +102,22 @@ class EarlyClaim {
 
   #holdUpgrade(req, socket, head) {
     socket.on('error', () => {})
-    const early = new EarlyBytes(socket, head)
-    const dispatch = () => this.server.emit('upgrade', req, socket, early.take())
-    this.#hold(socket, {
-      dispatch,
+    // What may be held bounds their total.
+    const early = new EarlyBytes(socket, Number.POSITIVE_INFINITY)
+    const dispatch = (bytes) => this.server.emit('upgrade', req, socket, bytes)
+    const entry = this.#hold(socket, {
+      dispatch: () => dispatch(early.take()),
       giveUp: () => {
+        const bytes = early.take()
         // Next.js leaves open what it does not know.
-        watch(socket, UNANSWERED)
-        dispatch()
+        passOn(socket, UNANSWERED, () => dispatch(bytes))
       },
       refuse: (reason) => {
         early.take()
         refuseUpgrade(socket, reason)
       },
     })
+    if (entry !== undefined) early.start(head, () => entry.refuse(tooEarly()))
   }
 
   #holdRequest(req, res) {
@@ -126,11 +129,14 @@ class EarlyClaim {
     })
   }
 
-  /** @param {import('node:events').EventEmitter} peer tells with `close` that the client has left */
+  /**
+   * Holds a request or upgrade, unless there are too many.
+   * @param {import('node:events').EventEmitter} peer tells with `close` that the client has left
+   */
   #hold(peer, { dispatch, giveUp, refuse }) {
-    if (this.#isClosing) return refuse(draining())
+    if (this.#isClosing) return void refuse(draining())
     if (this.#held.size >= MAX_HELD) {
-      return refuse(busy('TOO_MANY_HANDSHAKES', 'Too many connections'))
+      return void refuse(busy('TOO_MANY_HANDSHAKES', 'Too many connections'))
     }
     const end = (action) => {
       clearTimeout(timer)
@@ -151,6 +157,11 @@ class EarlyClaim {
     timer.unref()
     peer.once('close', forget)
     this.#held.add(entry)
+    this.#startLife()
+    return entry
+  }
+
+  #startLife() {
     if (this.#timer !== undefined) return
     this.#timer = setTimeout(() => this.giveUp(), LIFETIME).unref()
     this.#awaken()

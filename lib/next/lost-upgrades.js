@@ -3,8 +3,8 @@
 // An upgrade that came before anybody listened for our path cannot be answered any more: some
 // versions of Next.js leave it open, and its client waits for 20 s. Closed, it comes back at once.
 
-const { PASSED_ON, isTouched } = require('../intercept')
 const { destroyLater } = require('../open-sockets')
+const { PASSED_ON, isRead, isWritten } = require('../unowned-upgrades')
 const { isProduction } = require('./phase')
 const { isHttp } = require('./server-search')
 
@@ -37,7 +37,8 @@ function isLost(socket) {
     !socket._httpMessage &&
     !socket[PASSED_ON] &&
     socket.bytesRead > 0 &&
-    !isTouched(socket)
+    !isRead(socket) &&
+    !isWritten(socket)
   )
 }
 

@@ -1,0 +1,155 @@
+// Upgrades behind requests that are not answered yet, on one connection: the answers come in order while
+// the peer stays, and its end is noticed whatever it waits for. Also upgrades without an owner where
+// nothing is to be answered.
+
+import assert from 'node:assert/strict'
+import { describe } from 'node:test'
+import { until } from '../clients/support/events.mjs'
+import { descriptors, opened } from './support/descriptors.mjs'
+import { WEBSOCKET, get, response, upgrade } from './support/http.mjs'
+import { wire } from './support/world.mjs'
+
+const TIMEOUT = 60
+const options = { destroyUpgradeTimeout: TIMEOUT }
+/** More than Node buffers of a socket that is not read. */
+const MANY = Buffer.alloc(300_000, 'x')
+
+/** Routes of the app; `release` answers those that wait. */
+function serveRoutes({ server }) {
+  const waiting = []
+  server.removeAllListeners('request')
+  server.on('request', (req, res) => {
+    if (req.url === '/later') setTimeout(() => res.end('later'), TIMEOUT / 2)
+    if (req.url === '/stream') writeOn(res)
+    waiting.push(res)
+  })
+  return waiting
+}
+
+function writeOn(res) {
+  const timer = setInterval(() => res.write('more'), 5)
+  res.on('close', () => clearInterval(timer))
+}
+
+const EARLIER = {
+  'an answer that comes later': ['/later'],
+  'an answer that never comes': ['/hang'],
+  'two answers that never come': ['/hang', '/hang'],
+  'an answer that does not end': ['/stream'],
+}
+
+const TARGETS = {
+  'a path that has no owner': '/other',
+  'the path of the engine': WEBSOCKET,
+  'a URL': 'http://127.0.0.1/other',
+}
+
+describe('the end of a peer is noticed', () => {
+  for (const [what, paths] of Object.entries(EARLIER)) {
+    for (const [where, target] of Object.entries(TARGETS)) {
+      for (const behind of [[], [MANY]]) {
+        const name = `${what}, then an upgrade of ${where}${behind.length > 0 ? ', then bytes' : ''}`
+
+        wire(name, options, async (world) => {
+          const waiting = serveRoutes(world)
+          const baseline = descriptors()
+          for (const leave of ['finish', 'destroy', 'reset']) {
+            const arrived = waiting.length + paths.length
+            const peer = await world.peer(...paths.map(get), upgrade(target))
+            await until(() => waiting.length === arrived, 'the earlier requests')
+            if (behind.length > 0) await peer.write(...behind).flushed()
+            peer[leave]()
+            if (leave === 'finish') await peer.rest()
+            peer.destroy()
+            await until(
+              () => opened(baseline).length === 0,
+              () => `the connection to be closed after ${leave}; left: ${opened(baseline)}`,
+            )
+          }
+        })
+      }
+    }
+  }
+
+  for (const [name, own] of Object.entries({
+    'without destroyUpgrade': () => {},
+    'after a listener has ended its side': (socket) => socket.end(),
+  })) {
+    wire(name, { ...options, destroyUpgrade: false }, async (world) => {
+      world.server.on('upgrade', (_req, socket) => own(socket))
+      const peer = await world.peer(upgrade('/other'))
+      await peer.flushed()
+      peer.finish()
+      assert.equal((await peer.rest()).length, 0)
+    })
+  }
+
+  wire('after a listener has ended its side, behind unread bytes', options, async (world) => {
+    const baseline = descriptors()
+    world.server.on('upgrade', (_req, socket) => socket.end())
+    const peer = await world.peer(upgrade('/other'))
+    await peer.rest()
+    await peer.write(MANY).flushed()
+    peer.destroy()
+    await until(
+      () => opened(baseline).length === 0,
+      () => `the connection to be closed; left: ${opened(baseline)}`,
+    )
+  })
+})
+
+describe('answers come in order while the peer stays', () => {
+  for (const [where, target] of Object.entries(TARGETS)) {
+    const status = target === '/other' ? 404 : 400
+
+    wire(`to an upgrade of ${where}, behind unread bytes`, options, async (world) => {
+      const waiting = serveRoutes(world)
+      const peer = await world.peer(get('/a'), get('/b'), upgrade(target), MANY)
+      await until(() => waiting.length === 2, 'the earlier requests')
+      await peer.flushed()
+      waiting[1].end('second')
+      waiting[0].end('first')
+      assert.equal((await response(peer)).text, 'first')
+      assert.equal((await response(peer)).text, 'second')
+      assert.equal((await response(peer)).status, status)
+      assert.equal((await peer.rest()).length, 0)
+      assert.equal(peer.ended, 'fin')
+    })
+
+    wire(`an earlier one that closes is the last: ${where}`, options, async (world) => {
+      const waiting = serveRoutes(world)
+      const peer = await world.peer(get('/a'), upgrade(target))
+      await until(() => waiting.length === 1, 'the earlier request')
+      waiting[0].setHeader('Connection', 'close')
+      waiting[0].end(MANY)
+      assert.equal((await response(peer)).body.length, MANY.length)
+      assert.equal((await peer.rest()).length, 0)
+    })
+  }
+})
+
+describe('an owner behind an earlier response keeps its upgrade', () => {
+  const owners = {
+    'it writes at once': (socket) => socket.write('mine\n'),
+    'it listens at once': (socket) => socket.on('data', () => {}),
+    'it listens in time': (socket) => setTimeout(() => socket.on('data', () => {}), TIMEOUT / 4),
+  }
+  for (const [name, own] of Object.entries(owners)) {
+    wire(name, options, async (world) => {
+      const waiting = serveRoutes(world)
+      let theirs
+      world.server.on('upgrade', (req, socket) => {
+        if (req.url !== '/other') return
+        theirs = socket
+        own(socket)
+      })
+      const peer = await world.peer(get('/a'), upgrade('/other'))
+      await until(() => theirs, 'the upgrade')
+      waiting[0].end('first')
+      // The answer to one without an owner comes when the owners' time is over.
+      assert.equal((await response(await world.peer(upgrade('/lost')))).status, 404)
+      theirs.end('the end\n')
+      assert.match((await peer.rest()).toString(), /the end\n$/)
+    })
+  }
+})
