@@ -559,6 +559,8 @@ interface EngineStats {
   sessions: number
   /** Handshakes that wait for middlewares, `allowRequest` or `generateId`. */
   pendingHandshakes: number
+  /** Memory of what clients have sent ahead of the answer to their upgrade, in the environment. */
+  earlyBytes: number
   /** How often limits were met: `"maxSendBuffer closed": 2`. */
   limits: Record<string, number>
   /** Bytes that wait for all peers of the environment. */

@@ -1,9 +1,12 @@
 'use strict'
 
 const { GrowingBuffer } = require('./growing-buffer')
+const { ERRORS, refusal, tooMany } = require('./refusal')
 
 /** Bytes that a peer may send ahead of its answer. RFC 6455 4.1 allows none. */
 const MAX_EARLY = 64 * 1024
+/** Memory for those of all peers. */
+const MAX_TOTAL = 16 * 1024 * 1024
 
 /** Memory of all early bytes of this thread. */
 let total = 0
@@ -14,15 +17,12 @@ let total = 0
  */
 class EarlyBytes {
   #socket
-  #maxTotal
   #onExcess
   #bytes = new GrowingBuffer(MAX_EARLY)
   #counted = 0
 
-  /** @param {number} maxTotal memory for the early bytes of all upgrades of this thread */
-  constructor(socket, maxTotal) {
+  constructor(socket) {
     this.#socket = socket
-    this.#maxTotal = maxTotal
   }
 
   /** Memory of all early bytes of this thread. */
@@ -33,7 +33,7 @@ class EarlyBytes {
   /**
    * Starts to read.
    * @param {Buffer} head what came with the request
-   * @param {(met: { name: string, limit: number, value: number }) => void} onExcess is called once, when
+   * @param {(reason: import('./refusal').Refusal, met: object) => void} onExcess is called once, when
    *   more bytes have come than may wait
    */
   start(head, onExcess) {
@@ -55,21 +55,21 @@ class EarlyBytes {
     if (this.#onExcess === undefined) return
     const length = this.#bytes.length + chunk.length
     if (length > MAX_EARLY) {
-      return this.#exceed({ name: 'earlyBytes', limit: MAX_EARLY, value: length })
+      const reason = refusal(ERRORS.BAD_REQUEST, { name: 'EARLY_BYTES' })
+      return this.#exceed(reason, { name: 'earlyBytes', limit: MAX_EARLY, value: length })
     }
     this.#bytes.add(chunk)
     this.#count(this.#bytes.capacity)
-    if (total > this.#maxTotal) {
-      this.#exceed({ name: 'maxTotalReceiveQueue', limit: this.#maxTotal, value: total })
-    }
+    if (total <= MAX_TOTAL) return
+    this.#exceed(tooMany(), { name: 'totalEarlyBytes', limit: MAX_TOTAL, value: total })
   }
 
   /** Keeps nothing from here on; goes on reading. */
-  #exceed(met) {
+  #exceed(reason, met) {
     const onExcess = this.#onExcess
     this.#onExcess = undefined
     this.#forget()
-    onExcess(met)
+    onExcess(reason, met)
   }
 
   #onEnd = () => {

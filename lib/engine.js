@@ -12,7 +12,15 @@ const { ObservedEmitter } = require('./observed-emitter')
 const { pathPrefix, readOptions } = require('./options')
 const { OriginRule } = require('./origin')
 const { payloadHeaders } = require('./polling')
-const { ERRORS, MESSAGES, busy, failRequest, refusal, refuseRequest } = require('./refusal')
+const {
+  ERRORS,
+  MESSAGES,
+  busy,
+  failRequest,
+  refusal,
+  refuseRequest,
+  tooMany,
+} = require('./refusal')
 const staging = require('./staging')
 const { WebSocketUpgrade } = require('./upgrade')
 const { guarded, surface, warnOnce } = require('./errors')
@@ -202,7 +210,7 @@ class Engine extends ObservedEmitter {
     const value = this._handshakes.size
     const met = { name: 'maxPendingHandshakes', limit, value, action: 'refused' }
     this._onLimit(met, { remoteAddress })
-    return busy('TOO_MANY_HANDSHAKES', 'Too many connections')
+    return tooMany()
   }
 
   /** A number for a good request, else a refusal, or `ASK` before the app has been asked. */

@@ -44,9 +44,9 @@ function busy(name, message) {
   return refusal(ERRORS.FORBIDDEN, { name, message }, { status: 503, headers })
 }
 
-/** For an upgrade whose peer sends too much before its answer. */
-function tooEarly() {
-  return refusal(ERRORS.BAD_REQUEST, { name: 'EARLY_BYTES' })
+/** For a handshake that would be one more than may wait. */
+function tooMany() {
+  return busy('TOO_MANY_HANDSHAKES', 'Too many connections')
 }
 
 /** Answers a polling request. */
@@ -113,5 +113,5 @@ module.exports = {
   refusal,
   refuseRequest,
   refuseUpgrade,
-  tooEarly,
+  tooMany,
 }

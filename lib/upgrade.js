@@ -8,7 +8,7 @@ const { EarlyBytes } = require('./early-bytes')
 const { surface } = require('./errors')
 const { GONE, Handshake } = require('./handshake')
 const { UpgradeResponse, headerLines } = require('./middleware')
-const { ERRORS, refusal, refuseUpgrade, tooEarly } = require('./refusal')
+const { ERRORS, refusal, refuseUpgrade } = require('./refusal')
 const staging = require('./staging')
 const { HandshakeRequest } = require('./request')
 const { StreamLink } = require('./stream-link')
@@ -92,10 +92,10 @@ class WebSocketUpgrade {
   #readEarly(handshake) {
     const engine = this.#engine
     const { remoteAddress } = this.#socket
-    this.#early = new EarlyBytes(this.#socket, engine.opts.maxTotalReceiveQueue)
-    this.#early.start(this.#head, (met) => {
+    this.#early = new EarlyBytes(this.#socket)
+    this.#early.start(this.#head, (reason, met) => {
       engine._onLimit({ ...met, action: 'refused' }, { remoteAddress })
-      handshake.refuse(tooEarly())
+      handshake.refuse(reason)
     })
     this.#head = undefined
   }

@@ -9,7 +9,7 @@ const https = require('node:https')
 const { EarlyBytes } = require('../early-bytes')
 const { warnOnce } = require('../errors')
 const { claim, guard, unclaim } = require('../intercept')
-const { busy, refuseRequest, refuseUpgrade, tooEarly } = require('../refusal')
+const { busy, refuseRequest, refuseUpgrade, tooMany } = require('../refusal')
 const { DEFAULT_PATH, pathKey, registry } = require('../registry')
 const { passOn } = require('../unowned-upgrades')
 const { isCertainlyNextServer, knock, searchServer } = require('./server-search')
@@ -102,8 +102,7 @@ class EarlyClaim {
 
   #holdUpgrade(req, socket, head) {
     socket.on('error', () => {})
-    // What may be held bounds their total.
-    const early = new EarlyBytes(socket, Number.POSITIVE_INFINITY)
+    const early = new EarlyBytes(socket)
     const dispatch = (bytes) => this.server.emit('upgrade', req, socket, bytes)
     const entry = this.#hold(socket, {
       dispatch: () => dispatch(early.take()),
@@ -117,7 +116,7 @@ class EarlyClaim {
         refuseUpgrade(socket, reason)
       },
     })
-    if (entry !== undefined) early.start(head, () => entry.refuse(tooEarly()))
+    if (entry !== undefined) early.start(head, entry.refuse)
   }
 
   #holdRequest(req, res) {
@@ -136,7 +135,7 @@ class EarlyClaim {
   #hold(peer, { dispatch, giveUp, refuse }) {
     if (this.#isClosing) return void refuse(draining())
     if (this.#held.size >= MAX_HELD) {
-      return void refuse(busy('TOO_MANY_HANDSHAKES', 'Too many connections'))
+      return void refuse(tooMany())
     }
     const end = (action) => {
       clearTimeout(timer)
