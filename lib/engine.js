@@ -11,6 +11,7 @@ const { LimitCounters } = require('./limit-counters')
 const { ObservedEmitter } = require('./observed-emitter')
 const { pathPrefix, readOptions } = require('./options')
 const { OriginRule } = require('./origin')
+const { PendingRequests, kindOf } = require('./pending-requests')
 const { payloadHeaders } = require('./polling')
 const {
   ERRORS,
@@ -51,8 +52,7 @@ class Engine extends ObservedEmitter {
     this.clients = Object.create(null)
     this.clientsCount = 0
     this.middlewares = []
-    /** Handshakes that wait for the app. */
-    this._handshakes = new Set()
+    this._pending = new PendingRequests()
     this._isClosed = false
     /** Its socket.io server was closed: it does not come back when the HTTP server listens again. */
     this._isRetired = false
@@ -166,8 +166,10 @@ class Engine extends ObservedEmitter {
   async _serveSlowly(req, res) {
     const refuse = (answer) => this._refuse(req, answer, (it) => refuseRequest(res, it))
     const remoteAddress = req.socket?.remoteAddress
-    if (this._isCrowded()) return refuse(this._tooManyHandshakes(remoteAddress))
-    const handshake = new Handshake(this, res, remoteAddress)
+    const what = this._describe(req, false)
+    const crowded = this._refuseCrowd(what, remoteAddress)
+    if (crowded !== undefined) return refuse(crowded)
+    const handshake = new Handshake(this, res, remoteAddress, what)
     try {
       const stopped =
         (await handshake.middlewares(req, res)) ?? (await handshake.origin(req, false))
@@ -201,13 +203,21 @@ class Engine extends ObservedEmitter {
     return error === undefined ? open(answer.id) : idRefusal(error)
   }
 
-  _isCrowded() {
-    return this._handshakes.size >= this.opts.maxPendingHandshakes
+  /** What a request that has to wait for the app is: one of a session, or a handshake. */
+  _describe(req, isUpgrade) {
+    const sid = namesSession(req) && this._session(req) ? req._query.sid : undefined
+    return { sid, kind: kindOf(req, isUpgrade) }
   }
 
-  _tooManyHandshakes(remoteAddress) {
+  /** The refusal of a request that would be one more than may wait. */
+  _refuseCrowd({ sid, kind }, remoteAddress) {
+    if (sid !== undefined) {
+      const isFull = this._pending.isFull(sid, kind)
+      return isFull ? refusal(ERRORS.BAD_REQUEST, { name: 'OVERLAP', sid }) : undefined
+    }
     const { maxPendingHandshakes: limit } = this.opts
-    const value = this._handshakes.size
+    const value = this._pending.handshakes
+    if (value < limit) return undefined
     const met = { name: 'maxPendingHandshakes', limit, value, action: 'refused' }
     this._onLimit(met, { remoteAddress })
     return tooMany()
@@ -317,6 +327,7 @@ class Engine extends ObservedEmitter {
   /** A session is over. */
   _forget(socket) {
     this._native.forget(socket.id)
+    this._pending.endSession(socket.id)
     delete this.clients[socket.id]
     this.clientsCount--
   }
@@ -360,7 +371,7 @@ class Engine extends ObservedEmitter {
   stats() {
     return {
       sessions: this.clientsCount,
-      pendingHandshakes: this._handshakes.size,
+      pendingHandshakes: this._pending.handshakes,
       earlyBytes: EarlyBytes.total,
       limits: this._limits.totals(),
       ...native.stats(),
@@ -376,7 +387,7 @@ class Engine extends ObservedEmitter {
   _shutdown() {
     if (this._isClosed) return
     this._isClosed = true
-    for (const handshake of this._handshakes) handshake.refuse(closing())
+    this._pending.refuseAll(closing())
     const sockets = Object.values(this.clients)
     for (const socket of sockets) socket._shutdown()
     // Whoever closes may exit at once: the close frames go out first.

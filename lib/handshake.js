@@ -20,9 +20,14 @@ class Handshake {
     this.#settle = resolve
   })
 
-  /** @param {import('node:events').EventEmitter} peer tells with `close` that the client left */
-  constructor(engine, peer, remoteAddress) {
+  /**
+   * @param {import('node:events').EventEmitter} peer tells with `close` that the client left
+   * @param {{ sid?: string, kind: string }} what the session that the request is of, if any
+   */
+  constructor(engine, peer, remoteAddress, { sid, kind }) {
     this.#engine = engine
+    this.sid = sid
+    this.kind = kind
     const { handshakeTimeout } = engine.opts
     this.#timer = setTimeout(() => {
       const met = { limit: handshakeTimeout, value: handshakeTimeout, action: 'refused' }
@@ -32,7 +37,7 @@ class Handshake {
     this.peer = peer
     this.onGone = () => this.#settle(GONE)
     peer.once('close', this.onGone)
-    engine._handshakes.add(this)
+    engine._pending.add(this)
   }
 
   /** Waits for a step: its value, or what interrupted it. */
@@ -115,7 +120,7 @@ class Handshake {
   end() {
     clearTimeout(this.#timer)
     this.peer.removeListener('close', this.onGone)
-    this.#engine._handshakes.delete(this)
+    this.#engine._pending.delete(this)
     this.#settle(GONE)
   }
 }

@@ -45,10 +45,9 @@ class WebSocketUpgrade {
     // An earlier response would be read as frames.
     if (isPipelined(this.#socket)) return this.#refuse(refusal(ERRORS.BAD_REQUEST))
     if (engine._isPlain(this.#req)) return this.#runPlain()
-    if (engine._isCrowded()) {
-      return this.#refuse(engine._tooManyHandshakes(this.#socket.remoteAddress))
-    }
-    return this.#runSlowly()
+    const what = engine._describe(this.#req, true)
+    const crowded = engine._refuseCrowd(what, this.#socket.remoteAddress)
+    return crowded === undefined ? this.#runSlowly(what) : this.#refuse(crowded)
   }
 
   #runPlain() {
@@ -58,14 +57,14 @@ class WebSocketUpgrade {
     this.#open(verdict, this.#engine.generateId(this.#req))
   }
 
-  async #runSlowly() {
+  async #runSlowly(what) {
     const engine = this.#engine
     this.#isUnseen = false
     // The package `cors` would end it, as a preflight.
     if (this.#req.method === 'OPTIONS') {
       return this.#refuse(refusal(ERRORS.BAD_HANDSHAKE_METHOD, { method: 'OPTIONS' }))
     }
-    const handshake = new Handshake(engine, this.#socket, this.#socket.remoteAddress)
+    const handshake = new Handshake(engine, this.#socket, this.#socket.remoteAddress, what)
     this.#readEarly(handshake)
     try {
       if (engine.middlewares.length > 0) {
