@@ -7,6 +7,7 @@ const { EarlyBytes } = require('./early-bytes')
 const { EngineSocket } = require('./engine-socket')
 const { claim } = require('./intercept')
 const { GONE, Handshake, idRefusal } = require('./handshake')
+const { refuseHeaders } = require('./header-limit')
 const { LimitCounters } = require('./limit-counters')
 const { ObservedEmitter } = require('./observed-emitter')
 const { pathPrefix, readOptions } = require('./options')
@@ -117,6 +118,9 @@ class Engine extends ObservedEmitter {
   handleRequest(req, res) {
     req.res = res
     prepare(req)
+    const incomplete = refuseHeaders(req)
+    if (incomplete !== undefined)
+      return this._refuse(req, incomplete, (it) => refuseRequest(res, it))
     if (this._isPlain(req)) return this._serve(req, res)
     return this._serveSlowly(req, res)
   }

@@ -7,6 +7,7 @@ const { Socket } = require('node:net')
 const { EarlyBytes } = require('./early-bytes')
 const { surface } = require('./errors')
 const { GONE, Handshake } = require('./handshake')
+const { refuseHeaders } = require('./header-limit')
 const { UpgradeResponse, headerLines } = require('./middleware')
 const { ERRORS, refusal, refuseUpgrade } = require('./refusal')
 const staging = require('./staging')
@@ -44,6 +45,8 @@ class WebSocketUpgrade {
     const engine = this.#engine
     // An earlier response would be read as frames.
     if (isPipelined(this.#socket)) return this.#refuse(refusal(ERRORS.BAD_REQUEST))
+    const incomplete = refuseHeaders(this.#req)
+    if (incomplete !== undefined) return this.#refuse(incomplete)
     if (engine._isPlain(this.#req)) return this.#runPlain()
     const what = engine._describe(this.#req, true)
     const crowded = engine._refuseCrowd(what, this.#socket.remoteAddress)

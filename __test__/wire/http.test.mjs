@@ -166,6 +166,63 @@ describe('what is too long, incomplete, or not HTTP', () => {
     const peer = await world.peer(request(`GET ${WEBSOCKET}`, { ...fill, ...UPGRADE }))
     await assertTooManyHeaders(world, peer)
   })
+
+  /** So many headers of four bytes, as one more header in the object of a request's headers. */
+  const fill = (count) => ({ a: Array.from({ length: count }, () => 'b') })
+  const host = { Host: '127.0.0.1' }
+  const late = {
+    Origin: { Origin: 'http://evil.example' },
+    'Transfer-Encoding': { 'Transfer-Encoding': 'chunked' },
+    'Content-Length': { 'Content-Length': '6' },
+  }
+  // Node keeps 2000 names and values where the server has no limit of its own.
+  for (const [limit, most] of Object.entries({ null: 1000, 64: 64, 2000: 2000 })) {
+    for (const [name, header] of Object.entries(late)) {
+      wire(`${name} behind maxHeadersCount ${limit}: no 101`, {}, async (world) => {
+        world.server.maxHeadersCount = JSON.parse(limit)
+        const headers = { ...UPGRADE, ...fill(most - 5), ...header }
+        const peer = await world.peer(request(`GET ${WEBSOCKET}`, headers))
+        await assertTooManyHeaders(world, peer)
+      })
+    }
+
+    wire(`an Origin behind maxHeadersCount ${limit}: no polling session`, {}, async (world) => {
+      world.server.maxHeadersCount = JSON.parse(limit)
+      const headers = { ...host, ...fill(most - 1), ...late.Origin }
+      const peer = await world.peer(request(`GET ${POLLING}`, headers))
+      await assertTooManyHeaders(world, peer)
+    })
+
+    wire(`maxHeadersCount ${limit} is met: 400; one header fewer: taken`, {}, async (world) => {
+      world.server.maxHeadersCount = JSON.parse(limit)
+      const ask = (target, headers, count) =>
+        world.peer(
+          request(`GET ${target}`, { ...headers, ...fill(count - Object.keys(headers).length) }),
+        )
+      for (const [target, headers] of [
+        [POLLING, host],
+        [WEBSOCKET, UPGRADE],
+      ]) {
+        const refused = await response(await ask(target, headers, most))
+        assert.deepEqual([refused.status, refused.headers.connection], [400, 'close'])
+        const { code, context } = await world.refusal()
+        assert.deepEqual([code, context], [3, { name: 'TOO_MANY_HEADERS' }])
+      }
+      assert.deepEqual(world.sessions, [])
+      assert.equal((await response(await ask(POLLING, host, most - 1))).status, 200)
+      await opened(await ask(WEBSOCKET, UPGRADE, most - 1))
+    })
+  }
+
+  wire('maxHeadersCount 0 is no limit', {}, async (world) => {
+    world.server.maxHeadersCount = 0
+    const many = fill(2500)
+    const peer = await world.peer(
+      request(`GET ${WEBSOCKET}`, { ...UPGRADE, ...many, ...late.Origin }),
+    )
+    assert.equal((await response(peer)).status, 403)
+    await opened(await world.peer(request(`GET ${WEBSOCKET}`, { ...UPGRADE, ...many })))
+  })
 })
 
 describe('upgrade headers', () => {
