@@ -14,6 +14,7 @@ const { pathPrefix, readOptions } = require('./options')
 const { OriginRule } = require('./origin')
 const { PendingRequests, kindOf } = require('./pending-requests')
 const { payloadHeaders } = require('./polling')
+const { closeWithConnection } = require('./queued-responses')
 const {
   ERRORS,
   MESSAGES,
@@ -117,6 +118,7 @@ class Engine extends ObservedEmitter {
   /** Handles a polling request. */
   handleRequest(req, res) {
     req.res = res
+    closeWithConnection(req, res)
     prepare(req)
     const incomplete = refuseHeaders(req)
     if (incomplete !== undefined)

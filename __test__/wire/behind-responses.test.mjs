@@ -5,8 +5,9 @@
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
 import { until } from '../clients/support/events.mjs'
+import { openPolling } from './support/client.mjs'
 import { descriptors, opened } from './support/descriptors.mjs'
-import { WEBSOCKET, get, response, upgrade } from './support/http.mjs'
+import { POLLING, WEBSOCKET, get, response, upgrade } from './support/http.mjs'
 import { wire } from './support/world.mjs'
 
 const TIMEOUT = 60
@@ -95,6 +96,60 @@ describe('the end of a peer is noticed', () => {
       () => opened(baseline).length === 0,
       () => `the connection to be closed; left: ${opened(baseline)}`,
     )
+  })
+})
+
+describe('the end of a peer is noticed by polling requests behind others', () => {
+  for (const [name, behind] of [
+    ['alone', []],
+    ['before an upgrade', [upgrade('/other')]],
+  ]) {
+    for (const leave of ['finish', 'destroy', 'reset']) {
+      wire(`a parked GET, ${name}, ${leave}`, options, async (world) => {
+        const waiting = serveRoutes(world)
+        const client = await openPolling(world)
+        const peer = await world.peer(get('/hang'), get(client.target), ...behind)
+        await until(() => client.session.socket.transport.writable, 'the GET to be parked')
+        peer[leave]()
+        const { reason, description } = await client.session.closed()
+        assert.equal(reason, 'transport error')
+        assert.equal(description.code, 'ERR_UPWIRE_CONNECTION_LOST')
+        assert.equal(waiting.length, 1)
+      })
+
+      wire(`a handshake that waits, ${name}, ${leave}`, options, async (world) => {
+        serveRoutes(world)
+        world.goodQuery = { good: 1 }
+        world.engine.use((req, _res, next) => req._query.good && next())
+        const peer = await world.peer(get('/hang'), get(POLLING), ...behind)
+        const { engine } = world
+        await until(() => engine.stats().pendingHandshakes === 1, 'the handshake')
+        peer[leave]()
+        // handshakeTimeout is 20 s.
+        await until(() => engine.stats().pendingHandshakes === 0, 'the end of the wait')
+      })
+    }
+  }
+
+  wire('twenty GETs behind others on one connection cost it one listener', {}, async (world) => {
+    const warnings = []
+    const warn = (warning) => warnings.push(warning.name)
+    process.on('warning', warn)
+    const waiting = serveRoutes(world)
+    const clients = []
+    for (let count = 0; count < 20; count++) clients.push(await openPolling(world))
+    const peer = await world.peer(get('/hang'), ...clients.map(({ target }) => get(target)))
+    await until(
+      () => clients.every(({ session }) => session.socket.transport.writable),
+      'all GETs to be parked',
+    )
+    for (const { session } of clients) session.socket.send('hello')
+    waiting[0].end('first')
+    assert.equal((await response(peer)).text, 'first')
+    for (const _ of clients) assert.equal((await response(peer)).text, '4hello')
+    await peer.write(get('/hang')).flushed()
+    process.off('warning', warn)
+    assert.ok(!warnings.includes('MaxListenersExceededWarning'), String(warnings))
   })
 })
 
