@@ -9,6 +9,9 @@ const { Fault } = require('./native')
 /** Answers from here on are reported as sent, because they count against `maxSendBuffer`. */
 const REPORT_FROM = 64 * 1024
 
+/** Answers of one session that may be on their way: a client asks again when it has read the last one. */
+const MAX_LEAVING = 16
+
 /** Headers of a POST's answer, `ok`. */
 const POSTED = { 'Content-Type': 'text/html', 'Content-Length': 2, 'cache-control': 'no-store' }
 
@@ -97,6 +100,7 @@ class PollingRequests {
     const { req, res } = get
     get.answered = length
     this.#leaving.add(get)
+    if (this.#leaving.size > MAX_LEAVING) staging.command('fault', this.#socket, Fault.PostOverlap)
     const headers = get.headers ?? payloadHeaders(req, length)
     headers['Content-Length'] = length
     // A kept connection would hold up a server that is closing.

@@ -208,3 +208,24 @@ describe('an owner behind an earlier response keeps its upgrade', () => {
     })
   }
 })
+
+describe('answers that the client does not read', () => {
+  wire('more than 16 on their way end the session', {}, async (world) => {
+    world.server.removeAllListeners('request')
+    world.server.on('request', () => {})
+    const client = await openPolling(world)
+    const { socket } = client.session
+    const ask = async () => {
+      // Queued behind a request that the app does not answer, it can never be read.
+      const peer = await world.peer(get('/hang'), get(client.target))
+      await until(() => socket.transport.writable, 'the GET to be parked')
+      socket.send('x'.repeat(60_000))
+      await until(() => !socket.transport.writable, 'the GET to be answered')
+      return peer
+    }
+    for (let count = 0; count < 16; count++) await ask()
+    assert.equal(socket.readyState, 'open')
+    await ask()
+    assert.equal((await client.session.closed()).description.code, 'ERR_UPWIRE_OVERLAP')
+  })
+})
