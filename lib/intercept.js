@@ -6,7 +6,7 @@
 // joins in instead of wrapping once more.
 
 const { coded } = require('./errors')
-const { refuseUpgrade } = require('./refusal')
+const { destroyRefused, refuseUpgrade } = require('./refusal')
 const { passOn } = require('./unowned-upgrades')
 const { closeUnused } = require('./unused-connections')
 
@@ -152,6 +152,12 @@ function wrapClose(server, claims) {
     const closed = Reflect.apply(close, this, args)
     closeUnused(server)
     return closed
+  }
+  const { closeAllConnections } = server
+  if (typeof closeAllConnections !== 'function') return
+  server.closeAllConnections = function upwireCloseAll(...args) {
+    Reflect.apply(closeAllConnections, this, args)
+    destroyRefused(server)
   }
 }
 

@@ -74,6 +74,23 @@ function failRequest(res) {
   res.end()
 }
 
+/** Refused upgrades that wait for earlier responses, by server. @type {WeakMap<object, Set<object>>} */
+const delayed = new WeakMap()
+
+/** Remembers a refused upgrade while its connection is open: Node has forgotten it. */
+function delay(socket) {
+  const { server } = socket
+  if (!server) return
+  if (!delayed.has(server)) delayed.set(server, new Set())
+  delayed.get(server).add(socket)
+  socket.once('close', () => delayed.get(server).delete(socket))
+}
+
+/** Destroys the refused upgrades of a server, as it does with connections of its own. */
+function destroyRefused(server) {
+  for (const socket of delayed.get(server) ?? []) socket.destroy()
+}
+
 /** Answers an upgrade with plain HTTP, behind earlier responses, and ends the connection. */
 function refuseUpgrade(socket, { status, message, headers = {} }, extraHeaders = '') {
   if (socket.destroyed) return
@@ -86,6 +103,7 @@ function refuseUpgrade(socket, { status, message, headers = {} }, extraHeaders =
   // input would turn our close into a reset, which may overtake the answer.
   socket.once('end', () => socket.end())
   socket.resume()
+  if (socket._httpMessage) delay(socket)
   afterEarlier(socket, () => {
     // An earlier response, or the peer's end, may have ended the connection.
     if (!socket.writable) return
@@ -109,6 +127,7 @@ module.exports = {
   MESSAGES,
   afterEarlier,
   busy,
+  destroyRefused,
   failRequest,
   refusal,
   refuseRequest,

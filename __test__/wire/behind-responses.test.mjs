@@ -209,6 +209,21 @@ describe('an owner behind an earlier response keeps its upgrade', () => {
   }
 })
 
+describe('server.closeAllConnections()', () => {
+  for (const [where, target] of Object.entries(TARGETS)) {
+    wire(`ends a refused upgrade of ${where} that waits for an answer`, options, async (world) => {
+      const waiting = serveRoutes(world)
+      const peer = await world.peer(get('/hang'), upgrade(target))
+      await until(() => waiting.length === 1, 'the earlier request')
+      // The answer to one without an owner comes when the refusal waits, too.
+      assert.equal((await response(await world.peer(upgrade('/lost')))).status, 404)
+      world.server.closeAllConnections()
+      await peer.ending()
+      assert.equal(peer.buffered, 0)
+    })
+  }
+})
+
 describe('answers that the client does not read', () => {
   wire('more than 16 on their way end the session', {}, async (world) => {
     world.server.removeAllListeners('request')
