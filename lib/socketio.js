@@ -4,6 +4,7 @@
 
 const { createRequire } = require('node:module')
 const { coded, guarded, warnOnce } = require('./errors')
+const { closeWithConnection } = require('./queued-responses')
 
 /** The socket.io that the app has, or an error that says what to install. */
 function load() {
@@ -98,6 +99,8 @@ function clientBundle(io) {
   })
   return (req, res) => {
     isOurs = true
+    // Else the file that it reads stays open.
+    closeWithConnection(req, res)
     serve(req, res)
     return isOurs
   }

@@ -3,11 +3,14 @@
 // nothing is to be answered.
 
 import assert from 'node:assert/strict'
-import { describe } from 'node:test'
+import { createServer } from 'node:http'
+import { describe, test } from 'node:test'
 import { until } from '../clients/support/events.mjs'
+import { serve } from '../clients/support/servers.mjs'
 import { openPolling } from './support/client.mjs'
 import { descriptors, opened } from './support/descriptors.mjs'
 import { POLLING, WEBSOCKET, get, response, upgrade } from './support/http.mjs'
+import { Peer } from './support/peer.mjs'
 import { wire } from './support/world.mjs'
 
 const TIMEOUT = 60
@@ -129,6 +132,28 @@ describe('the end of a peer is noticed by polling requests behind others', () =>
         await until(() => engine.stats().pendingHandshakes === 0, 'the end of the wait')
       })
     }
+  }
+
+  for (const [name, behind] of [
+    ['alone', ''],
+    ['before an upgrade', upgrade('/other')],
+  ]) {
+    test(`the client bundle, ${name}: its file is closed`, async (t) => {
+      let waiting = 0
+      const server = createServer(() => waiting++)
+      const { port } = await serve(t, {}, server)
+      const baseline = descriptors()
+      const peer = await Peer.connect(port)
+      peer.write(get('/hang'), get('/socket.io/socket.io.js'), behind)
+      const isOpen = () => opened(baseline).some(([, target]) => target.endsWith('socket.io.js'))
+      await until(isOpen, 'the file to be open')
+      assert.equal(waiting, 1)
+      peer.destroy()
+      await until(
+        () => opened(baseline).length === 0,
+        () => `all descriptors to be closed; left: ${opened(baseline)}`,
+      )
+    })
   }
 
   wire('twenty GETs behind others on one connection cost it one listener', {}, async (world) => {
