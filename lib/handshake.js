@@ -47,9 +47,11 @@ class Handshake {
 
   /** Runs the middlewares. Resolves with `undefined`, a refusal, or GONE. */
   middlewares(req, res) {
-    const run = runMiddlewares(this.#engine.middlewares, req, res).catch((error) =>
-      refusal(ERRORS.BAD_REQUEST, { name: 'MIDDLEWARE_FAILURE', error }),
+    const run = runMiddlewares(this.#engine.middlewares, req, res).then(
+      (isThrough) => (isThrough ? undefined : GONE),
+      (error) => refusal(ERRORS.BAD_REQUEST, { name: 'MIDDLEWARE_FAILURE', error }),
     )
+    // A response behind others has ended long before it is written.
     const ended = new Promise((resolve) => {
       res.once?.('finish', () => resolve(GONE))
     })

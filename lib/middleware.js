@@ -4,17 +4,20 @@ const { EventEmitter } = require('node:events')
 
 /**
  * Runs Express-style middlewares one after the other.
- * @returns {Promise<void>} rejects with what a middleware failed with; never settles when one
- *   ends the response itself
+ * @returns {Promise<boolean>} whether all have called `next`: `false` when one has ended the response by
+ *   the time it returned, and never settles when one ends it later. Rejects with a middleware's error
  */
 async function runMiddlewares(middlewares, req, res) {
   // A copy: handlers are replaced while a request waits in one of them.
   for (const middleware of [...middlewares]) {
-    await new Promise((resolve, reject) => {
-      const next = (error) => (error ? reject(error) : resolve())
-      Promise.resolve(middleware(req, res, next)).catch(reject)
+    const isNext = await new Promise((resolve, reject) => {
+      const next = (error) => (error ? reject(error) : resolve(true))
+      const returned = Promise.resolve(middleware(req, res, next))
+      returned.then(() => res.writableEnded && resolve(false), reject)
     })
+    if (!isNext) return false
   }
+  return true
 }
 
 /**

@@ -229,7 +229,7 @@ class PollingRequests {
   /** The session is over: what is still open is ended; what a lost peer does not read is cut. */
   end(isGivenUp) {
     const { closeTimeout } = this.#socket.server.opts
-    for (const { res } of this.#leaving) cut(res, isGivenUp ? 0 : closeTimeout)
+    for (const get of this.#leaving) cut(get, isGivenUp ? 0 : closeTimeout)
     if (this.#get !== undefined) this.answer(this.#get.token, '1', 1)
     for (const token of [...this.#refused.keys()]) this.refuse(token)
     if (this.#post !== undefined) {
@@ -241,9 +241,11 @@ class PollingRequests {
 }
 
 /** Ends a connection whose answer has not left in time. */
-function cut(res, milliseconds) {
-  if (milliseconds === 0) return res.socket?.destroy()
-  const timer = setTimeout(() => res.socket?.destroy(), milliseconds)
+function cut({ req, res }, milliseconds) {
+  // A response that is queued behind others has no socket.
+  const destroy = () => req.socket?.destroy()
+  if (milliseconds === 0) return destroy()
+  const timer = setTimeout(destroy, milliseconds)
   timer.unref()
   res.once('close', () => clearTimeout(timer))
 }

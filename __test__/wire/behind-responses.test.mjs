@@ -9,7 +9,7 @@ import { until } from '../clients/support/events.mjs'
 import { serve } from '../clients/support/servers.mjs'
 import { openPolling } from './support/client.mjs'
 import { descriptors, opened } from './support/descriptors.mjs'
-import { POLLING, WEBSOCKET, get, response, upgrade } from './support/http.mjs'
+import { POLLING, WEBSOCKET, get, request, response, upgrade } from './support/http.mjs'
 import { Peer } from './support/peer.mjs'
 import { wire } from './support/world.mjs'
 
@@ -250,6 +250,43 @@ describe('server.closeAllConnections()', () => {
 })
 
 describe('answers that the client does not read', () => {
+  const limited = { maxSendBuffer: 1_000_000 }
+  wire('what waits behind others is cut when the session meets a limit', limited, async (world) => {
+    world.server.removeAllListeners('request')
+    world.server.on('request', () => {})
+    const client = await openPolling(world)
+    const { socket } = client.session
+    const peer = await world.peer(get('/hang'), get(client.target))
+    await until(() => socket.transport.writable, 'the GET to be parked')
+    socket.send('x'.repeat(20_000_000))
+    await until(() => !socket.transport.writable, 'the GET to be answered')
+    socket.send('one more')
+    const { description } = await client.session.closed()
+    assert.equal(description.code, 'ERR_UPWIRE_SLOW_CONSUMER')
+    await peer.ending()
+  })
+
+  wire(
+    'preflights that are answered behind others are no pending handshakes',
+    { cors: { origin: '*' }, maxPendingHandshakes: 8 },
+    async (world) => {
+      const waiting = serveRoutes(world)
+      const preflight = request(`OPTIONS ${POLLING}`, {
+        Host: '127.0.0.1',
+        Origin: 'http://page.example',
+        'Access-Control-Request-Method': 'POST',
+      })
+      const peer = await world.peer(get('/hang'), ...Array.from({ length: 8 }, () => preflight))
+      await until(() => waiting.length === 1, 'the earlier request')
+      await world.proveGood()
+      assert.equal(world.engine.stats().pendingHandshakes, 0)
+      assert.deepEqual(world.refusals, [])
+      waiting[0].end('first')
+      assert.equal((await response(peer)).text, 'first')
+      for (let count = 0; count < 8; count++) assert.equal((await response(peer)).status, 204)
+    },
+  )
+
   wire('more than 16 on their way end the session', {}, async (world) => {
     world.server.removeAllListeners('request')
     world.server.on('request', () => {})
