@@ -14,7 +14,7 @@ const { pathPrefix, readOptions } = require('./options')
 const { OriginRule } = require('./origin')
 const { PendingRequests, kindOf } = require('./pending-requests')
 const { payloadHeaders } = require('./polling')
-const { closeWithConnection } = require('./queued-responses')
+const { enterQueue } = require('./queued-responses')
 const {
   ERRORS,
   MESSAGES,
@@ -118,11 +118,9 @@ class Engine extends ObservedEmitter {
   /** Handles a polling request. */
   handleRequest(req, res) {
     req.res = res
-    closeWithConnection(req, res)
     prepare(req)
-    const incomplete = refuseHeaders(req)
-    if (incomplete !== undefined)
-      return this._refuse(req, incomplete, (it) => refuseRequest(res, it))
+    const refused = enterQueue(req, res) ?? refuseHeaders(req)
+    if (refused !== undefined) return this._refuse(req, refused, (it) => refuseRequest(res, it))
     if (this._isPlain(req)) return this._serve(req, res)
     return this._serveSlowly(req, res)
   }

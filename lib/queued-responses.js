@@ -1,18 +1,30 @@
 'use strict'
 
-/** Responses that are queued behind earlier ones, by connection. @type {WeakMap<object, Set<object>>} */
+const { busy } = require('./refusal')
+
+/** Responses that may be queued behind others on one connection. Engine.IO's clients queue none. */
+const MAX_QUEUED = 256
+/** The same for those that take a file and memory for its compression. */
+const MAX_QUEUED_FILES = 16
+
+/** Those that are, by connection. @type {WeakMap<object, Set<object>>} */
 const queues = new WeakMap()
 
 /**
- * Has a response emit `close` when its connection closes. Node does so for the one that is being
- * written, not for those of pipelined requests behind it.
+ * Has a response that is queued behind those of earlier requests emit `close` when its connection closes:
+ * Node does so only for the one that is being written.
+ * @param {number} most how many a connection may queue
+ * @returns {import('./refusal').Refusal | undefined} for one more
  */
-function closeWithConnection({ socket }, res) {
+function enterQueue({ socket }, res, most = MAX_QUEUED) {
   // The one that is being written has its socket.
-  if (res.socket !== null || !socket) return
+  if (res.socket !== null || !socket) return undefined
   const queue = queues.get(socket) ?? watch(socket)
+  if (queue.has(res)) return undefined
+  if (queue.size >= most) return busy('PIPELINED', 'Too many requests')
   queue.add(res)
   res.once('close', () => queue.delete(res))
+  return undefined
 }
 
 function watch(socket) {
@@ -30,4 +42,4 @@ function close(res) {
   res.emit('close')
 }
 
-module.exports = { closeWithConnection }
+module.exports = { MAX_QUEUED_FILES, enterQueue }

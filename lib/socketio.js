@@ -4,7 +4,8 @@
 
 const { createRequire } = require('node:module')
 const { coded, guarded, warnOnce } = require('./errors')
-const { closeWithConnection } = require('./queued-responses')
+const { MAX_QUEUED_FILES, enterQueue } = require('./queued-responses')
+const { refuseRequest } = require('./refusal')
 
 /** The socket.io that the app has, or an error that says what to install. */
 function load() {
@@ -98,9 +99,13 @@ function clientBundle(io) {
     },
   })
   return (req, res) => {
+    // Each opens a file and compresses it, and keeps it open until its response closes.
+    const refused = enterQueue(req, res, MAX_QUEUED_FILES)
+    if (refused !== undefined) {
+      refuseRequest(res, refused)
+      return true
+    }
     isOurs = true
-    // Else the file that it reads stays open.
-    closeWithConnection(req, res)
     serve(req, res)
     return isOurs
   }

@@ -156,13 +156,13 @@ describe('the end of a peer is noticed by polling requests behind others', () =>
     })
   }
 
-  wire('twenty GETs behind others on one connection cost it one listener', {}, async (world) => {
+  wire('sixteen GETs behind others on one connection cost it one listener', {}, async (world) => {
     const warnings = []
     const warn = (warning) => warnings.push(warning.name)
     process.on('warning', warn)
     const waiting = serveRoutes(world)
     const clients = []
-    for (let count = 0; count < 20; count++) clients.push(await openPolling(world))
+    for (let count = 0; count < 16; count++) clients.push(await openPolling(world))
     const peer = await world.peer(get('/hang'), ...clients.map(({ target }) => get(target)))
     await until(
       () => clients.every(({ session }) => session.socket.transport.writable),
@@ -175,6 +175,41 @@ describe('the end of a peer is noticed by polling requests behind others', () =>
     await peer.write(get('/hang')).flushed()
     process.off('warning', warn)
     assert.ok(!warnings.includes('MaxListenersExceededWarning'), String(warnings))
+  })
+})
+
+describe('requests behind others on one connection are bounded', () => {
+  wire('handshakes that wait: 256 are queued, the next get 503', {}, async (world) => {
+    const waiting = []
+    world.goodQuery = { good: 1 }
+    world.engine.use((req, _res, next) => (req._query.good ? next() : waiting.push(next)))
+    const peer = await world.peer(...Array.from({ length: 270 }, () => get(POLLING)))
+    await until(() => world.refusals.length === 13, 'the others to be refused')
+    assert.equal(waiting.length, 257)
+    assert.deepEqual(world.refusals[0].context, { name: 'PIPELINED', message: 'Too many requests' })
+    for (const next of waiting) next()
+    for (let count = 0; count < 257; count++) assert.equal((await response(peer)).status, 200)
+    assert.equal((await response(peer)).status, 503)
+    // Refusals are final.
+    assert.equal((await peer.rest()).length, 0)
+  })
+
+  test('the client bundle opens 17 files at most', async (t) => {
+    const { port } = await serve(t, {}, createServer())
+    const baseline = descriptors()
+    const peer = await Peer.connect(port)
+    peer.write(...Array.from({ length: 100 }, () => get('/socket.io/socket.io.js')))
+    let most = 0
+    const files = () => opened(baseline).filter(([, target]) => target.endsWith('socket.io.js'))
+    const looks = setInterval(() => {
+      most = Math.max(most, files().length)
+    })
+    for (let count = 0; count < 17; count++) assert.equal((await response(peer)).status, 200)
+    assert.equal((await response(peer)).status, 503)
+    await peer.rest()
+    clearInterval(looks)
+    assert.ok(most <= 17, `${most} files are open at once`)
+    peer.destroy()
   })
 })
 

@@ -9,7 +9,7 @@ const https = require('node:https')
 const { EarlyBytes } = require('../early-bytes')
 const { warnOnce } = require('../errors')
 const { claim, guard, unclaim } = require('../intercept')
-const { closeWithConnection } = require('../queued-responses')
+const { enterQueue } = require('../queued-responses')
 const { busy, refuseRequest, refuseUpgrade, tooMany } = require('../refusal')
 const { DEFAULT_PATH, pathKey, registry } = require('../registry')
 const { passOn } = require('../unowned-upgrades')
@@ -121,7 +121,8 @@ class EarlyClaim {
   }
 
   #holdRequest(req, res) {
-    closeWithConnection(req, res)
+    const refused = enterQueue(req, res)
+    if (refused !== undefined) return refuseRequest(res, refused)
     const dispatch = () => this.server.emit('request', req, res)
     this.#hold(res, {
       dispatch,
