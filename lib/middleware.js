@@ -1,6 +1,7 @@
 'use strict'
 
 const { EventEmitter } = require('node:events')
+const { guarded } = require('./errors')
 
 /**
  * Runs Express-style middlewares one after the other.
@@ -19,6 +20,9 @@ async function runMiddlewares(middlewares, req, res) {
   }
   return true
 }
+
+/** The response that follows a session. @type {WeakMap<EventEmitter, UpgradeResponse>} */
+const followers = new WeakMap()
 
 /**
  * What middlewares get as response on an upgrade: headers that go into the 101, or an end, which
@@ -41,10 +45,18 @@ class UpgradeResponse extends EventEmitter {
 
   #onClose = () => this.emit('close')
 
-  /** The connection has become a session's: `close` comes with the session's end, not with that of Node's socket. */
+  /**
+   * The connection has become a session's: `close` comes with the session's end, not with that of Node's
+   * socket; or with the next connection, when this one was a probe that has failed.
+   */
   _follow(session) {
     this.#socket.removeListener('close', this.#onClose)
+    const earlier = followers.get(session)
+    followers.set(session, this)
     session.once('close', this.#onClose)
+    if (earlier === undefined) return
+    session.removeListener('close', earlier.#onClose)
+    guarded(earlier.#onClose)
   }
 
   get writableEnded() {

@@ -502,3 +502,25 @@ describe('a GET aborted between probe and 5', () => {
     assert.match(description.message, /^poll connection closed prematurely/)
   })
 })
+
+describe('probes that fail one after the other', () => {
+  wire('leave one listener on the session, and end their responses', {}, async (world) => {
+    let closed = 0
+    world.engine.use((_req, res, next) => {
+      if (res.statusCode === 101) res.once('close', () => closed++)
+      next()
+    })
+    const client = await openPolling(world)
+    const { socket } = client.session
+    const before = { closed, listeners: socket.listenerCount('close') }
+    for (let count = 0; count < 20; count++) {
+      const peer = await probed(client)
+      peer.reset()
+      await until(() => !socket.upgrading, 'the probe to fail')
+    }
+    assert.equal(socket.listenerCount('close') - before.listeners, 1)
+    assert.equal(closed - before.closed, 19)
+    socket.close(true)
+    await until(() => closed - before.closed === 20, 'the last response to close')
+  })
+})
