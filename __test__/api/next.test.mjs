@@ -105,6 +105,20 @@ describe('registerUpwire', () => {
     assert.equal(await socket.emitWithAck('port'), port)
   })
 
+  test('also one behind an answered request on the same connection', async (t) => {
+    const child = run(t, 'registered', {})
+    const { port } = await child.message('ports')
+    const socket = connectTcp(port, '127.0.0.1')
+    t.after(() => socket.destroy())
+    socket.write('GET / HTTP/1.1\r\nHost: test\r\n\r\n')
+    await event(socket, 'data')
+    socket.write(handshakeText('websocket'))
+    await child.message('upgrade')
+    const closed = event(socket, 'close')
+    await register(child)
+    await closed
+  })
+
   test('gives getIO() its io, and an error before', async (t) => {
     const child = run(t, 'registered', {})
     const { port } = await child.message('ports')

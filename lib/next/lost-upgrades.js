@@ -38,8 +38,14 @@ function isLost(socket) {
     !socket[PASSED_ON] &&
     socket.bytesRead > 0 &&
     !isRead(socket) &&
-    !isWritten(socket)
+    !isAnswered(socket)
   )
+}
+
+/** Whether what was written to an upgrade may be its answer, not that of an earlier request. */
+function isAnswered(socket) {
+  // Node sets this to `null` once it has written a response.
+  return socket._httpMessage === null ? socket.writableLength > 0 : isWritten(socket)
 }
 
 module.exports = { closeLostUpgrades }
