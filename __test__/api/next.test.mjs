@@ -266,6 +266,29 @@ describe('a path that is held early', () => {
     assert.equal(await child.message('warning'), 'ERR_UPWIRE_SERVERLESS')
   })
 
+  test('refuses upgrades that send more than 64 KiB ahead', async (t) => {
+    const child = run(t, 'early', { path: '/socket.io' })
+    const socket = connectTcp(await child.message('port'), '127.0.0.1')
+    t.after(() => socket.destroy())
+    socket.write(handshakeText('websocket'))
+    socket.write(Buffer.alloc(100_000))
+    const [answer] = await event(socket, 'data')
+    assert.match(String(answer), /^HTTP\/1\.1 400 /)
+  })
+
+  test('ends the connections of clients that leave, behind unanswered requests too', async (t) => {
+    const child = run(t, 'early', { path: '/socket.io' })
+    const port = await child.message('port')
+    for (const ahead of ['', handshakeText('polling'), handshakeText('polling').repeat(3)]) {
+      const socket = connectTcp({ port, host: '127.0.0.1', allowHalfOpen: true })
+      t.after(() => socket.destroy())
+      socket.write(ahead + handshakeText('websocket'))
+      socket.end()
+      socket.resume()
+      await event(socket, 'end')
+    }
+  })
+
   test('is let go of when the server closes', async (t) => {
     const child = run(t, 'early', { path: '/socket.io', registeredPath: '/socket.io' })
     const port = await child.message('port')
