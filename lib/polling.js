@@ -1,6 +1,7 @@
 'use strict'
 
 const { surface } = require('./errors')
+const { awaitRoom, hasRoom } = require('./receive-room')
 const { GrowingBuffer } = require('./growing-buffer')
 const { failRequest } = require('./refusal')
 const staging = require('./staging')
@@ -147,6 +148,7 @@ class PollingRequests {
       const first = this.#post
       this.#post = undefined
       first.isOver = true
+      first.stopWaiting?.()
       refuseBody(first.res, 400, first.req)
       return staging.command('fault', socket, Fault.PostOverlap)
     }
@@ -162,11 +164,22 @@ class PollingRequests {
     if (!staging.isBusy(socket)) this.readPost()
   }
 
-  /** A POST waits unread while the session has more packets than JavaScript has taken. */
+  /**
+   * A POST waits unread while the session has more packets than JavaScript has taken, or all sessions
+   * together have too much.
+   */
   readPost() {
-    if (this.#post === undefined || this.#post.isRead) return
-    this.#post.isRead = true
-    this.#collect(this.#post)
+    const post = this.#post
+    if (post === undefined || post.isRead) return
+    if (!hasRoom()) {
+      post.stopWaiting ??= awaitRoom(() => {
+        post.stopWaiting = undefined
+        if (!staging.isBusy(this.#socket)) this.readPost()
+      })
+      return
+    }
+    post.isRead = true
+    this.#collect(post)
   }
 
   #collect(post) {
@@ -174,7 +187,10 @@ class PollingRequests {
     const limit = this.#socket.server.opts.maxHttpBufferSize
     req.on('data', (chunk) => {
       if (post.isOver) return
-      if (post.body.length + chunk.length <= limit) return post.body.add(chunk)
+      if (post.body.length + chunk.length <= limit) {
+        post.body.add(chunk)
+        return this.#countBody(post)
+      }
       this.#finishPost(post)
       refuseBody(res, 413, req)
       staging.command('fault', this.#socket, Fault.PostTooLarge)
@@ -184,6 +200,19 @@ class PollingRequests {
       this.#finishPost(post)
       staging.command('post', this.#socket, post.body.bytes)
       this.#write(req, res, withAgent(req, { ...POSTED }), 'ok')
+    })
+  }
+
+  /** Counts a body that comes in pieces, and stops reading it while there is no room. */
+  #countBody(post) {
+    const { req, body } = post
+    if (body.length === Number(req.headers['content-length'])) return
+    staging.command('postProgress', this.#socket, body.capacity)
+    if (hasRoom()) return
+    req.pause()
+    post.stopWaiting = awaitRoom(() => {
+      post.stopWaiting = undefined
+      req.resume()
     })
   }
 
@@ -197,6 +226,7 @@ class PollingRequests {
 
   #finishPost(post) {
     post.isOver = true
+    post.stopWaiting?.()
     if (this.#post === post) this.#post = undefined
     this.#letGo()
   }

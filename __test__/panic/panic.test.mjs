@@ -6,6 +6,7 @@ import http from 'node:http'
 import { createRequire } from 'node:module'
 import { after, before, test } from 'node:test'
 import { io as connect } from 'socket.io-client'
+import { until } from '../clients/support/events.mjs'
 
 const require = createRequire(import.meta.url)
 const { attach } = require('../../index.js')
@@ -61,4 +62,54 @@ test('a panic in a session ends that session alone', { skip }, async () => {
   assert.equal(await next.emitWithAck('echo', 'and new ones'), 'and new ones')
   other.disconnect()
   next.disconnect()
+})
+
+test('a message that cannot be delivered ends its session alone', { skip }, async () => {
+  const [victim, other] = [await client(), await client()]
+  const face = [...io.sockets.sockets.values()].find(({ id }) => id === victim.id).conn
+  const got = []
+  const messages = []
+  face.on('data', (data) => got.push(data))
+  io.sockets.sockets.get(victim.id).on('n', (n) => messages.push(n))
+  const closed = once(face, 'close')
+  const gone = once(victim, 'disconnect')
+  native.failDelivery(3)
+  for (let n = 0; n < 20; n++) victim.emit('n', n)
+  const [reason, description] = await closed
+  assert.equal(reason, 'transport error')
+  assert.equal(description.code, 'ERR_UPWIRE_UNDELIVERABLE')
+  assert.equal((await gone)[1].context.code, 1011)
+  assert.equal(got.length, 2, 'nothing is delivered behind the hole')
+  assert.deepEqual(messages, [0, 1])
+  assert.equal(await other.emitWithAck('echo', 'still here'), 'still here')
+  const next = await client()
+  assert.equal(await next.emitWithAck('echo', 'and new ones'), 'and new ones')
+  await until(() => io.engine.stats().undelivered === 0, 'all to be accounted for')
+  other.disconnect()
+  next.disconnect()
+})
+
+test('a panic outside of any session leaves the thread at work', { skip }, async () => {
+  const other = await client()
+  const face = [...io.sockets.sockets.values()][0].conn
+  const { panics } = io.engine.stats()
+  for (let count = 1; count <= 3; count++) {
+    native.panicThread(face._slot)
+    // The answer is lost with the panic.
+    native.flushAndWait(1)
+    assert.equal(await other.emitWithAck('echo', count), count)
+  }
+  assert.equal(io.engine.stats().panics, panics + 3)
+  other.disconnect()
+})
+
+test('sessions have events however often their slot has been used', { skip }, async () => {
+  await until(() => io.engine.clientsCount === 0, 'all slots to be free')
+  native.startGenerations(2 ** 31 - 2)
+  for (let round = 0; round < 6; round++) {
+    const socket = await client()
+    assert.equal(await socket.emitWithAck('echo', round), round)
+    socket.disconnect()
+    await until(() => io.engine.clientsCount === 0, 'the slot to be free')
+  }
 })

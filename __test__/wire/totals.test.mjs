@@ -5,8 +5,8 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { App } from './support/app.mjs'
 import { opened } from './support/client.mjs'
-import { readText, text } from './support/frames.mjs'
-import { WEBSOCKET, upgrade } from './support/http.mjs'
+import { readClose, readText, text } from './support/frames.mjs'
+import { POLLING, WEBSOCKET, get, post, response, upgrade } from './support/http.mjs'
 import { Peer } from './support/peer.mjs'
 
 const MB = 1_000_000
@@ -41,6 +41,7 @@ async function program(options) {
     // What that has led to is told by then.
     setTimeout(() => tell('sent'), 50)
   })
+  told('stats', () => tell('stats', engine.stats()))
   told('broadcast', ({ sids, size }) => {
     const shared = { preEncoded: true }
     const data = 'x'.repeat(size)
@@ -129,6 +130,128 @@ describe('maxTotalSendBuffer', () => {
       peer.resume()
       assert.equal((await readText(peer)).length, 20 * MB + 1)
     }
+  })
+})
+
+describe('maxTotalSendBuffer with two I/O threads', () => {
+  const options = { maxTotalSendBuffer: 40 * MB, maxSendBuffer: 0, ioThreads: 2 }
+
+  totals('the longest queue is closed, whichever thread it is on', options, async (app, t) => {
+    const clients = []
+    for (let index = 0; index < 4; index++) clients.push(await client(t, app))
+    for (const { peer } of clients) peer.pause()
+    // Slots alternate between the threads.
+    const sizes = [28, 12, 13, 11]
+    for (const [index, { sid }] of clients.entries()) {
+      app.tell('send', { sid, size: sizes[index] * MB })
+      await app.report('sent', index + 1)
+    }
+    const { sid } = await app.report('close')
+    assert.equal(sid, clients[0].sid)
+    for (const { peer } of clients.slice(1)) {
+      peer.resume()
+      await readText(peer)
+    }
+    assert.equal(app.values('close').length, 1)
+  })
+})
+
+describe('messages that peers do not finish', () => {
+  const options = { maxTotalReceiveQueue: 16 * MB }
+  const part = text(`4${'x'.repeat(900_000)}`).subarray(0, 800_000)
+
+  async function stats(app) {
+    app.tell('stats')
+    return app.report('stats', app.values('stats').length + 1)
+  }
+
+  totals('have half of the total; the oldest are closed with 1013', options, async (app, t) => {
+    const clients = []
+    for (let index = 0; index < 30; index++) {
+      const each = await client(t, app)
+      each.peer.write(part)
+      await each.peer.flushed()
+      clients.push(each)
+    }
+    await app.report('close', 18)
+    const { unfinished, undelivered } = await stats(app)
+    assert.ok(unfinished > 5 * MB && unfinished <= 8 * MB, `${unfinished}`)
+    assert.ok(undelivered < 1000, `${undelivered}`)
+    const closes = app.values('close')
+    assert.deepEqual(closes[0], {
+      sid: closes[0].sid,
+      reason: 'transport error',
+      code: 'ERR_UPWIRE_SLOW_PRODUCER',
+      limit: 'maxTotalReceiveQueue',
+      value: 16 * MB,
+    })
+    assert.ok(!closes.some(({ sid }) => sid === clients.at(-1).sid), 'the newest is not')
+    const [limit] = app.values('limit')
+    assert.deepEqual([limit.name, limit.action], ['maxTotalReceiveQueue', 'closed'])
+    assert.equal(await readClose(clients[0].peer), 1013)
+    for (const { peer } of clients) peer.destroy()
+    await app.report('close', 30)
+    assert.equal((await stats(app)).unfinished, 0)
+  })
+
+  totals('count on polling, too', options, async (app, t) => {
+    const peers = []
+    for (let index = 0; index < 30; index++) {
+      const opening = await Peer.connect(app.port)
+      opening.write(get(POLLING))
+      const answer = await response(opening)
+      assert.equal(answer.status, 200, answer.text)
+      const { sid } = JSON.parse(answer.text.slice(1))
+      opening.destroy()
+      const peer = await Peer.connect(app.port)
+      t.after(() => peer.destroy())
+      peer.write(post(`${POLLING}&sid=${sid}`, 'x'.repeat(900_000)).subarray(0, 800_000))
+      peers.push(peer)
+    }
+    await app.report('close', 15)
+    const { unfinished } = await stats(app)
+    assert.ok(unfinished > 4 * MB && unfinished <= 8 * MB, `${unfinished}`)
+    for (const { code } of app.values('close')) assert.equal(code, 'ERR_UPWIRE_SLOW_PRODUCER')
+    for (const peer of peers) peer.destroy()
+    await app.report('close', 30)
+    assert.equal((await stats(app)).unfinished, 0)
+  })
+
+  totals('a message that grows is not closed for those that do not', options, async (app, t) => {
+    const good = await client(t, app)
+    const whole = text(`4${'y'.repeat(990_000)}`)
+    for (let index = 0; index < 30; index++) {
+      const { peer } = await client(t, app)
+      peer.write(part)
+      await peer.flushed()
+      good.peer.write(whole.subarray(index * 30_000, (index + 1) * 30_000))
+      await good.peer.flushed()
+    }
+    good.peer.write(whole.subarray(30 * 30_000))
+    good.peer.write(text('4end'))
+    assert.equal(await readText(good.peer), '4end 2')
+  })
+})
+
+describe('handshakes while too much is undelivered', () => {
+  const options = { maxTotalReceiveQueue: MB, maxReceiveQueue: 200 * MB }
+
+  totals('get 503, and are welcome when it has been delivered', options, async (app, t) => {
+    const large = await client(t, app)
+    large.peer.write(text('4block'))
+    const message = text(`4${'x'.repeat(100_000)}`)
+    for (let index = 0; index < 30; index++) large.peer.write(message)
+    large.peer.write(text('4end'))
+    const early = await Peer.connect(app.port)
+    t.after(() => early.destroy())
+    early.write(get(POLLING))
+    const { status, headers, json } = await response(early)
+    assert.equal(status, 503)
+    assert.match(headers['retry-after'], /^[1-5]$/)
+    assert.deepEqual(json, { code: 4, message: 'Too many connections' })
+    assert.equal(await readText(large.peer), '4end 31')
+    const limit = app.values('limit').find(({ action }) => action === 'refused')
+    assert.deepEqual([limit.name, limit.limit], ['maxTotalReceiveQueue', MB])
   })
 })
 

@@ -234,3 +234,17 @@ pub fn is_overloaded() -> bool {
 pub fn test_panic() -> Result<()> {
     guard(|| panic!("provoked by a test"))
 }
+
+/// Panics on the I/O thread of a slot, outside of any session.
+#[cfg(feature = "test-panic")]
+#[napi]
+pub fn panic_thread(slot: u32) -> Result<()> {
+    guard(|| with(|host| host.batch(slot).commands.push(Command::Panic)))
+}
+
+/// Lets the slots of new sessions begin with a generation.
+#[cfg(feature = "test-panic")]
+#[napi]
+pub fn start_generations(first: u32) -> Result<()> {
+    guard(|| with(|host| host.slots.start_generations(first)))
+}

@@ -37,6 +37,19 @@ thread_local! {
     static DISPATCH: Cell<Option<Dispatch>> = const { Cell::new(None) };
 }
 
+#[cfg(feature = "test-panic")]
+thread_local! {
+    /// How many text messages from now on the one is that cannot be delivered; 0 for none.
+    static FAILING: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Makes the delivery of the `nth` text message from now on fail.
+#[cfg(feature = "test-panic")]
+#[napi]
+pub fn fail_delivery(nth: u32) {
+    FAILING.set(nth);
+}
+
 /// The hot calls, as an object of functions, and what describes the events of one call of
 /// `dispatch(count, value, …)`: the Int32Array `meta`, and the Uint8Array `small` with the bytes of
 /// small binary messages.
@@ -297,6 +310,10 @@ fn small_bytes(dispatch: Dispatch, payload: &Payload, bytes: &[u8], used: &mut u
 }
 
 fn value(call: &Call, kind: Kind, payload: Payload, bytes: &[u8]) -> Result<Value> {
+    #[cfg(feature = "test-panic")]
+    if kind == Kind::Text && FAILING.replace(FAILING.get().saturating_sub(1)) == 1 {
+        return Err(internal("provoked by a test"));
+    }
     match payload {
         Payload::None | Payload::Bytes(_) => call.undefined(),
         Payload::Ascii(range) => call.ascii(&bytes[range]),

@@ -113,6 +113,8 @@ pub enum Command {
     },
     /// Answered when the turn that met it has written what it could.
     Barrier(SyncSender<()>),
+    #[cfg(feature = "test-panic")]
+    Panic,
 }
 
 /// Commands in call order, with the bytes of the small messages.

@@ -33,6 +33,14 @@ impl Slots {
         (SessionId { slot, generation: entry.generation }, Arc::clone(&entry.gauge))
     }
 
+    /// Sets the generation of all slots that are free.
+    #[cfg(feature = "test-panic")]
+    pub fn start_generations(&mut self, first: u32) {
+        for slot in &self.free {
+            self.slots[*slot as usize].generation = first;
+        }
+    }
+
     /// Gives a slot back; whoever still names the session names nobody.
     pub fn release(&mut self, id: SessionId) {
         if let Some(entry) = self.slots.get_mut(id.slot as usize)

@@ -32,6 +32,8 @@ impl Shard {
                         self.received(now, key, &mut bytes);
                     }
                 }
+                #[cfg(feature = "test-panic")]
+                Command::Panic => panic!("provoked by a test"),
                 Command::Barrier(waiter) => self.barriers.push(waiter),
                 Command::StreamSent { stream, bytes } => self.stream_sent(stream, bytes),
                 Command::StreamLost { stream, loss } => {

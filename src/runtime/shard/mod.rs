@@ -186,6 +186,7 @@ impl Shard {
     pub fn turn_inline(&mut self, now: Instant, batch: CommandBatch) -> bool {
         self.survive(|shard| {
             shard.apply(now, batch);
+            shard.judge_unfinished(now);
             shard.write_dirty(now);
             shard.judge_send_queues(now);
         });
