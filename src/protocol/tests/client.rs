@@ -19,3 +19,44 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, key)| byte ^ key));
     bytes
 }
+
+/// A frame of the server's.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ServerFrame {
+    pub opcode: u8,
+    pub payload: Vec<u8>,
+}
+
+/// Reads what a server sent: its whole frames, and how many bytes of an unfinished one are left.
+/// Panics at what a server never sends: masks, fragments, lengths that are not minimal.
+pub fn read_frames(mut bytes: &[u8]) -> (Vec<ServerFrame>, usize) {
+    let mut frames = Vec::new();
+    while let Some((opcode, payload, rest)) = split_frame(bytes) {
+        frames.push(ServerFrame { opcode, payload: payload.to_vec() });
+        bytes = rest;
+    }
+    (frames, bytes.len())
+}
+
+fn split_frame(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&[first, second], rest) = bytes.split_first_chunk()?;
+    let opcode = first & 0x0f;
+    assert_eq!(first & 0xf0, 0x80, "final, without reserved bits");
+    assert!(matches!(opcode, 1 | 2 | 8 | 9 | 10), "opcode {opcode}");
+    let (length, rest) = match second {
+        126 => {
+            rest.split_first_chunk().map(|(n, rest)| (u64::from(u16::from_be_bytes(*n)), rest))?
+        }
+        127 => rest.split_first_chunk().map(|(n, rest)| (u64::from_be_bytes(*n), rest))?,
+        short => (u64::from(short), rest),
+    };
+    let least = match second {
+        126 => 126,
+        127 => 65_536,
+        _ => 0,
+    };
+    assert!(second < 128 && length >= least, "unmasked, of minimal length");
+    assert!(opcode < 8 || length < 126, "a short control frame");
+    let (payload, rest) = rest.split_at_checked(usize::try_from(length).unwrap())?;
+    Some((opcode, payload, rest))
+}

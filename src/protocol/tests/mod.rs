@@ -3,8 +3,10 @@
 mod bounds;
 pub mod client;
 mod closing;
+mod framing;
 mod interleaving;
 mod polling;
+mod streams;
 mod upgrading;
 mod world;
 

@@ -140,6 +140,30 @@ impl World {
         self.recorder.detail.as_ref()
     }
 
+    /// Takes up to so many bytes of what is to be written on a WebSocket of the session.
+    pub fn write(&mut self, role: Role, most: usize) -> Vec<u8> {
+        let Some(connection) = self.session.connection(role) else { return Vec::new() };
+        let bytes = offered(connection, most);
+        self.session.written(role, bytes.len(), &mut self.recorder);
+        bytes
+    }
+
+    /// The WebSockets that the session let go of, in that order.
+    pub fn released(&mut self) -> &mut [Connection] {
+        &mut self.recorder.released
+    }
+
+    /// Takes up to so many bytes of what is to be written on one of these.
+    pub fn write_released(&mut self, index: usize, most: usize) -> Vec<u8> {
+        let connection = &mut self.recorder.released[index];
+        if connection.is_aborted() {
+            return Vec::new();
+        }
+        let bytes = offered(connection, most);
+        connection.written(bytes.len());
+        bytes
+    }
+
     /// Takes what is to be written on a WebSocket of the session.
     pub fn written(&mut self, role: Role) -> Vec<u8> {
         let mut out = Vec::new();
@@ -170,4 +194,11 @@ impl World {
         }
         out
     }
+}
+
+/// Up to so many bytes of what a connection has to write.
+fn offered(connection: &Connection, most: usize) -> Vec<u8> {
+    let mut slices = [IoSlice::new(&[]); 8];
+    let filled = connection.fill(&mut slices);
+    slices[..filled].iter().flat_map(|slice| slice.iter().copied()).take(most).collect()
 }
