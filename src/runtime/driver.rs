@@ -4,21 +4,38 @@
 //! their own (mio), which tokio watches as one descriptor; so a turn costs the same whether one
 //! connection has something to say or a thousand have. The only place that reads the clock.
 
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::Instant;
-
-use tokio::sync::Notify;
 
 use super::commands::CommandBatch;
 use super::shard::Shard;
+use super::sync::{AtomicBool, Mutex, MutexGuard, Notify};
 
 /// What JavaScript and an I/O thread share.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Mailbox {
     batches: Mutex<Vec<CommandBatch>>,
     notify: Notify,
     stopped: AtomicBool,
+}
+
+/// What came of a turn on the JavaScript thread.
+pub enum Inline {
+    /// It was taken; the I/O thread has to look at the shard, or not.
+    Done { wakes: bool },
+    /// It is for the I/O thread.
+    Refused(CommandBatch),
+}
+
+/// A shard, unless the I/O thread is at work on it. A panic outside of any session leaves a shard
+/// usable.
+fn try_lock<S>(shard: &Mutex<S>) -> Option<MutexGuard<'_, S>> {
+    match shard.try_lock() {
+        Ok(shard) => Some(shard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }
 
 impl Mailbox {
@@ -32,6 +49,29 @@ impl Mailbox {
         self.wake();
     }
 
+    /// Has a batch carried out: by `turn` on the calling thread, unless the I/O thread is at work on
+    /// the shard, something that was handed over before waits, or `turn` refuses; else by the thread.
+    pub fn hand_over<S>(
+        &self,
+        shard: &Mutex<S>,
+        batch: CommandBatch,
+        turn: impl FnOnce(&mut S, CommandBatch) -> Inline,
+    ) {
+        let batch = match try_lock(shard) {
+            Some(mut shard) if self.is_empty() => match turn(&mut shard, batch) {
+                Inline::Done { wakes } => {
+                    if wakes {
+                        self.wake();
+                    }
+                    return;
+                }
+                Inline::Refused(batch) => batch,
+            },
+            Some(_) | None => batch,
+        };
+        self.submit(batch);
+    }
+
     /// Makes the thread take a turn.
     pub fn wake(&self) {
         self.notify.notify_one();
@@ -42,18 +82,25 @@ impl Mailbox {
         self.lock().is_empty()
     }
 
-    /// Makes the thread end after its next turn.
+    /// Makes the thread end when it has carried out what was handed over.
     pub fn stop(&self) {
         self.stopped.store(true, SeqCst);
         self.notify.notify_one();
     }
 
-    fn take(&self) -> Vec<CommandBatch> {
-        std::mem::take(&mut *self.lock())
+    /// What has been handed over, and whether the thread ends when that is done.
+    pub(super) fn take(&self) -> (Vec<CommandBatch>, bool) {
+        // In this order: what was handed over before the stop must not be left behind.
+        let is_stopped = self.stopped.load(SeqCst);
+        (std::mem::take(&mut *self.lock()), is_stopped)
     }
+}
 
-    fn is_stopped(&self) -> bool {
-        self.stopped.load(SeqCst)
+#[cfg(all(test, model))]
+impl Mailbox {
+    /// Waits for a wake-up.
+    pub fn wait(&self) {
+        self.notify.wait();
     }
 }
 
@@ -131,7 +178,7 @@ pub async fn drive(shard: Arc<Mutex<Shard>>, mailbox: Arc<Mailbox>, mut poller: 
     let sleep = tokio::time::sleep_until(now().into());
     tokio::pin!(sleep);
     loop {
-        let (has_work, deadline) = {
+        let (is_stopped, has_work, deadline) = {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             let now = now();
             if shard.deadline().is_some_and(|deadline| deadline <= now) {
@@ -139,10 +186,11 @@ pub async fn drive(shard: Arc<Mutex<Shard>>, mailbox: Arc<Mailbox>, mut poller: 
             } else {
                 poller.collect(&mut shard);
             }
-            shard.turn(now, mailbox.take());
-            (shard.has_work(), shard.wait_until())
+            let (batches, is_stopped) = mailbox.take();
+            shard.turn(now, batches);
+            (is_stopped, shard.has_work(), shard.wait_until())
         };
-        if mailbox.is_stopped() {
+        if is_stopped {
             return;
         }
         if has_work {
@@ -167,12 +215,13 @@ pub async fn drive(shard: Arc<Mutex<Shard>>, mailbox: Arc<Mailbox>, mut poller: 
 #[cfg(not(poller))]
 pub async fn drive(shard: Arc<Mutex<Shard>>, mailbox: Arc<Mailbox>) {
     loop {
-        let (has_work, deadline) = {
+        let (is_stopped, has_work, deadline) = {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.turn(now(), mailbox.take());
-            (shard.has_work(), shard.wait_until())
+            let (batches, is_stopped) = mailbox.take();
+            shard.turn(now(), batches);
+            (is_stopped, shard.has_work(), shard.wait_until())
         };
-        if mailbox.is_stopped() {
+        if is_stopped {
             return;
         }
         if has_work {

@@ -1,7 +1,9 @@
 //! Counters shared between an I/O thread and the JavaScript thread.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{self, AtomicI64, Ordering::Relaxed, Ordering::SeqCst};
+
+use super::sync::{AtomicBool, AtomicU64};
 
 /// What is counted for one session.
 #[derive(Debug, Default)]
@@ -96,7 +98,7 @@ pub struct Totals {
     /// What is queued for all peers; a message that many wait for counts once.
     pub unsent: Arc<AtomicI64>,
     /// Panics caught on I/O threads.
-    pub panics: AtomicU64,
+    pub panics: atomic::AtomicU64,
 }
 
 impl Totals {

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use super::commands::SessionId;
+use super::sync::{AtomicBool, Mutex, MutexGuard};
 
 /// What kind of thing a record is. The numbers are the contract with `lib/dispatch.js`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

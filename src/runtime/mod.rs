@@ -12,8 +12,11 @@ pub mod inbox;
 pub mod lanes;
 pub mod link;
 pub mod memory;
+#[cfg(all(test, model))]
+mod models;
 pub mod pool;
 pub mod shard;
 pub mod shared;
 pub mod slots;
+mod sync;
 pub mod timers;

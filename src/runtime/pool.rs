@@ -1,13 +1,14 @@
 //! The I/O threads of one Node environment.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use super::commands::CommandBatch;
-use super::driver::{self, Mailbox};
+use super::driver::{self, Inline, Mailbox};
 use super::shard::Shard;
 use super::shared::Shared;
+use super::sync::Mutex;
 
 /// Up to so many commands the JavaScript thread carries out itself; more would keep it too long.
 const INLINE_COMMANDS: usize = 8;
@@ -55,26 +56,13 @@ impl Pool {
     /// do, which saves waking it; else by the I/O thread.
     pub fn submit(&self, thread: u32, batch: CommandBatch) {
         let Some(thread) = self.threads.get(thread as usize) else { return };
-        if batch.commands.len() <= INLINE_COMMANDS
-            && let Some(mut shard) = try_lock(&thread.shard)
-            && thread.mailbox.is_empty()
-            && !shard.has_work()
-        {
-            if shard.turn_inline(driver::now(), batch) {
-                thread.mailbox.wake();
+        let turn = |shard: &mut Shard, batch: CommandBatch| {
+            if batch.commands.len() > INLINE_COMMANDS || shard.has_work() {
+                return Inline::Refused(batch);
             }
-            return;
-        }
-        thread.mailbox.submit(batch);
-    }
-}
-
-/// The shard, unless the I/O thread is at it. A panic outside of any session leaves a shard usable.
-fn try_lock(shard: &Mutex<Shard>) -> Option<MutexGuard<'_, Shard>> {
-    match shard.try_lock() {
-        Ok(shard) => Some(shard),
-        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
+            Inline::Done { wakes: shard.turn_inline(driver::now(), batch) }
+        };
+        thread.mailbox.hand_over(&thread.shard, batch, turn);
     }
 }
 

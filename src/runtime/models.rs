@@ -1,0 +1,226 @@
+//! Models: what an I/O thread and the JavaScript thread do with what they share, in every order that
+//! loom finds. A wake-up that is lost is a deadlock here, and fails. Run with `npm run loom`.
+
+use std::sync::Arc;
+use std::sync::PoisonError;
+
+use loom::thread;
+
+use super::commands::{Command, CommandBatch};
+use super::driver::{Inline, Mailbox};
+use super::gauge::Gauge;
+use super::inbox::{EventBatch, Inbox, Kind, Payload};
+use super::sync::{AtomicBool, Mutex, Notify};
+use std::sync::atomic::Ordering::SeqCst;
+
+/// An inbox whose wake-up rings a bell.
+fn inbox() -> (Arc<Inbox>, Arc<Notify>) {
+    let bell = Arc::new(Notify::default());
+    let ring = Arc::clone(&bell);
+    (Arc::new(Inbox::new(move || ring.notify_one())), bell)
+}
+
+fn events(number: i32) -> EventBatch {
+    let mut batch = EventBatch::default();
+    batch.push(0, 0, Kind::Sent, number, Payload::None);
+    batch
+}
+
+/// As the JavaScript thread delivers: until there is nothing, and then to sleep.
+fn deliver(inbox: &Inbox, seen: &mut Vec<i32>) {
+    loop {
+        while let Some(batch) = inbox.take() {
+            seen.extend(batch.records.iter().map(|record| record.extra));
+        }
+        if inbox.arm() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn no_wake_up_of_the_inbox_is_lost() {
+    loom::model(|| {
+        let (inbox, bell) = inbox();
+        let io = Arc::clone(&inbox);
+        let thread = thread::spawn(move || {
+            for number in 0..2 {
+                io.put(events(number));
+                io.wake();
+            }
+        });
+        let mut seen = Vec::new();
+        while seen.len() < 2 {
+            bell.wait();
+            deliver(&inbox, &mut seen);
+        }
+        assert_eq!(seen, [0, 1]);
+        thread.join().unwrap();
+    });
+}
+
+/// Two I/O threads: each one's events keep their order.
+#[test]
+fn several_threads_wake_together() {
+    loom::model(|| {
+        let (inbox, bell) = inbox();
+        let threads: Vec<_> = [10, 20]
+            .into_iter()
+            .map(|number| {
+                let io = Arc::clone(&inbox);
+                thread::spawn(move || {
+                    io.put(events(number));
+                    io.wake();
+                })
+            })
+            .collect();
+        let mut seen = Vec::new();
+        while seen.len() < 2 {
+            bell.wait();
+            deliver(&inbox, &mut seen);
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, [10, 20]);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
+/// The JavaScript thread takes a turn of the shard itself: what that leaves in the inbox is claimed,
+/// or a wake-up is on its way.
+#[test]
+fn events_of_an_inline_turn_are_claimed_or_woken_for() {
+    loom::model(|| {
+        let (inbox, bell) = inbox();
+        let io = Arc::clone(&inbox);
+        let thread = thread::spawn(move || {
+            io.put(events(0));
+            io.wake();
+        });
+        let mut seen = Vec::new();
+        inbox.put(events(1));
+        if inbox.claim() {
+            deliver(&inbox, &mut seen);
+        }
+        while seen.len() < 2 {
+            bell.wait();
+            deliver(&inbox, &mut seen);
+        }
+        thread.join().unwrap();
+    });
+}
+
+/// What tells batches apart.
+fn commands(number: u32) -> CommandBatch {
+    let commands = vec![Command::StreamSent { stream: number, bytes: 0 }];
+    CommandBatch { commands, bytes: Vec::new() }
+}
+
+fn apply(shard: &mut Vec<u32>, batch: &CommandBatch) {
+    for command in &batch.commands {
+        if let Command::StreamSent { stream, .. } = command {
+            shard.push(*stream);
+        }
+    }
+}
+
+/// As `driver::drive` turns: what was handed over is taken with the shard in hand.
+fn turn(mailbox: &Mailbox, shard: &Mutex<Vec<u32>>) -> (usize, bool) {
+    let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+    let (batches, is_stopped) = mailbox.take();
+    for batch in batches {
+        apply(&mut shard, &batch);
+    }
+    (shard.len(), is_stopped)
+}
+
+/// Batches that are handed over while the I/O thread works, sleeps, or is about to: each is carried
+/// out once, by one thread or the other, in call order.
+fn hand_over(inline: [bool; 3]) {
+    loom::model(move || {
+        let mailbox = Arc::new(Mailbox::default());
+        let shard = Arc::new(Mutex::new(Vec::new()));
+        let io = (Arc::clone(&mailbox), Arc::clone(&shard));
+        let thread = thread::spawn(move || {
+            let (mailbox, shard) = io;
+            while turn(&mailbox, &shard).0 < inline.len() {
+                mailbox.wait();
+            }
+        });
+        for (number, inline) in (0..).zip(inline) {
+            mailbox.hand_over(&shard, commands(number), |shard, batch| {
+                if !inline {
+                    return Inline::Refused(batch);
+                }
+                apply(shard, &batch);
+                // The thread waits for the last one.
+                Inline::Done { wakes: shard.len() == 3 }
+            });
+        }
+        thread.join().unwrap();
+        assert_eq!(*shard.lock().unwrap(), [0, 1, 2]);
+    });
+}
+
+#[test]
+fn batches_for_the_thread_arrive_in_order() {
+    hand_over([false, false, false]);
+}
+
+#[test]
+fn batches_carried_out_inline_keep_their_place() {
+    hand_over([true, true, true]);
+}
+
+#[test]
+fn inline_batches_wait_for_those_before_them() {
+    hand_over([false, true, true]);
+    hand_over([true, false, true]);
+}
+
+/// What was handed over before the thread was told to stop is carried out.
+#[test]
+fn stopping_loses_no_batch() {
+    loom::model(|| {
+        let mailbox = Arc::new(Mailbox::default());
+        let shard = Arc::new(Mutex::new(Vec::new()));
+        let io = (Arc::clone(&mailbox), Arc::clone(&shard));
+        let thread = thread::spawn(move || {
+            let (mailbox, shard) = io;
+            while !turn(&mailbox, &shard).1 {
+                mailbox.wait();
+            }
+        });
+        mailbox.submit(commands(0));
+        mailbox.stop();
+        thread.join().unwrap();
+        assert_eq!(*shard.lock().unwrap(), [0]);
+    });
+}
+
+/// Undelivered bytes reach the bound while JavaScript takes the last of them: the I/O thread sees
+/// that nothing is left, or JavaScript sees the mark. Both missing the other would leave the session
+/// paused with nothing to deliver.
+#[test]
+fn a_pause_is_noticed_by_one_side_at_least() {
+    const COST: u64 = 100;
+    loom::model(|| {
+        let gauge = Arc::new(Gauge::default());
+        gauge.add_received(COST);
+        let resumes = Arc::new(AtomicBool::default());
+        let (js, staged) = (Arc::clone(&gauge), Arc::clone(&resumes));
+        let javascript = thread::spawn(move || {
+            // As `Host::deliver`.
+            js.add_delivered(COST);
+            if js.undelivered() == 0 && js.is_paused() {
+                staged.store(true, SeqCst);
+            }
+        });
+        // As `Shard::pause`.
+        gauge.set_paused(true);
+        if gauge.undelivered() == 0 {
+            gauge.set_paused(false);
+        }
+        javascript.join().unwrap();
+        assert!(!gauge.is_paused() || resumes.load(SeqCst), "paused, and nothing is left");
+    });
+}

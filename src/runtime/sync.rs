@@ -1,0 +1,102 @@
+//! The locks and atomics of what an I/O thread and the JavaScript thread share. In a model
+//! (`npm run loom`) they are loom's, which tries every order in which threads can use them.
+
+#[cfg(not(all(test, model)))]
+pub use std::sync::atomic::{AtomicBool, AtomicU64};
+#[cfg(not(all(test, model)))]
+pub use std::sync::{Mutex, MutexGuard};
+#[cfg(not(all(test, model)))]
+pub use tokio::sync::Notify;
+
+#[cfg(all(test, model))]
+pub use loom::sync::{Mutex, MutexGuard};
+#[cfg(all(test, model))]
+pub use model::{AtomicBool, AtomicU64, Notify};
+
+#[cfg(all(test, model))]
+mod model {
+    use std::sync::atomic::Ordering::{self, SeqCst};
+
+    use loom::sync::atomic::{self, fence};
+    use loom::sync::{Condvar, Mutex};
+
+    /// loom takes a SeqCst access for an AcqRel one, but knows SeqCst fences.
+    fn ordered<T>(ordering: Ordering, access: impl FnOnce() -> T) -> T {
+        if ordering == SeqCst {
+            fence(SeqCst);
+        }
+        let value = access();
+        if ordering == SeqCst {
+            fence(SeqCst);
+        }
+        value
+    }
+
+    macro_rules! atomic {
+        ($name:ident, $value:ty) => {
+            #[derive(Debug, Default)]
+            pub struct $name(atomic::$name);
+
+            impl $name {
+                pub fn load(&self, ordering: Ordering) -> $value {
+                    ordered(ordering, || self.0.load(ordering))
+                }
+
+                pub fn store(&self, value: $value, ordering: Ordering) {
+                    if ordering == SeqCst {
+                        // loom lets a swap read past a store it is not ordered with.
+                        self.swap(value, ordering);
+                    } else {
+                        self.0.store(value, ordering);
+                    }
+                }
+
+                pub fn swap(&self, value: $value, ordering: Ordering) -> $value {
+                    ordered(ordering, || self.0.swap(value, ordering))
+                }
+            }
+        };
+    }
+
+    atomic!(AtomicBool, bool);
+    atomic!(AtomicU64, u64);
+
+    impl AtomicBool {
+        pub fn new(value: bool) -> Self {
+            Self(atomic::AtomicBool::new(value))
+        }
+    }
+
+    impl AtomicU64 {
+        pub fn fetch_add(&self, value: u64, ordering: Ordering) -> u64 {
+            ordered(ordering, || self.0.fetch_add(value, ordering))
+        }
+    }
+
+    /// As tokio's: a notification that comes before the wait is kept, once.
+    #[derive(Default)]
+    pub struct Notify {
+        is_notified: Mutex<bool>,
+        changed: Condvar,
+    }
+
+    impl Notify {
+        pub fn notify_one(&self) {
+            *self.is_notified.lock().unwrap() = true;
+            self.changed.notify_one();
+        }
+
+        #[allow(clippy::unused_async)]
+        pub async fn notified(&self) {
+            self.wait();
+        }
+
+        /// For a model, whose threads are no tasks.
+        pub fn wait(&self) {
+            let mut is_notified = self.is_notified.lock().unwrap();
+            while !std::mem::take(&mut *is_notified) {
+                is_notified = self.changed.wait(is_notified).unwrap();
+            }
+        }
+    }
+}
