@@ -12,12 +12,13 @@ export class CommandError extends Error {}
 /**
  * Runs a command to its end.
  * @param {string} line the command and its arguments, separated by single spaces
- * @param {{ cwd?: string, env?: Record<string, string>, show?: 'all' | 'failure' }} [options]
- *   `show`: its output as it comes (the default), or only when it fails
+ * @param {{ cwd?: string, env?: Record<string, string>, show?: 'all' | 'failure', with?: 'stderr' }} [options]
+ *   `show`: its output as it comes (the default), or only when it fails; `with`: return what it
+ *   writes to standard error as well
  * @returns {Promise<string>} its standard output
  * @throws {CommandError}
  */
-export async function run(line, { cwd = root, env = {}, show = 'all' } = {}) {
+export async function run(line, { cwd = root, env = {}, show = 'all', with: also } = {}) {
   const [command, ...args] = line.split(' ')
   const child = spawn(command, args, {
     cwd,
@@ -37,7 +38,7 @@ export async function run(line, { cwd = root, env = {}, show = 'all' } = {}) {
   }
   try {
     const code = await ended(child)
-    if (code === 0) return output.stdout
+    if (code === 0) return also === 'stderr' ? output.all : output.stdout
     const shown = show === 'all' ? '' : `\n${output.all}`
     throw new CommandError(`${line}: ended with ${code}${shown}`)
   } catch (error) {

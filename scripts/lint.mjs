@@ -4,10 +4,12 @@
 import { CommandError, fail, run } from './command.mjs'
 
 const CLIENT = '--manifest-path bench/client/Cargo.toml'
+const FUZZ = '--manifest-path fuzz/Cargo.toml'
 
 const LINES = [
   'cargo fmt --check',
   `cargo fmt --check ${CLIENT}`,
+  `cargo fmt --check ${FUZZ}`,
   // Each ring with what it may use, and the addon with what only tests have.
   ...[
     '--no-default-features',
@@ -18,6 +20,7 @@ const LINES = [
     '--features stream-only',
   ].map(clippy),
   clippy(CLIENT),
+  clippy(`${FUZZ} --no-default-features`),
   'npx --no -- biome ci --error-on-warnings',
   'npx --no -- tsc --project __test__/types',
   'npm run --silent typecheck --workspace examples/chat',

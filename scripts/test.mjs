@@ -14,10 +14,11 @@ import { ensureChromium, howToGet } from './chromium.mjs'
 import { CommandError, fail, root, run } from './command.mjs'
 import { libraryName } from './platform.mjs'
 
-/** Ring 1, ring 2, and the bench's load client. */
+/** Ring 1, ring 2, the corpus of the fuzz targets, and the bench's load client. */
 const RUST = [
   'cargo test --quiet --no-default-features',
   'cargo test --quiet --no-default-features --features runtime',
+  'cargo test --quiet --manifest-path fuzz/Cargo.toml --no-default-features',
   'cargo test --quiet --manifest-path bench/client/Cargo.toml',
 ]
 const FOLDERS = ['__test__', 'bench']

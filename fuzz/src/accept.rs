@@ -1,0 +1,58 @@
+//! Opening handshakes of WebSockets: an answer to what was verified is a well-formed response head
+//! into which the request has put nothing but one token.
+
+use upwire::protocol::websocket::accept::{UpgradeHeaders, response, verify};
+
+use crate::script::Script;
+
+pub fn check(data: &[u8]) {
+    let mut script = Script(data);
+    let headers = UpgradeHeaders {
+        http_version: script.one_of(&["1.1", "1.0"]),
+        host: script.flag().then(|| script.one_of(&["a.example"])),
+        host_count: usize::from(script.byte() % 3),
+        upgrade: script.flag().then(|| script.one_of(&["websocket", "WebSocket"])),
+        connection: script.flag().then(|| script.one_of(&["Upgrade", "keep-alive, Upgrade"])),
+        key: script.flag().then(|| script.one_of(&["dGhlIHNhbXBsZSBub25jZQ=="])),
+        version: script.flag().then(|| script.one_of(&["13", "8"])),
+        protocol: script.optional(),
+        transfer_encoding: script.optional(),
+        content_length: script.optional(),
+    };
+    let Err(refusal) = verify(&headers) else { return judge(&headers) };
+    assert!(refusal.to_string().is_ascii());
+}
+
+fn judge(headers: &UpgradeHeaders<'_>) {
+    let key = headers.key.expect("a key");
+    assert_eq!((headers.http_version, headers.version), ("1.1", Some("13")));
+    assert!(headers.host.is_some() && headers.host_count < 2);
+    assert!(headers.transfer_encoding.is_none());
+    assert!(headers.content_length.is_none_or(|length| length == "0"));
+    assert_eq!(key.len(), 24);
+
+    let answer = response(key, headers.protocol, "X-Extra: 1\r\n");
+    let head = answer.strip_suffix("\r\n\r\n").expect("an end");
+    let mut lines = head.split("\r\n");
+    assert_eq!(lines.next(), Some("HTTP/1.1 101 Switching Protocols"));
+    let fields: Vec<(&str, &str)> =
+        lines.map(|line| line.split_once(": ").expect("a field")).collect();
+    let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+    let mut expected = vec!["Upgrade", "Connection", "Sec-WebSocket-Accept"];
+    if headers.protocol.is_some() {
+        expected.push("Sec-WebSocket-Protocol");
+    }
+    expected.push("X-Extra");
+    assert_eq!(names, expected);
+    for (name, value) in fields {
+        assert!(!value.is_empty() && value.bytes().all(|byte| (0x21..0x7f).contains(&byte)));
+        match name {
+            "Sec-WebSocket-Accept" => assert_eq!(value.len(), 28),
+            "Sec-WebSocket-Protocol" => {
+                let offered = headers.protocol.unwrap_or_default();
+                assert!(offered.split(',').any(|token| token.trim_matches([' ', '\t']) == value));
+            }
+            _ => {}
+        }
+    }
+}

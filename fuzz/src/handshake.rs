@@ -1,0 +1,77 @@
+//! Requests: what is accepted satisfies every rule, each stated once more; and the open packet is
+//! JSON, whatever the session's identifier.
+
+use upwire::protocol::handshake::{
+    Accepted, ErrorCode, Known, Refusal, Request, Rules, TransportName, open_packet, verify,
+};
+use upwire::protocol::limits::Limits;
+
+use crate::script::Script;
+
+pub fn check(data: &[u8]) {
+    let mut script = Script(data);
+    let request = Request {
+        method: script.one_of(&["GET", "POST", "OPTIONS"]),
+        upgrade: script.flag(),
+        transport: script.flag().then(|| script.one_of(&["polling", "websocket"])),
+        eio: script.flag().then(|| script.one_of(&["4", "3"])),
+        sid: script.optional(),
+        origin: script.optional(),
+    };
+    let rules = Rules { polling: script.flag(), websocket: script.flag() };
+    let known = script.flag().then(|| Known {
+        session: 7,
+        transport: if script.flag() { TransportName::Polling } else { TransportName::WebSocket },
+        upgrading: script.flag(),
+    });
+    let mut asked = None;
+    let verdict = verify(&request, rules, |sid| {
+        assert_eq!(asked.replace(sid.to_owned()), None, "looked up twice");
+        known
+    });
+    assert!(asked.is_none() || asked.as_deref() == request.sid);
+    match verdict {
+        Ok(accepted) => judge(&request, rules, known, accepted),
+        Err(refusal) => judge_refusal(refusal),
+    }
+
+    let sid = script.text();
+    let packet = open_packet(sid, &["websocket"], &Limits::default());
+    let json: serde_json::Value = serde_json::from_str(&packet).expect("JSON");
+    assert_eq!(json["sid"], sid);
+}
+
+fn judge(request: &Request<'_>, rules: Rules, known: Option<Known<u32>>, accepted: Accepted<u32>) {
+    assert_eq!(request.eio, Some("4"));
+    let transport = match request.transport {
+        Some("polling") if rules.polling => TransportName::Polling,
+        Some("websocket") if rules.websocket => TransportName::WebSocket,
+        other => panic!("accepted on {other:?}"),
+    };
+    let is_clean = |origin: &str| origin.chars().all(|c| c == '\t' || !c.is_ascii_control());
+    assert!(request.origin.is_none_or(is_clean));
+    assert_eq!(request.upgrade, transport == TransportName::WebSocket);
+    let has_sid = request.sid.is_some_and(|sid| !sid.is_empty());
+    let is_handshake = matches!(accepted, Accepted::Handshake(_));
+    assert_eq!(has_sid, !is_handshake);
+    match accepted {
+        Accepted::Handshake(named) => assert_eq!((named, request.method), (transport, "GET")),
+        Accepted::Get(session) => assert_eq!((session, request.method), (7, "GET")),
+        Accepted::Post(session) => assert_eq!((session, request.method), (7, "POST")),
+        Accepted::Upgrade(session) => {
+            assert_eq!((session, request.method, request.upgrade), (7, "GET", true));
+        }
+    }
+    if !is_handshake {
+        let known = known.expect("a session that is known");
+        assert_eq!(known.transport, TransportName::Polling);
+        assert!(!request.upgrade || !known.upgrading);
+    }
+}
+
+fn judge_refusal(refusal: Refusal) {
+    let code = refusal.code();
+    assert!(!code.message().is_empty());
+    // engine.io names a context for those that share a code.
+    assert!(code != ErrorCode::BadRequest || refusal.name().is_some());
+}

@@ -1,0 +1,59 @@
+//! Packets: what is decoded is what the text says, and a binary message survives its encoding.
+
+use upwire::protocol::packet::{Message, Packet, decode, encode_binary};
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+pub fn check(data: &[u8]) {
+    let mut encoded = Vec::new();
+    encode_binary(data, &mut encoded);
+    assert_eq!(encoded.len(), 1 + data.len().div_ceil(3) * 4);
+    assert_eq!(decode(&encoded), Ok(Packet::Message(Message::Binary(data.into()))));
+
+    let Ok(packet) = decode(data) else {
+        assert!(data.first().is_none_or(|kind| !b"0123456".contains(kind)));
+        return;
+    };
+    match (packet, data[0]) {
+        (Packet::Message(Message::Text(body)), b'4') => assert_eq!(&*body, &data[1..]),
+        (Packet::Ping(body), b'2') => assert_eq!(body, &data[1..]),
+        (Packet::Message(Message::Binary(body)), b'b') => {
+            let unpadded = data[1..].split(|byte| *byte == b'=').next().unwrap_or(&[]);
+            assert_eq!(base64(&body), unpadded);
+            assert!(data[1 + unpadded.len()..].iter().all(|byte| *byte == b'='));
+        }
+        (Packet::Open, b'0')
+        | (Packet::Close, b'1')
+        | (Packet::Pong, b'3')
+        | (Packet::Upgrade, b'5')
+        | (Packet::Noop, b'6') => {}
+        (packet, kind) => panic!("{packet:?} from {kind}"),
+    }
+}
+
+/// Base64 without padding, written down once more.
+pub fn base64(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for group in bytes.chunks(3) {
+        let bits = group.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte));
+        let bits = bits << (8 * (3 - group.len()));
+        out.extend((0..=group.len()).map(|n| ALPHABET[(bits >> (18 - 6 * n)) as usize & 63]));
+    }
+    out
+}
+
+/// Reads what [`base64`] wrote, or the padded form.
+pub fn unbase64(text: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let (mut bits, mut count) = (0u32, 0);
+    for byte in text.iter().filter(|byte| **byte != b'=') {
+        let value = ALPHABET.iter().position(|known| known == byte)?;
+        bits = bits << 6 | value as u32;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count) as u8);
+        }
+    }
+    Some(out)
+}
