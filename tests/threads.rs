@@ -1,0 +1,278 @@
+//! I/O threads, the thread that stands for JavaScript, and real TCP connections, all at once: what is
+//! sent comes back in order, pauses end, and the pool can be dropped under load. `npm run tsan` runs
+//! this under ThreadSanitizer.
+#![cfg(all(feature = "runtime", not(feature = "stream-only"), unix))]
+
+#[path = "../src/protocol/tests/client.rs"]
+#[allow(dead_code)]
+mod client;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use upwire::protocol::limits::Limits;
+use upwire::runtime::commands::{
+    Action, Body, Command, CommandBatch, NewLink, NewWebSocket, Open, SessionId,
+};
+use upwire::runtime::gauge::{SharedLimits, Totals};
+use upwire::runtime::inbox::{EventBatch, Inbox, Kind, Payload, Record};
+use upwire::runtime::pool::Pool;
+use upwire::runtime::shard::{MESSAGE_COST, Shared};
+use upwire::runtime::slots::Slots;
+
+const THREADS: u32 = 2;
+const CLIENTS: usize = 4;
+const SESSIONS: usize = 6;
+const MESSAGES: usize = 150;
+/// So little that sessions are paused all the time.
+const RECEIVE_QUEUE: u64 = 4_000;
+/// A test that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What wakes the thread that stands for JavaScript.
+enum Bell {
+    Inbox,
+    Connection(TcpStream),
+}
+
+/// The JavaScript thread's side: an echo.
+struct JavaScript {
+    pool: Pool,
+    slots: Slots,
+    staged: Vec<CommandBatch>,
+    limits: Arc<Limits>,
+    bell: Receiver<Bell>,
+    closed: usize,
+}
+
+impl JavaScript {
+    fn start() -> (Self, Sender<Bell>) {
+        let (ring, bell) = channel();
+        let wake = ring.clone();
+        let shared = Shared {
+            inbox: Inbox::new(move || {
+                // Nobody listens any more when the pool is dropped.
+                let _ = wake.send(Bell::Inbox);
+            }),
+            totals: Totals::default(),
+            limits: SharedLimits {
+                max_loop_stall: Duration::from_secs(30),
+                max_total_receive_queue: 10 * RECEIVE_QUEUE.cast_signed(),
+                max_total_send_buffer: 1 << 30,
+            },
+        };
+        let javascript = Self {
+            pool: Pool::start(THREADS, shared).unwrap(),
+            slots: Slots::default(),
+            staged: (0..THREADS).map(|_| CommandBatch::default()).collect(),
+            limits: Arc::new(Limits::default()),
+            bell,
+            closed: 0,
+        };
+        (javascript, ring)
+    }
+
+    fn stage(&mut self, id: SessionId, action: Action) {
+        let batch = &mut self.staged[(id.slot % THREADS) as usize];
+        batch.commands.push(Command::Session(id, action));
+    }
+
+    fn flush(&mut self) {
+        for thread in 0..THREADS {
+            let batch = std::mem::take(&mut self.staged[thread as usize]);
+            if !batch.is_empty() {
+                self.pool.submit(thread, batch);
+            }
+        }
+    }
+
+    fn open(&mut self, stream: TcpStream) {
+        stream.set_nonblocking(true).unwrap();
+        let (id, gauge) = self.slots.allocate(RECEIVE_QUEUE);
+        let link = NewLink::Tcp(stream);
+        let websocket = NewWebSocket { link, answer: Vec::new(), base64: false, early: Vec::new() };
+        let open = Open {
+            limits: Arc::clone(&self.limits),
+            max_receive_queue: RECEIVE_QUEUE,
+            gauge,
+            packet: "{}".into(),
+            websocket: Some(websocket),
+        };
+        self.stage(id, Action::Open(Box::new(open)));
+    }
+
+    /// Turns until so many sessions have closed.
+    fn run(&mut self, sessions: usize) {
+        while self.closed < sessions {
+            match self.bell.recv_timeout(PATIENCE).expect("a wake-up") {
+                Bell::Connection(stream) => self.open(stream),
+                Bell::Inbox => self.deliver(),
+            }
+            self.flush();
+            if self.pool.shared().inbox.claim() {
+                self.deliver();
+                self.flush();
+            }
+        }
+    }
+
+    fn deliver(&mut self) {
+        loop {
+            while let Some(batch) = self.pool.shared().inbox.take() {
+                let EventBatch { records, bytes, .. } = batch;
+                for record in records {
+                    self.event(record, &bytes);
+                }
+                self.flush();
+            }
+            if self.pool.shared().inbox.arm() {
+                return;
+            }
+        }
+    }
+
+    fn event(&mut self, record: Record, bytes: &[u8]) {
+        let id = record.id();
+        match record.kind {
+            Kind::Text => {
+                let cost = MESSAGE_COST + record.payload.len() as u64;
+                let text = match record.payload {
+                    Payload::Ascii(range) | Payload::Utf8(range) => bytes[range].to_vec(),
+                    Payload::OwnUtf8(text) => text,
+                    other => panic!("{other:?} is no text"),
+                };
+                self.stage(id, Action::Send { body: Body::OwnText(text), receipt: false });
+                if self.credit(id, cost) {
+                    self.stage(id, Action::Resume);
+                }
+            }
+            Kind::Close => {
+                self.slots.release(id);
+                self.closed += 1;
+            }
+            _ => {}
+        }
+    }
+
+    /// As `Host::deliver`.
+    fn credit(&mut self, id: SessionId, cost: u64) -> bool {
+        self.pool.shared().totals.undelivered.fetch_sub(cost.cast_signed(), Relaxed);
+        let Some((gauge, resume_below)) = self.slots.gauge(id) else { return false };
+        gauge.add_delivered(cost);
+        let left = gauge.undelivered();
+        gauge.is_paused() && left <= resume_below
+    }
+}
+
+/// A connection to the pool, as its client has it.
+fn connect(ring: &Sender<Bell>) -> TcpStream {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    ring.send(Bell::Connection(listener.accept().unwrap().0)).unwrap();
+    client
+}
+
+fn text(number: usize) -> String {
+    format!("{number}:{}", "x".repeat(number * 37 % 1_500))
+}
+
+/// Sends in pieces that no frame ends with, while another thread reads what comes back.
+fn talk(ring: &Sender<Bell>, session: usize) {
+    let client = connect(ring);
+    let mut writer = client.try_clone().unwrap();
+    let sender = thread::spawn(move || {
+        let frames =
+            (0..MESSAGES).flat_map(|n| client::frame(0x81, format!("4{}", text(n)).as_bytes()));
+        let bytes: Vec<u8> = frames.collect();
+        for piece in bytes.chunks(777 + session) {
+            writer.write_all(piece).unwrap();
+        }
+        writer
+    });
+    let mut reader = FrameReader { stream: client, bytes: Vec::new() };
+    assert_eq!(reader.next(), "0{}");
+    for number in 0..MESSAGES {
+        assert_eq!(reader.next(), format!("4{}", text(number)));
+    }
+    let mut writer = sender.join().unwrap();
+    // One closes, the next just goes.
+    if session.is_multiple_of(2) {
+        writer.write_all(&client::frame(0x88, b"\x03\xe8")).unwrap();
+        let mut rest = Vec::new();
+        reader.stream.read_to_end(&mut rest).unwrap();
+        assert_eq!([reader.bytes, rest].concat(), b"\x88\x02\x03\xe8");
+    }
+}
+
+struct FrameReader {
+    stream: TcpStream,
+    bytes: Vec<u8>,
+}
+
+impl FrameReader {
+    fn next(&mut self) -> String {
+        loop {
+            let (frames, rest) = client::read_frames(&self.bytes);
+            if let Some(frame) = frames.into_iter().next() {
+                let header = if frame.payload.len() < 126 { 2 } else { 4 };
+                self.bytes.drain(..header + frame.payload.len());
+                return String::from_utf8(frame.payload).unwrap();
+            }
+            assert_eq!(rest, self.bytes.len());
+            let mut buffer = [0; 16 * 1024];
+            let count = self.stream.read(&mut buffer).unwrap();
+            assert!(count > 0, "the connection has ended");
+            self.bytes.extend(&buffer[..count]);
+        }
+    }
+}
+
+#[test]
+fn messages_come_back_in_order_while_sessions_come_and_go() {
+    let (mut javascript, ring) = JavaScript::start();
+    let clients: Vec<JoinHandle<()>> = (0..CLIENTS)
+        .map(|_| {
+            let ring = ring.clone();
+            thread::spawn(move || (0..SESSIONS).for_each(|session| talk(&ring, session)))
+        })
+        .collect();
+    javascript.run(CLIENTS * SESSIONS);
+    for client in clients {
+        client.join().unwrap();
+    }
+    let totals = &javascript.pool.shared().totals;
+    assert_eq!(totals.undelivered.load(Relaxed), 0);
+    assert_eq!(totals.unsent.load(Relaxed), 0);
+    assert_eq!(totals.panics.load(Relaxed), 0);
+}
+
+#[test]
+fn a_pool_is_dropped_under_load() {
+    let (mut javascript, ring) = JavaScript::start();
+    let clients: Vec<JoinHandle<()>> = (0..CLIENTS)
+        .map(|_| {
+            let mut client = connect(&ring);
+            thread::spawn(move || {
+                // Until the connection is gone; a peer that talks is not asked.
+                while client.write_all(&client::frame(0x81, b"4x")).is_ok() {}
+            })
+        })
+        .collect();
+    for _ in 0..50 {
+        match javascript.bell.recv_timeout(PATIENCE).expect("a wake-up") {
+            Bell::Connection(stream) => javascript.open(stream),
+            Bell::Inbox => javascript.deliver(),
+        }
+        javascript.flush();
+    }
+    drop(javascript);
+    for client in clients {
+        client.join().unwrap();
+    }
+}
