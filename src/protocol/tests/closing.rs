@@ -44,6 +44,7 @@ fn a_shutdown_says_that_the_server_goes_away() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a megabyte takes Miri minutes")]
 fn violations_get_their_close_code() {
     let cases: [(Vec<u8>, &[u8], CloseReason); 5] = [
         (frame(0x83, b""), b"\x88\x02\x03\xea", CloseReason::TransportError),
