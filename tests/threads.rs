@@ -19,10 +19,11 @@ use upwire::protocol::limits::Limits;
 use upwire::runtime::commands::{
     Action, Body, Command, CommandBatch, NewLink, NewWebSocket, Open, SessionId,
 };
-use upwire::runtime::gauge::{SharedLimits, Totals};
+use upwire::runtime::driver::now;
+use upwire::runtime::gauge::SharedLimits;
 use upwire::runtime::inbox::{EventBatch, Inbox, Kind, Payload, Record};
 use upwire::runtime::pool::Pool;
-use upwire::runtime::shard::{MESSAGE_COST, Shared};
+use upwire::runtime::shared::Shared;
 use upwire::runtime::slots::Slots;
 
 const THREADS: u32 = 2;
@@ -54,20 +55,17 @@ impl JavaScript {
     fn start() -> (Self, Sender<Bell>) {
         let (ring, bell) = channel();
         let wake = ring.clone();
-        let shared = Shared {
-            inbox: Inbox::new(move || {
-                // Nobody listens any more when the pool is dropped.
-                let _ = wake.send(Bell::Inbox);
-            }),
-            totals: Totals::default(),
-            limits: SharedLimits {
-                max_loop_stall: Duration::from_secs(30),
-                max_total_receive_queue: 10 * RECEIVE_QUEUE.cast_signed(),
-                max_total_send_buffer: 1 << 30,
-            },
+        let inbox = Inbox::new(move || {
+            // Nobody listens any more when the pool is dropped.
+            let _ = wake.send(Bell::Inbox);
+        });
+        let limits = SharedLimits {
+            max_loop_stall: Duration::from_secs(30),
+            max_total_receive_queue: 10 * RECEIVE_QUEUE.cast_signed(),
+            max_total_send_buffer: 1 << 30,
         };
         let javascript = Self {
-            pool: Pool::start(THREADS, shared).unwrap(),
+            pool: Pool::start(Shared::new(now(), THREADS, inbox, limits)).unwrap(),
             slots: Slots::default(),
             staged: (0..THREADS).map(|_| CommandBatch::default()).collect(),
             limits: Arc::new(Limits::default()),
@@ -128,6 +126,7 @@ impl JavaScript {
                 for record in records {
                     self.event(record, &bytes);
                 }
+                self.pool.shared().check_relief();
                 self.flush();
             }
             if self.pool.shared().inbox.arm() {
@@ -138,18 +137,17 @@ impl JavaScript {
 
     fn event(&mut self, record: Record, bytes: &[u8]) {
         let id = record.id();
+        if self.credit(id, record.cost()) {
+            self.stage(id, Action::Resume);
+        }
         match record.kind {
             Kind::Text => {
-                let cost = MESSAGE_COST + record.payload.len() as u64;
                 let text = match record.payload {
                     Payload::Ascii(range) | Payload::Utf8(range) => bytes[range].to_vec(),
                     Payload::OwnUtf8(text) => text,
                     other => panic!("{other:?} is no text"),
                 };
                 self.stage(id, Action::Send { body: Body::OwnText(text), receipt: false });
-                if self.credit(id, cost) {
-                    self.stage(id, Action::Resume);
-                }
             }
             Kind::Close => {
                 self.slots.release(id);
@@ -165,7 +163,8 @@ impl JavaScript {
         let Some((gauge, resume_below)) = self.slots.gauge(id) else { return false };
         gauge.add_delivered(cost);
         let left = gauge.undelivered();
-        gauge.is_paused() && left <= resume_below
+        let is_relieved = self.pool.shared().is_relieved();
+        gauge.is_paused() && (left == 0 || (left <= resume_below && is_relieved))
     }
 }
 
