@@ -49,6 +49,9 @@ struct JavaScript {
     limits: Arc<Limits>,
     bell: Receiver<Bell>,
     closed: usize,
+    /// Messages delivered, and how many are enough.
+    delivered: usize,
+    enough: usize,
 }
 
 impl JavaScript {
@@ -71,6 +74,8 @@ impl JavaScript {
             limits: Arc::new(Limits::default()),
             bell,
             closed: 0,
+            delivered: 0,
+            enough: usize::MAX,
         };
         (javascript, ring)
     }
@@ -120,7 +125,7 @@ impl JavaScript {
     }
 
     fn deliver(&mut self) {
-        loop {
+        while self.delivered < self.enough {
             while let Some(batch) = self.pool.shared().inbox.take() {
                 let EventBatch { records, bytes, .. } = batch;
                 for record in records {
@@ -142,6 +147,7 @@ impl JavaScript {
         }
         match record.kind {
             Kind::Text => {
+                self.delivered += 1;
                 let text = match record.payload {
                     Payload::Ascii(range) | Payload::Utf8(range) => bytes[range].to_vec(),
                     Payload::OwnUtf8(text) => text,
@@ -263,7 +269,8 @@ fn a_pool_is_dropped_under_load() {
             })
         })
         .collect();
-    for _ in 0..50 {
+    javascript.enough = 1_000;
+    while javascript.delivered < javascript.enough {
         match javascript.bell.recv_timeout(PATIENCE).expect("a wake-up") {
             Bell::Connection(stream) => javascript.open(stream),
             Bell::Inbox => javascript.deliver(),

@@ -1,0 +1,44 @@
+// What proves memory safety, framing and thread safety beyond the tests, one after the other; exits
+// with 1 when one finds something. docs/reliability.md says what each proves.
+//
+//   npm run proof            all of it at length: an hour or more
+//   npm run proof:short      a few minutes, for every change
+//
+// What cannot run here is named in the last lines.
+
+import { CommandError, fail, run } from './command.mjs'
+
+const SHORT = [
+  'node scripts/fuzz.mjs all 2',
+  'node scripts/loom.mjs',
+  'node scripts/miri.mjs packet payload frame:: heartbeat outbox polling::',
+  'node scripts/asan.mjs wire/frames wire/packets',
+  'node scripts/tsan.mjs',
+]
+const LONG = [
+  'node scripts/fuzz.mjs all 300',
+  'node scripts/loom.mjs',
+  'node scripts/miri.mjs',
+  'node scripts/asan.mjs',
+  'node scripts/tsan.mjs',
+]
+
+const lines = process.argv.includes('--short') ? SHORT : LONG
+const remarks = []
+let failed = 0
+for (const line of lines) {
+  console.log(`\n> ${line}`)
+  const start = process.hrtime.bigint()
+  try {
+    const output = await run(line)
+    remarks.push(...output.split('\n').filter((text) => text.includes(': SKIPPED, ')))
+  } catch (error) {
+    if (!(error instanceof CommandError)) fail(error)
+    console.error(error.message)
+    failed++
+  }
+  console.log(`${(process.hrtime.bigint() - start) / 1_000_000_000n} s`)
+}
+for (const remark of remarks) console.log(`\n${remark}`)
+console.log(failed === 0 ? '\nNothing found' : `\n${failed} of ${lines.length} found something`)
+process.exit(failed > 0 ? 1 : 0)
