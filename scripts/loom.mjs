@@ -7,7 +7,7 @@ import { fail, run } from './command.mjs'
 
 try {
   const output = await run(
-    'cargo test --no-default-features --features runtime --target-dir target/model models::',
+    'cargo test --lib --no-default-features --features runtime --target-dir target/model models::',
     { env: { RUSTFLAGS: '--cfg model' } },
   )
   // A filter that finds no test is a success to cargo.

@@ -97,13 +97,16 @@ fn events_of_an_inline_turn_are_claimed_or_woken_for() {
             io.wake();
         });
         let mut seen = Vec::new();
-        inbox.put(events(1));
-        if inbox.claim() {
-            deliver(&inbox, &mut seen);
-        }
-        while seen.len() < 2 {
-            bell.wait();
-            deliver(&inbox, &mut seen);
+        // Before, while, or after the I/O thread has something; and when it has nothing more.
+        for count in [2, 3] {
+            inbox.put(events(count));
+            if inbox.claim() {
+                deliver(&inbox, &mut seen);
+            }
+            while seen.len() < count.unsigned_abs() as usize {
+                bell.wait();
+                deliver(&inbox, &mut seen);
+            }
         }
         thread.join().unwrap();
     });

@@ -20,12 +20,9 @@ mod model {
     use loom::sync::atomic::{self, fence};
     use loom::sync::{Condvar, Mutex};
 
-    /// loom takes a SeqCst access for an AcqRel one, but knows SeqCst fences.
-    fn ordered<T>(ordering: Ordering, access: impl FnOnce() -> T) -> T {
-        if ordering == SeqCst {
-            fence(SeqCst);
-        }
-        let value = access();
+    /// loom takes a SeqCst access for an AcqRel one, but knows SeqCst fences: with one behind each
+    /// write, a read that comes later sees what other threads wrote before theirs.
+    fn written<T>(ordering: Ordering, value: T) -> T {
         if ordering == SeqCst {
             fence(SeqCst);
         }
@@ -39,7 +36,7 @@ mod model {
 
             impl $name {
                 pub fn load(&self, ordering: Ordering) -> $value {
-                    ordered(ordering, || self.0.load(ordering))
+                    self.0.load(ordering)
                 }
 
                 pub fn store(&self, value: $value, ordering: Ordering) {
@@ -52,7 +49,7 @@ mod model {
                 }
 
                 pub fn swap(&self, value: $value, ordering: Ordering) -> $value {
-                    ordered(ordering, || self.0.swap(value, ordering))
+                    written(ordering, self.0.swap(value, ordering))
                 }
             }
         };
@@ -69,7 +66,7 @@ mod model {
 
     impl AtomicU64 {
         pub fn fetch_add(&self, value: u64, ordering: Ordering) -> u64 {
-            ordered(ordering, || self.0.fetch_add(value, ordering))
+            written(ordering, self.0.fetch_add(value, ordering))
         }
     }
 
