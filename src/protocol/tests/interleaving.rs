@@ -12,6 +12,9 @@ use crate::protocol::limits::Limits;
 use crate::protocol::session::{Input, Loss, PollingFault};
 use crate::protocol::websocket::Connection;
 
+/// Steps of a script; Miri is some hundred times slower.
+const STEPS: usize = if cfg!(miri) { 20 } else { 120 };
+
 #[derive(Debug, Clone)]
 enum Step {
     Get,
@@ -142,17 +145,17 @@ fn run(mut world: World, script: Vec<Step>) -> Result<(), TestCaseError> {
 
 proptest! {
     #[test]
-    fn polling_with_upgrades(script in prop::collection::vec(step(), 0..120)) {
+    fn polling_with_upgrades(script in prop::collection::vec(step(), 0..STEPS)) {
         run(World::polling(limits()), script)?;
     }
 
     #[test]
-    fn websocket_alone(script in prop::collection::vec(step(), 0..120)) {
+    fn websocket_alone(script in prop::collection::vec(step(), 0..STEPS)) {
         run(World::websocket(limits()), script)?;
     }
 
     #[test]
-    fn small_queues(script in prop::collection::vec(step(), 0..120)) {
+    fn small_queues(script in prop::collection::vec(step(), 0..STEPS)) {
         run(World::polling(Limits { max_send_buffer: 300, ..limits() }), script)?;
     }
 }

@@ -17,8 +17,9 @@ use crate::protocol::outbox::Outgoing;
 use crate::protocol::session::{Input, Loss};
 use crate::protocol::websocket::Connection;
 
-/// The longest message; Miri is some hundred times slower.
+/// The longest message, and steps of a script; Miri is some hundred times slower.
 const LONGEST: usize = if cfg!(miri) { 5_000 } else { 70_000 };
+const STEPS: usize = if cfg!(miri) { 20 } else { 100 };
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -303,7 +304,7 @@ fn run(world: World, script: &[Step]) -> TestCaseResult {
 }
 
 fn script() -> impl Strategy<Value = Vec<Step>> {
-    prop::collection::vec(step(), 0..100)
+    prop::collection::vec(step(), 0..STEPS)
 }
 
 proptest! {
