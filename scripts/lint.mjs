@@ -5,11 +5,13 @@ import { CommandError, fail, run } from './command.mjs'
 
 const CLIENT = '--manifest-path bench/client/Cargo.toml'
 const FUZZ = '--manifest-path fuzz/Cargo.toml'
+const ECHO = '--manifest-path conformance/echo/Cargo.toml'
 
 const LINES = [
   'cargo fmt --check',
   `cargo fmt --check ${CLIENT}`,
   `cargo fmt --check ${FUZZ}`,
+  `cargo fmt --check ${ECHO}`,
   // Each ring with what it may use, and the addon with what only tests have.
   ...[
     '--no-default-features',
@@ -21,6 +23,7 @@ const LINES = [
   ].map(clippy),
   clippy(CLIENT),
   clippy(`${FUZZ} --no-default-features`),
+  clippy(ECHO),
   'npx --no -- biome ci --error-on-warnings',
   'npx --no -- tsc --project __test__/types',
   'npm run --silent typecheck --workspace examples/chat',

@@ -1,0 +1,95 @@
+//! Echoes every message over upwire's own WebSocket framing, for the Autobahn test suite.
+//!
+//! The suite sends bare WebSocket messages, and upwire's server speaks Engine.IO in them. So this
+//! server drives the same [`Connection`] that a session drives, on plain blocking sockets: opening
+//! handshake, parsing, UTF-8, fragments, control frames, violations and closing are upwire's; only
+//! reading, writing and the echo are here.
+
+mod request;
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::thread;
+
+use upwire::protocol::limits::Limits;
+use upwire::protocol::websocket::connection::{Connection, Received};
+use upwire::protocol::websocket::reader::Chunk;
+
+/// Cases 9.3 and 9.4 send 4 MiB in frames of 64 bytes, and 9.1 and 9.2 up to 16 MiB.
+const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+const MAX_FRAGMENTS: u32 = 131_072;
+/// As much as an I/O thread reads at once.
+const READ: usize = 64 * 1024;
+
+fn main() -> io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    println!("{}", listener.local_addr()?.port());
+    for stream in listener.incoming() {
+        let stream = stream?;
+        thread::spawn(move || {
+            if let Err(error) = serve(stream)
+                && !matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
+            {
+                eprintln!("{error}");
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Serves one connection to its end.
+fn serve(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let (answer, rest) = match request::read(&mut stream)? {
+        Ok(opening) => opening,
+        Err(refusal) => return stream.write_all(refusal.as_bytes()),
+    };
+    let limits =
+        Limits { max_message: MAX_MESSAGE, max_fragments: MAX_FRAGMENTS, ..Limits::default() };
+    let mut connection = Connection::new(answer.as_bytes());
+    let mut buffer = rest;
+    while !connection.is_finished() {
+        echo(&mut connection, &mut buffer, &limits);
+        write(&mut connection, &mut stream)?;
+        if connection.is_finished() {
+            break;
+        }
+        buffer.resize(READ, 0);
+        let count = stream.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(());
+        }
+        buffer.truncate(count);
+    }
+    // Our end comes first; a reset would take the close frame from the peer.
+    stream.shutdown(Shutdown::Write)?;
+    io::copy(&mut stream, &mut io::sink())?;
+    Ok(())
+}
+
+/// Queues the answer to each message in the bytes, as a session does.
+fn echo(connection: &mut Connection, bytes: &mut [u8], limits: &Limits) {
+    let mut chunk = Chunk::new(bytes);
+    loop {
+        match connection.next(&mut chunk, limits) {
+            Ok(Some(Received::Text(text))) => connection.send_text(b"", &text),
+            Ok(Some(Received::Binary(bytes))) => connection.send_binary(&bytes),
+            Ok(Some(Received::Close(_)) | None) => return,
+            Err(violation) => return connection.fail(violation.close_code()),
+        }
+    }
+}
+
+/// Writes all that waits.
+fn write(connection: &mut Connection, stream: &mut TcpStream) -> io::Result<()> {
+    while !connection.wire().is_empty() {
+        let mut slices = [IoSlice::new(&[]); 16];
+        let filled = connection.fill(&mut slices);
+        let count = stream.write_vectored(slices.get(..filled).unwrap_or(&[]))?;
+        if count == 0 {
+            return Err(ErrorKind::WriteZero.into());
+        }
+        connection.written(count);
+    }
+    Ok(())
+}
