@@ -5,8 +5,9 @@ use std::str::FromStr;
 use crate::fault::{Fault, Result};
 
 pub const USAGE: &str = "upwire-bench-client \
-    <echo|paced|binary|fanout|storm|upgrade|polling|probe> --port N [--connections N] [--size BYTES] \
-    [--outstanding N] [--rate PER_SECOND] [--in-flight N] [--settled 0|1] [--interval-us N]";
+    <echo|paced|binary|fanout|storm|upgrade|polling|probe|soak> --port N [--connections N] [--size BYTES] \
+    [--outstanding N] [--rate PER_SECOND] [--in-flight N] [--settled 0|1] [--interval-us N] \
+    [--replaced PER_SECOND]";
 
 pub struct Args {
     pub scenario: String,

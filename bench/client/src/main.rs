@@ -4,7 +4,7 @@
 //!
 //! From the wire upwards: [`poller`] and [`socket`] → [`http`] and [`frame`] → [`channel`] (a WebSocket) → [`link`]
 //! (a Socket.IO client) → [`crowd`] (many of them) → one file per scenario: [`echo`], [`binary`], [`fanout`],
-//! [`storm`], [`upgrade`], [`polling`], [`probe`].
+//! [`storm`], [`upgrade`], [`polling`], [`probe`], [`soak`].
 
 mod args;
 mod binary;
@@ -22,6 +22,7 @@ mod loopback;
 mod poller;
 mod polling;
 mod probe;
+mod soak;
 mod socket;
 mod storm;
 mod template;
@@ -86,6 +87,11 @@ fn scenario(args: &Args) -> Result<Box<dyn Scenario>> {
         "probe" => {
             let interval = Duration::from_micros(args.number("interval-us")?);
             (Box::new(probe::Probe::new(port, connections()?, interval)), connections()?.into())
+        }
+        "soak" => {
+            let (rate, replaced) = (args.number("rate")?, args.number("replaced")?);
+            let soak = soak::Soak::new(port, connections()?, size()?, rate, replaced)?;
+            (Box::new(soak), connections()?.into())
         }
         unknown => return Err(Fault::Usage(format!("{unknown}? {}", args::USAGE))),
     };

@@ -1,0 +1,171 @@
+// The soak: thousands of connections that echo at a steady pace, of which some are replaced all the
+// time. `npm run soak`; the addon has to be built.
+//
+//   --minutes N      how long (60)
+//   --connections N  open at once (5000)
+//   --rate N         messages a second, of all connections (5000)
+//   --replaced N     connections replaced a second (100), every other one without a goodbye
+//   --size N         bytes of a message (64)
+//   --threads N      ioThreads (1)
+//   --slope N        MB an hour that resident memory may gain (32)
+//
+// The load client is the bench's, a process of its own. It ends the run at the first message that is
+// lost, doubled, swapped or changed, and at the first connection that the server closes. The slope is
+// that of the last nine tenths, and is judged from 10 minutes on: a shorter run sees V8's heap grow.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+
+import { build, ClientProcess } from '../../bench/harness/client-process.mjs'
+import { describe, descriptorLimit } from '../../bench/harness/machine.mjs'
+import { ServerChild } from '../harness/server-child.mjs'
+import { slope } from './slope.mjs'
+
+const STEP = 10
+const JUDGED_FROM = 10
+/** After a disconnect without a goodbye; the peer's end is seen at once. */
+const SETTLING = 20
+const MB = 1e6
+
+const options = read({
+  minutes: 60,
+  connections: 5_000,
+  rate: 5_000,
+  replaced: 100,
+  size: 64,
+  threads: 1,
+  slope: 32,
+})
+const needed = options.connections + 100
+if (descriptorLimit() < needed) {
+  console.error(`${needed} descriptors are needed, ulimit -Hn is ${descriptorLimit()}`)
+  process.exit(2)
+}
+
+await build()
+const { date, cores, cpu, memoryGiB, kernel, node, socketio } = describe()
+console.log(`${date}  ${cores} × ${cpu}, ${memoryGiB} GiB, ${kernel}, Node ${node}`)
+console.log(`socket.io ${socketio}; ${JSON.stringify(options)}`)
+
+const server = await ServerChild.start(new URL('server.mjs', import.meta.url), {
+  ioThreads: options.threads,
+})
+const before = await server.ask('figures')
+const { connections, rate, replaced, size } = options
+const client = await ClientProcess.start('soak', {
+  port: server.port,
+  connections,
+  size,
+  rate,
+  replaced,
+})
+const points = []
+const wrong = []
+try {
+  await load()
+} catch (error) {
+  wrong.push(error.message)
+}
+await client.end()
+const after = await leftovers()
+judge()
+await server.end()
+for (const complaint of wrong) console.log(`WRONG: ${complaint}`)
+console.log(wrong.length === 0 ? 'soak: passed' : 'soak: FAILED')
+process.exit(wrong.length === 0 ? 0 : 1)
+
+/** The load, with a line of figures every ten seconds. */
+async function load() {
+  client.go()
+  const start = performance.now()
+  let last = await client.mark()
+  console.log(
+    '   seconds sessions  RSS MB unsent undelivered descriptors  msgs/s  p99 ms  max ms loop p99 ms replaced',
+  )
+  for (let step = 1; step * STEP <= options.minutes * 60; step++) {
+    await sleep(start + step * STEP * 1000 - performance.now())
+    const seconds = (performance.now() - start) / 1000
+    const mark = await client.mark()
+    const figures = await server.ask('figures')
+    points.push([seconds / 3600, figures.rss / MB])
+    print(seconds, figures, mark, mark.count - last.count)
+    last = mark
+  }
+  await client.stop()
+}
+
+function print(seconds, { rss, stats, descriptors, loop, disconnects }, { samples }, count) {
+  const cells = [
+    [seconds, 10],
+    [stats.sessions, 8],
+    [rss / MB, 7, 1],
+    [stats.unsent, 6],
+    [stats.undelivered, 11],
+    [descriptors, 11],
+    [count / STEP, 7],
+    [samples.p99_us / 1000, 7, 2],
+    [samples.max_us / 1000, 7, 1],
+    [loop, 11, 2],
+    [disconnects, 8],
+  ]
+  console.log(
+    cells.map(([value, width, digits = 0]) => value.toFixed(digits).padStart(width)).join(' '),
+  )
+}
+
+/** What the server holds once all clients are gone. */
+async function leftovers() {
+  for (let waited = 0; ; waited++) {
+    const figures = await server.ask('figures')
+    const { sessions } = figures.stats
+    if ((sessions === 0 && figures.descriptors <= before.descriptors) || waited === SETTLING) {
+      return figures
+    }
+    await sleep(1000)
+  }
+}
+
+function judge() {
+  const { stats, descriptors, connections: opened, disconnects, reasons } = after
+  expect(stats.sessions === 0, `${stats.sessions} sessions are left`)
+  expect(stats.unsent === 0, `${stats.unsent} bytes count as unsent`)
+  expect(stats.undelivered === 0, `${stats.undelivered} bytes count as undelivered`)
+  expect(stats.panics === 0, `${stats.panics} panics`)
+  expect(stats.pendingHandshakes === 0, `${stats.pendingHandshakes} handshakes are pending`)
+  expect(opened === disconnects, `${opened} connections, ${disconnects} disconnects`)
+  expect(
+    descriptors <= before.descriptors,
+    `${descriptors} descriptors, ${before.descriptors} at the start`,
+  )
+  console.log(`${opened} connections, all ended: ${JSON.stringify(reasons)}`)
+  console.log(`limits met: ${JSON.stringify(stats.limits)}; RSS at the end ${mb(after.rss)} MB`)
+  const later = points.slice(Math.floor(points.length / 10))
+  if (later.length < 2) return
+  const gain = slope(later)
+  console.log(`RSS: ${gain.toFixed(1)} MB an hour over the last nine tenths`)
+  if (options.minutes < JUDGED_FROM) {
+    console.log(`The slope is not judged: it takes ${JUDGED_FROM} minutes.`)
+  } else {
+    expect(gain < options.slope, `RSS grows by more than ${options.slope} MB an hour`)
+  }
+}
+
+function expect(holds, complaint) {
+  if (!holds) wrong.push(complaint)
+}
+
+function mb(bytes) {
+  return (bytes / MB).toFixed(1)
+}
+
+function read(defaults) {
+  const names = Object.keys(defaults)
+  const { values } = parseArgs({
+    options: Object.fromEntries(names.map((name) => [name, { type: 'string' }])),
+  })
+  const numbers = names.map((name) => [name, Number(values[name] ?? defaults[name])])
+  const bad = numbers.find(([, value]) => !(value > 0))
+  if (bad === undefined) return Object.fromEntries(numbers)
+  console.error(`--${bad[0]} needs a number above 0`)
+  process.exit(2)
+}
