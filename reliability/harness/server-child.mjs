@@ -79,8 +79,10 @@ export function answer(operations) {
 
 /** What a process holds. */
 export function holdings() {
+  const { rss, heapTotal } = process.memoryUsage()
   return {
-    rss: process.memoryUsage.rss(),
+    rss,
+    heapTotal,
     descriptors: readdirSync('/proc/self/fd').length,
   }
 }

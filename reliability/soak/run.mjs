@@ -14,10 +14,10 @@
 // that of the last nine tenths, and is judged from 10 minutes on: a shorter run sees V8's heap grow.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
 
 import { build, ClientProcess } from '../../bench/harness/client-process.mjs'
 import { describe, descriptorLimit } from '../../bench/harness/machine.mjs'
+import { read } from '../harness/arguments.mjs'
 import { ServerChild } from '../harness/server-child.mjs'
 import { slope } from './slope.mjs'
 
@@ -60,6 +60,8 @@ const client = await ClientProcess.start('soak', {
   replaced,
 })
 const points = []
+/** Without V8's heap, which grows and shrinks by tens of megabytes. */
+const outside = []
 const wrong = []
 try {
   await load()
@@ -80,25 +82,33 @@ async function load() {
   const start = performance.now()
   let last = await client.mark()
   console.log(
-    '   seconds sessions  RSS MB unsent undelivered descriptors  msgs/s  p99 ms  max ms loop p99 ms replaced',
+    '   seconds sessions  RSS MB heap MB unsent undelivered descriptors  msgs/s  p99 ms  max ms loop p99 ms replaced',
   )
   for (let step = 1; step * STEP <= options.minutes * 60; step++) {
     await sleep(start + step * STEP * 1000 - performance.now())
     const seconds = (performance.now() - start) / 1000
     const mark = await client.mark()
     const figures = await server.ask('figures')
-    points.push([seconds / 3600, figures.rss / MB])
+    const { rss, heapTotal } = figures
+    points.push([seconds / 3600, rss / MB])
+    outside.push([seconds / 3600, (rss - heapTotal) / MB])
     print(seconds, figures, mark, mark.count - last.count)
     last = mark
   }
   await client.stop()
 }
 
-function print(seconds, { rss, stats, descriptors, loop, disconnects }, { samples }, count) {
+function print(
+  seconds,
+  { rss, heapTotal, stats, descriptors, loop, disconnects },
+  { samples },
+  count,
+) {
   const cells = [
     [seconds, 10],
     [stats.sessions, 8],
     [rss / MB, 7, 1],
+    [heapTotal / MB, 7, 1],
     [stats.unsent, 6],
     [stats.undelivered, 11],
     [descriptors, 11],
@@ -139,10 +149,12 @@ function judge() {
   )
   console.log(`${opened} connections, all ended: ${JSON.stringify(reasons)}`)
   console.log(`limits met: ${JSON.stringify(stats.limits)}; RSS at the end ${mb(after.rss)} MB`)
-  const later = points.slice(Math.floor(points.length / 10))
-  if (later.length < 2) return
-  const gain = slope(later)
-  console.log(`RSS: ${gain.toFixed(1)} MB an hour over the last nine tenths`)
+  const first = Math.floor(points.length / 10)
+  if (points.length - first < 2) return
+  const gain = slope(points.slice(first))
+  const native = slope(outside.slice(first))
+  console.log(`Over the last nine tenths RSS gains ${gain.toFixed(1)} MB an hour,`)
+  console.log(`without V8's heap ${native.toFixed(1)} MB an hour`)
   if (options.minutes < JUDGED_FROM) {
     console.log(`The slope is not judged: it takes ${JUDGED_FROM} minutes.`)
   } else {
@@ -156,16 +168,4 @@ function expect(holds, complaint) {
 
 function mb(bytes) {
   return (bytes / MB).toFixed(1)
-}
-
-function read(defaults) {
-  const names = Object.keys(defaults)
-  const { values } = parseArgs({
-    options: Object.fromEntries(names.map((name) => [name, { type: 'string' }])),
-  })
-  const numbers = names.map((name) => [name, Number(values[name] ?? defaults[name])])
-  const bad = numbers.find(([, value]) => !(value > 0))
-  if (bad === undefined) return Object.fromEntries(numbers)
-  console.error(`--${bad[0]} needs a number above 0`)
-  process.exit(2)
 }
