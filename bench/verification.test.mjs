@@ -30,6 +30,7 @@ const loads = {
   echo: { connections: 10, size: 64, outstanding: 8 },
   polling: { connections: 10, size: 64 },
   binary: { connections: 2, size: 300_000 },
+  soak: { connections: 10, size: 64, rate: 2_000, replaced: 10 },
 }
 
 describe('the load client', () => {
@@ -67,7 +68,7 @@ describe('the load client', () => {
 
     for (const kind of ['lost', 'doubled', 'swapped']) {
       // With one message outstanding there is nothing to swap it with, and a loss is a standstill.
-      if (kind !== 'doubled' && load !== 'echo') continue
+      if (kind !== 'doubled' && load !== 'echo' && load !== 'soak') continue
       it(`fails ${load} with a message ${kind}`, async () => {
         fault = faults[kind]
         const client = await start(load, options)

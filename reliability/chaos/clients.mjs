@@ -24,6 +24,9 @@ export class Client {
   #current = null
   #isStopped = false
   #isCalm = false
+  /** Ends the wait for a connection that does not open. */
+  #giveUp
+  #givenUp = new Promise((resolve) => (this.#giveUp = resolve))
 
   constructor(index, url, random, pool, counts, complain) {
     this.#index = index
@@ -57,6 +60,7 @@ export class Client {
   /** Closes, and opens nothing more. */
   stop() {
     this.#isStopped = true
+    this.#giveUp()
     this.#current?.close()
   }
 
@@ -74,8 +78,8 @@ export class Client {
       () => socket.disconnect(),
       () => socket.io.engine.close(),
     ])
-    socket.io.engine.close()
     socket.disconnect()
+    socket.io.engine.close()
   }
 
   async #engine(transports) {
@@ -88,6 +92,7 @@ export class Client {
     const opened = new Promise((resolve) => socket.once('open', resolve))
     const ended = new Promise((resolve) => (peer.onEnd = resolve))
     await this.#live(session, peer, { opened, failed: ended, ended }, [() => socket.close()])
+    socket.close()
   }
 
   #name(kind, transports) {
@@ -126,19 +131,19 @@ export class Client {
   async #live(session, peer, { opened, failed, ended }, closings) {
     const close = () => this.#random.pick(closings)()
     this.#current = { close, settle: async () => {} }
-    const isOpen = await Promise.race([opened.then(() => true), failed.then(() => false)])
-    if (!isOpen) {
+    const isOpen = opened.then(() => true)
+    if ((await Promise.race([isOpen, failed, this.#givenUp])) !== true) {
       this.#count('failed')
       this.#current = null
       return
     }
     this.#count('opened')
     this.sessions.push({ session, peer })
-    if (this.#isStopped) close()
     const end = performance.now() + this.#random.between(200, 15_000)
     let sync = null
     this.#current.settle = () => this.#sync(peer, ended)
     while (!peer.ended) {
+      if (this.#isStopped) close()
       await Promise.race([ended, sleep(this.#random.between(5, 120))])
       if (peer.ended || this.#isCalm) continue
       if (performance.now() > end) close()

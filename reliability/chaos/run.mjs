@@ -36,7 +36,8 @@ console.log(`chaos: ${JSON.stringify(options)}, Node ${process.version}`)
 const complaints = []
 const complain = (text) => {
   complaints.push(text)
-  if (complaints.length <= MOST_COMPLAINTS) console.log(`WRONG: ${text}`)
+  if (complaints.length <= MOST_COMPLAINTS || /server ended/.test(text))
+    console.log(`WRONG: ${text}`)
 }
 
 const random = new Random(seed, 'run')
