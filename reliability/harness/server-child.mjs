@@ -1,6 +1,5 @@
 // A server in a process of its own, started by a runner: it answers operations over IPC.
 
-import { readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 import { end, start } from '../../bench/harness/children.mjs'
@@ -62,27 +61,5 @@ export class ServerChild {
     this.#child.on('exit', (code, signal) =>
       this.#expect.fail(new Error(`the server ended (${signal ?? `code ${code}`})`)),
     )
-  }
-}
-
-/** The server's side: answers operations, and ends with the runner. */
-export function answer(operations) {
-  process.on('message', async ({ id, operation, options }) => {
-    try {
-      process.send({ id, result: await operations[operation](options) })
-    } catch (error) {
-      process.send({ id, error: String(error?.stack ?? error) })
-    }
-  })
-  process.on('disconnect', () => process.exit(0))
-}
-
-/** What a process holds. */
-export function holdings() {
-  const { rss, heapTotal } = process.memoryUsage()
-  return {
-    rss,
-    heapTotal,
-    descriptors: readdirSync('/proc/self/fd').length,
   }
 }

@@ -4,7 +4,7 @@ import http from 'node:http'
 import { createRequire } from 'node:module'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 
-import { answer, holdings } from '../harness/server-child.mjs'
+import { answer, holdings } from '../harness/answers.mjs'
 
 const { attach } = createRequire(import.meta.url)('../../index.js')
 

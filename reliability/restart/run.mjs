@@ -1,0 +1,182 @@
+// Restarts behind a real nginx, under load of clients that retry. `npm run restart`; the addon has to
+// be built, and nginx is installed where that is one command.
+//
+//   --rounds N    of each kind (2)
+//   --clients N   (40)
+//
+// 1. Two servers are restarted in turn, by SIGTERM. No acknowledged message may be missing from what
+//    the servers have written down; what was written twice, by a retry, is counted by its id.
+// 2. One server with connection state recovery, and the proxy is reloaded and restarted: nothing is
+//    lost in either direction, and nothing that the server sends comes twice.
+//
+// Recovery is tested on WebSocket: of a polling client that is between two polls the server learns only
+// by the heartbeat that it is gone, and a session is kept for recovery once it has ended.
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import { ensureNginx, howToGet } from '../../scripts/nginx.mjs'
+import { read } from '../harness/arguments.mjs'
+import { ServerChild } from '../harness/server-child.mjs'
+import { RetryingClient } from './clients.mjs'
+import { Nginx, freePort } from './proxy.mjs'
+
+const TRANSPORTS = [['websocket'], ['polling', 'websocket'], ['polling']]
+const WEBSOCKET = [['websocket'], ['polling', 'websocket']]
+const EXIT_PATIENCE = 5_000
+const SETTLING = 30_000
+/** Between two messages of a client, and of the server to all. */
+const INTERVAL = 40
+const SCRIPT = new URL('server.mjs', import.meta.url)
+
+const options = read({ rounds: 2, clients: 40 })
+const nginx = ensureNginx()
+if (nginx === null) {
+  console.error(`\nRestart skipped: there is no nginx. To run it, ${howToGet}.\n`)
+  process.exit(process.env.UPWIRE_REQUIRE_NGINX === '1' ? 1 : 0)
+}
+console.log(`restart: ${JSON.stringify(options)}, Node ${process.version}`)
+
+const folder = mkdtempSync(join(tmpdir(), 'upwire-restart-log-'))
+const log = join(folder, 'saved')
+const wrong = []
+const complain = (text) => {
+  wrong.push(text)
+  if (wrong.length <= 20) console.log(`WRONG: ${text}`)
+}
+
+try {
+  await rollingRestart()
+  await recovery()
+} catch (error) {
+  complain(error.stack)
+}
+rmSync(folder, { recursive: true, force: true })
+console.log(wrong.length === 0 ? 'restart: passed' : `restart: FAILED, ${wrong.length} wrong`)
+process.exit(wrong.length === 0 ? 0 : 1)
+
+/** Two servers, restarted in turn while clients send. */
+async function rollingRestart() {
+  writeFileSync(log, '')
+  const ports = [await freePort(), await freePort()]
+  const start = (port) => ServerChild.start(SCRIPT, { port, log })
+  const servers = await Promise.all(ports.map(start))
+  const proxy = new Nginx(nginx, await freePort(), ports)
+  await proxy.start()
+  const clients = await connectAll(proxy.port, TRANSPORTS)
+  const exits = []
+  for (let round = 0; round < options.rounds; round++) {
+    for (const [index, port] of ports.entries()) {
+      await sleep(1_000)
+      exits.push(await terminate(servers[index]))
+      await sleep(500)
+      servers[index] = await start(port)
+    }
+  }
+  await sleep(1_000)
+  await settle(clients)
+  const slowest = Math.max(...exits).toFixed(0)
+  console.log(`rolling restart: ${exits.length} exits on SIGTERM, the slowest after ${slowest} ms`)
+  compare(clients)
+  await Promise.all(servers.map(terminate))
+  await proxy.end()
+}
+
+/** One server that stays, and a proxy that does not. */
+async function recovery() {
+  writeFileSync(log, '')
+  const port = await freePort()
+  const server = await ServerChild.start(SCRIPT, { port, log, recovery: true, interval: INTERVAL })
+  const proxy = new Nginx(nginx, await freePort(), [port])
+  await proxy.start()
+  const clients = await connectAll(proxy.port, WEBSOCKET, (client) => client.follow())
+  for (let round = 0; round < options.rounds; round++) {
+    await sleep(1_000)
+    proxy.reload()
+    await sleep(3_000)
+    await proxy.stop()
+    await sleep(300)
+    await proxy.start()
+    await sleep(2_000)
+  }
+  await settle(clients)
+  const { news, own, recovered } = await server.ask('stop')
+  await arrival(clients, news, new Map(own))
+  const lost = clients.reduce((sum, { unrecovered }) => sum + unrecovered, 0)
+  if (lost > 0) complain(`${lost} reconnections were not recovered`)
+  if (recovered === 0) complain('no connection was cut')
+  console.log(`recovery: ${recovered} reconnections recovered, ${news} broadcasts to each client`)
+  compare(clients)
+  await terminate(server)
+  await proxy.end()
+}
+
+async function connectAll(port, transports, prepare) {
+  const clients = Array.from({ length: options.clients }, (_, index) => {
+    const kind = transports[index % transports.length]
+    const client = new RetryingClient(`client ${index}`, port, kind, complain)
+    prepare?.(client)
+    return client
+  })
+  await Promise.all(clients.map((client) => client.connected()))
+  for (const client of clients) client.start(INTERVAL)
+  return clients
+}
+
+/** SIGTERM. Gives the milliseconds to the end. */
+async function terminate(server) {
+  const start = performance.now()
+  server.signal('SIGTERM')
+  const late = sleep(EXIT_PATIENCE).then(() => ['still there'])
+  const [code, signal] = await Promise.race([server.ended, late])
+  if (code !== 0) complain(`a server after SIGTERM: ${signal ?? code}`)
+  await server.end()
+  return performance.now() - start
+}
+
+/** No more messages; all that were sent get acknowledged. */
+async function settle(clients) {
+  for (const client of clients) client.stop()
+  await until(
+    () => clients.every((client) => client.isSettled),
+    () => `${clients.filter((client) => !client.isSettled).length} clients are not done`,
+  )
+}
+
+/** All that the server has sent arrives. */
+async function arrival(clients, news, own) {
+  const isComplete = (client) => client.news === news && client.own === own.get(client.socket.id)
+  await until(
+    () => clients.every(isComplete),
+    () => `${clients.filter((client) => !isComplete(client)).length} clients miss messages`,
+  )
+}
+
+/** What clients have had acknowledged against what servers have written down. */
+function compare(clients) {
+  const saved = new Map()
+  for (const id of readFileSync(log, 'utf8').split('\n').slice(0, -1)) {
+    saved.set(id, (saved.get(id) ?? 0) + 1)
+  }
+  const acknowledged = clients.flatMap((client) => client.acknowledged)
+  for (const id of acknowledged) if (!saved.has(id)) complain(`${id} was acknowledged and is lost`)
+  const sent = clients.reduce((sum, client) => sum + client.sent, 0)
+  const twice = [...saved.values()].filter((times) => times > 1).length
+  const connects = clients.reduce((sum, client) => sum + client.connects, 0)
+  for (const client of clients) client.close()
+  if (saved.size > sent) complain(`${saved.size} ids were saved, ${sent} were sent`)
+  console.log(
+    `  ${clients.length} clients connected ${connects} times; ${sent} messages sent, ` +
+      `${acknowledged.length} acknowledged, ${saved.size} saved, ${twice} of them more than once`,
+  )
+}
+
+async function until(condition, what) {
+  const end = performance.now() + SETTLING
+  while (!condition()) {
+    if (performance.now() > end) return complain(what())
+    await sleep(50)
+  }
+}
