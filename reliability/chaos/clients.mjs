@@ -21,6 +21,7 @@ export class Client {
   #pool
   #complain
   #counts
+  #gentle
   #current = null
   #isStopped = false
   #isCalm = false
@@ -28,12 +29,13 @@ export class Client {
   #giveUp
   #givenUp = new Promise((resolve) => (this.#giveUp = resolve))
 
-  constructor(index, url, random, pool, counts, complain) {
+  constructor(index, url, { random, pool, counts, gentle, complain }) {
     this.#index = index
     this.#url = url
     this.#random = random.stream(`client ${index}`)
     this.#pool = pool
     this.#counts = counts
+    this.#gentle = gentle
     this.#complain = complain
   }
 
@@ -118,6 +120,9 @@ export class Client {
     }
     engine.on('error', look)
     engine.on('close', (reason, detail) => {
+      session.reason = [reason, detail?.message, detail?.description, detail?.context?.statusText]
+        .filter(Boolean)
+        .join(', ')
       look(reason)
       look(detail)
     })
@@ -129,11 +134,16 @@ export class Client {
 
   /** A connection from its beginning to its end. */
   async #live(session, peer, { opened, failed, ended }, closings) {
-    const close = () => this.#random.pick(closings)()
+    let isClosing = false
+    const close = () => {
+      isClosing = true
+      this.#random.pick(closings)()
+    }
     this.#current = { close, settle: async () => {} }
     const isOpen = opened.then(() => true)
     if ((await Promise.race([isOpen, failed, this.#givenUp])) !== true) {
       this.#count('failed')
+      if (this.#gentle && !this.#isStopped) peer.complain('did not open')
       this.#current = null
       return
     }
@@ -153,6 +163,7 @@ export class Client {
       }
     }
     await sync
+    if (this.#gentle && !isClosing) peer.complain(`was ended: ${session.reason}`)
     this.#current = null
   }
 

@@ -65,9 +65,9 @@ export class Pool {
 
 function size(random) {
   const kind = random.next()
-  if (kind < 0.85) return random.between(0, 200)
-  if (kind < 0.99) return random.between(200, 20_000)
-  return random.between(20_000, 300_000)
+  if (kind < 0.9) return random.between(0, 200)
+  if (kind < 0.998) return random.between(200, 5_000)
+  return random.between(5_000, 300_000)
 }
 
 /** The number is in it: a payload of another message is wrong. */

@@ -22,10 +22,13 @@ export class ChaosProxy {
   #pairs = new Set()
   #calm = new AbortController()
   #opened = 0
+  #gentle
 
-  constructor(target, random) {
+  /** A gentle one holds up for less than a heartbeat's time, and ends nothing. */
+  constructor(target, random, gentle) {
     this.#target = target
     this.#random = random
+    this.#gentle = gentle
     // As many as there are connections that are held up.
     setMaxListeners(0, this.#calm.signal)
   }
@@ -64,7 +67,13 @@ export class ChaosProxy {
   #accept(near) {
     const random = this.#random.stream(`connection ${this.#opened++}`)
     const far = net.connect({ port: this.#target, host: '127.0.0.1', allowHalfOpen: true })
-    const pair = new Pair(near, far, random, this.#calm.signal, (what) => this.#count(what))
+    const count = (what) => this.#count(what)
+    const pair = new Pair(near, far, {
+      random,
+      count,
+      calm: this.#calm.signal,
+      gentle: this.#gentle,
+    })
     this.#pairs.add(pair)
     near.once('close', () => this.#pairs.delete(pair))
   }
@@ -80,19 +89,21 @@ class Pair {
   #random
   #calm
   #count
+  #gentle
   #isForgotten = false
 
-  constructor(near, far, random, calm, count) {
+  constructor(near, far, { random, count, calm, gentle }) {
     this.#streams = [near, far]
     this.#random = random
     this.#calm = calm
     this.#count = count
+    this.#gentle = gentle
     for (const stream of this.#streams) {
       stream.setNoDelay(true)
       stream.on('error', () => {})
       stream.once('close', () => this.end(false))
     }
-    const fate = calm.aborted || random.chance(0.7) ? null : random.pick(FATES)
+    const fate = gentle || calm.aborted || random.chance(0.7) ? null : random.pick(FATES)
     const isUp = random.chance(0.5)
     const at = random.pick([random.between(1, 600), random.between(1, 60_000)])
     void this.#pass(near, far, isUp ? fate : null, at)
@@ -136,8 +147,15 @@ class Pair {
     if (manner === 'merge') await this.#pause(random.between(5, 50))
     if (manner === 'stall' && random.chance(0.05)) {
       this.#count('stall')
-      await this.#pause(random.chance(0.1) ? random.between(1000, 8000) : random.between(20, 900))
+      await this.#pause(this.#stall())
     }
+  }
+
+  /** For how long nothing passes, in milliseconds. */
+  #stall() {
+    const random = this.#random
+    if (this.#gentle || random.chance(0.9)) return random.between(20, 900)
+    return random.between(1000, 8000)
   }
 
   *#pieces(bytes, manner) {

@@ -6,6 +6,7 @@
 //   --clients N   at once (60)
 //   --threads N   ioThreads (1)
 //   --tls         over TLS, where connections are JavaScript streams
+//   --gentle      nothing ends connections: each has to last until its client closes it
 //   --keep        without transferring the memory of received messages
 //
 // Every connection has to see 0, 1, 2… on both sides without hole, repeat or damage until it ends; each
@@ -29,8 +30,16 @@ const SETTLING = 45
 const MOST_COMPLAINTS = 20
 
 const fresh = Math.floor(Math.random() * 2 ** 31)
-const options = read({ seed: fresh, seconds: 60, clients: 60, threads: 1, tls: false, keep: false })
-const { seed, seconds, threads, tls } = options
+const options = read({
+  seed: fresh,
+  seconds: 60,
+  clients: 60,
+  threads: 1,
+  tls: false,
+  gentle: false,
+  keep: false,
+})
+const { seed, seconds, threads, tls, gentle } = options
 console.log(`chaos: ${JSON.stringify(options)}, Node ${process.version}`)
 
 const complaints = []
@@ -43,10 +52,10 @@ const complain = (text) => {
 const random = new Random(seed, 'run')
 const server = await ServerChild.start(
   new URL('server.mjs', import.meta.url),
-  { seed, threads, tls, transfer: !options.keep },
+  { seed, threads, tls, gentle, transfer: !options.keep },
   { onReport: ({ complaint }) => complain(complaint) },
 )
-const proxy = new ChaosProxy(server.port, random.stream('proxy'))
+const proxy = new ChaosProxy(server.port, random.stream('proxy'), gentle)
 await proxy.listen()
 const counts = {}
 const done = { blocked: 0, stopped: 0, closed: 0 }
@@ -74,9 +83,9 @@ process.exit(failed ? 1 : 0)
 
 function start() {
   const pool = new Pool(random.stream('pool'))
-  const url = { href: `${tls ? 'https' : 'http'}://localhost:${proxy.port}`, ca: cert }
+  const url = { href: `${tls ? 'https' : 'http'}://127.0.0.1:${proxy.port}`, ca: cert }
   return Array.from({ length: options.clients }, (_, index) => {
-    const client = new Client(index, url, random, pool, counts, complain)
+    const client = new Client(index, url, { random, pool, counts, gentle, complain })
     client.done = client.run()
     return client
   })
@@ -90,7 +99,8 @@ async function disturb() {
     const pause = monkeys.between(100, 1200)
     if (performance.now() + pause > end) return sleep(Math.max(0, end - performance.now()))
     await sleep(pause)
-    const kind = monkeys.next()
+    // Blocked and stopped for less than a heartbeat's time, no connection may be lost.
+    const kind = gentle ? monkeys.between(50, 92) / 100 : monkeys.next()
     if (kind < 0.5) {
       const count = monkeys.between(1, 6)
       await server.ask('close', count)
@@ -100,7 +110,7 @@ async function disturb() {
       done.blocked++
     } else if (kind < 0.93) {
       server.signal('SIGSTOP')
-      await sleep(monkeys.between(50, 3000))
+      await sleep(monkeys.between(50, gentle ? 1500 : 3000))
       server.signal('SIGCONT')
       done.stopped++
     } else {
@@ -163,7 +173,7 @@ async function leftovers(before) {
 /** Both transports, without the proxy. */
 async function goodClient() {
   for (const transports of [['polling'], ['websocket']]) {
-    const url = `${tls ? 'https' : 'http'}://localhost:${server.port}`
+    const url = `${tls ? 'https' : 'http'}://127.0.0.1:${server.port}`
     const socket = connect(url, { transports, ca: cert, forceNew: true, reconnection: false })
     try {
       const counters = await socket.timeout(5_000).emitWithAck('?')
