@@ -68,7 +68,7 @@ export class Client {
 
   async #socket(transports) {
     const options = { transports, ca: this.#url.ca, reconnection: false, forceNew: true }
-    const socket = connect(this.#url.href, { ...options, timeout: 8_000 })
+    const socket = connect(this.#url.href, { ...options, timeout: this.#gentle ? 20_000 : 8_000 })
     const refused = new Promise((resolve) => socket.once('connect_error', resolve))
     const session = { id: undefined, name: this.#name('socket.io', transports) }
     const peer = new SocketPeer(socket, this.#random, this.#pool, this.#complaint(session))
@@ -141,9 +141,11 @@ export class Client {
     }
     this.#current = { close, settle: async () => {} }
     const isOpen = opened.then(() => true)
-    if ((await Promise.race([isOpen, failed, this.#givenUp])) !== true) {
+    const outcome = await Promise.race([isOpen, failed, this.#givenUp])
+    if (outcome !== true) {
       this.#count('failed')
-      if (this.#gentle && !this.#isStopped) peer.complain('did not open')
+      if (this.#gentle && !this.#isStopped)
+        peer.complain(`did not open: ${outcome?.message ?? session.reason}`)
       this.#current = null
       return
     }

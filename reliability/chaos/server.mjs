@@ -37,9 +37,13 @@ const options = {
   ioThreads: threads,
   // Small enough to be met.
   maxReceiveQueue: 256 * 1024,
-  // A polling client takes base64 for a little shorter than it is, and may meet the default with many
-  // messages; and its ping waits behind all that is before it.
-  ...(gentle && { maxHttpBufferSize: 16_000_000, pingTimeout: 20_000 }),
+  // What disturbances add up to stays below these. (A polling client takes base64 for a little shorter
+  // than it is, and may meet the default size with many messages at once.)
+  ...(gentle && {
+    maxHttpBufferSize: 16_000_000,
+    pingTimeout: 30_000,
+    upgradeTimeout: 30_000,
+  }),
 }
 const server = tls ? https.createServer({ cert, key }) : http.createServer()
 const io = attach(server, options)
