@@ -77,8 +77,9 @@ export class Client {
     const opened = new Promise((resolve) => socket.once('connect', resolve))
     const ended = new Promise((resolve) => (peer.onEnd = resolve))
     await this.#live(session, peer, { opened, failed: Promise.race([refused, ended]), ended }, [
-      () => socket.disconnect(),
-      () => socket.io.engine.close(),
+      // socket.io drops events that come in one batch with the packet of this.
+      { close: () => socket.disconnect(), isComplete: false },
+      { close: () => socket.io.engine.close(), isComplete: true },
     ])
     socket.disconnect()
     socket.io.engine.close()
@@ -93,7 +94,9 @@ export class Client {
     this.#watch(socket, session)
     const opened = new Promise((resolve) => socket.once('open', resolve))
     const ended = new Promise((resolve) => (peer.onEnd = resolve))
-    await this.#live(session, peer, { opened, failed: ended, ended }, [() => socket.close()])
+    await this.#live(session, peer, { opened, failed: ended, ended }, [
+      { close: () => socket.close(), isComplete: true },
+    ])
     socket.close()
   }
 
@@ -135,9 +138,11 @@ export class Client {
   /** A connection from its beginning to its end. */
   async #live(session, peer, { opened, failed, ended }, closings) {
     let isClosing = false
+    const end = this.#random.pick(closings)
     const close = () => {
       isClosing = true
-      this.#random.pick(closings)()
+      session.isComplete = end.isComplete
+      end.close()
     }
     this.#current = { close, settle: async () => {} }
     const isOpen = opened.then(() => true)
@@ -151,14 +156,14 @@ export class Client {
     }
     this.#count('opened')
     this.sessions.push({ session, peer })
-    const end = performance.now() + this.#random.between(200, 15_000)
+    const until = performance.now() + this.#random.between(200, 15_000)
     let sync = null
     this.#current.settle = () => this.#sync(peer, ended)
     while (!peer.ended) {
       if (this.#isStopped) close()
       await Promise.race([ended, sleep(this.#random.between(5, 120))])
       if (peer.ended || this.#isCalm) continue
-      if (performance.now() > end) close()
+      if (performance.now() > until) close()
       else this.#send(peer)
       if (sync === null && this.#random.chance(0.02)) {
         sync = this.#sync(peer, ended).then(() => (sync = null))
