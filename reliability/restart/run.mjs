@@ -11,6 +11,7 @@
 //
 // Recovery is tested on WebSocket: of a polling client that is between two polls the server learns only
 // by the heartbeat that it is gone, and a session is kept for recovery once it has ended.
+// UPWIRE_REQUIRE_NGINX=1 makes a missing nginx a failure.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
