@@ -4,7 +4,7 @@
 //   --minutes N      how long (60)
 //   --connections N  open at once (5000)
 //   --rate N         messages a second, of all connections (5000)
-//   --replaced N     connections replaced a second (100), every other one without a goodbye
+//   --replaced N     connections replaced a second (100), many of them without a goodbye
 //   --size N         bytes of a message (64)
 //   --threads N      ioThreads (1)
 //   --slope N        MB an hour that resident memory may gain (32)

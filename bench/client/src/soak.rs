@@ -1,5 +1,5 @@
-//! Soak: many connections echo at a pace, and some are replaced all the time, half of them with a goodbye and half
-//! without.
+//! Soak: many connections echo at a pace, and some are replaced all the time, many of them
+//! without a goodbye.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
