@@ -61,7 +61,11 @@ async function asan(library, wanted) {
   if (files.length === 0)
     throw new CommandError(`no test file has ${wanted.join(' or ')} in its path`)
   await freshReports()
-  const tests = { ...env, NAPI_RS_NATIVE_LIBRARY_PATH: join(FOLDER, 'upwire.node') }
+  const tests = {
+    ...env,
+    NAPI_RS_NATIVE_LIBRARY_PATH: join(FOLDER, 'upwire.node'),
+    UPWIRE_SLOWDOWN: '8',
+  }
   const failures = []
   for (const file of files) {
     const error = await run(`node --test ${file}`, { env: tests, show: 'failure' }).catch(

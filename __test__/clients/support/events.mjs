@@ -3,11 +3,14 @@
 /** Milliseconds after which something that should happen is taken for missing. */
 export const PATIENCE = 5000
 
+/** How much longer all takes than on the machine alone: under a sanitizer. */
+const SLOWDOWN = Number(process.env.UPWIRE_SLOWDOWN ?? 1)
+
 /** The promise's value, or a failure that names what did not come. */
 export async function within(promise, what, ms = PATIENCE) {
   let timer
   const late = new Promise((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: not within ${ms} ms`)), ms)
+    timer = setTimeout(() => reject(new Error(`${what}: not within ${ms} ms`)), ms * SLOWDOWN)
   })
   try {
     return await Promise.race([promise, late])
@@ -24,7 +27,7 @@ export function event(emitter, name, ms = PATIENCE) {
 
 /** Waits until a condition holds and gives its value; `what` may tell what was seen instead. */
 export async function until(condition, what, ms = PATIENCE) {
-  const end = performance.now() + ms
+  const end = performance.now() + ms * SLOWDOWN
   for (;;) {
     const value = await condition()
     if (value) return value
