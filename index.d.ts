@@ -565,8 +565,10 @@ interface EngineStats {
   limits: Record<string, number>
   /** Bytes that wait for all peers of the environment. */
   unsent: number
-  /** Bytes of the environment's messages that JavaScript has not taken. */
+  /** Memory of what clients have sent and JavaScript has not taken, in the environment. */
   undelivered: number
+  /** Memory of messages and POST bodies that clients have begun and not finished, in the environment. */
+  unfinished: number
   /** Panics of the environment's I/O threads that were caught. */
   panics: number
 }
@@ -601,7 +603,9 @@ type CloseErrorCode =
   | 'ERR_UPWIRE_PAYLOAD_TOO_LARGE'
   | 'ERR_UPWIRE_PEER_CLOSED'
   | 'ERR_UPWIRE_SLOW_CONSUMER'
+  | 'ERR_UPWIRE_SLOW_PRODUCER'
   | 'ERR_UPWIRE_TOO_MANY_FRAGMENTS'
+  | 'ERR_UPWIRE_UNDELIVERABLE'
 
 /** `code` of the warnings that `process` emits, with the name `UpwireWarning`. */
 type WarningCode =
