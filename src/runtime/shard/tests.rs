@@ -23,8 +23,7 @@ struct World {
     shard: Shard,
     shared: Arc<Shared>,
     now: Instant,
-    /// Without it the registry would be closed.
-    _poll: mio::Poll,
+    poll: mio::Poll,
 }
 
 struct Client {
@@ -48,7 +47,7 @@ impl World {
         let poll = mio::Poll::new().unwrap();
         let registry = poll.registry().try_clone().unwrap();
         let shard = Shard::new(Arc::clone(&shared), 0, registry);
-        Self { shard, shared, now, _poll: poll }
+        Self { shard, shared, now, poll }
     }
 
     fn turn(&mut self, commands: Vec<Command>) {
@@ -59,10 +58,19 @@ impl World {
         self.turn(vec![Command::Session(id, action)]);
     }
 
-    /// Takes turns until there is nothing to do at once.
+    /// Takes turns until there is nothing to do, and nothing has come for a moment.
     fn settle(&mut self) {
+        let mut events = mio::Events::with_capacity(1024);
         for _ in 0..10_000 {
             self.turn(Vec::new());
+            let patience = if self.shard.has_work() { 0 } else { 1 };
+            self.poll.poll(&mut events, Some(Duration::from_millis(patience))).unwrap();
+            for event in &events {
+                let is_over = event.is_read_closed() || event.is_error();
+                let readable = event.is_readable() || is_over;
+                let seen = Seen { readable, is_over, writable: event.is_writable() };
+                self.shard.event(event.token().0, seen);
+            }
             if !self.shard.has_work() {
                 return;
             }
@@ -96,15 +104,13 @@ impl World {
         Client { id, gauge, stream: None }
     }
 
-    /// Bytes come for a client, and the poller reports them.
+    /// Bytes come for a client.
     fn receive(&mut self, client: &mut Client, bytes: &[u8]) {
-        let seen = Seen { readable: true, is_over: false, writable: false };
         for piece in bytes.chunks(50_000) {
-            client.stream.as_mut().unwrap().write_all(piece).unwrap();
-            let index = self.shard.find(client.id);
-            let key = index.and_then(|index| self.shard.entry(index)?.main);
-            let Some(key) = key else { return };
-            self.shard.event(key, seen);
+            // A client that has been closed may have been reset.
+            if client.stream.as_mut().unwrap().write_all(piece).is_err() {
+                return;
+            }
             self.settle();
         }
     }
@@ -199,9 +205,6 @@ fn over_the_total_only_sessions_with_nothing_undelivered_are_read() {
     for _ in 0..1000 {
         let all: Vec<&Client> = clients.iter().chain([&quiet]).collect();
         let seen = world.deliver(&all);
-        if seen.is_empty() {
-            break;
-        }
         texts += seen.iter().filter(|(_, kind)| *kind == Kind::Text).count();
         assert!(world.shared.totals.received() < 3 * MIB as i64);
         let resumed: Vec<SessionId> =
@@ -210,6 +213,9 @@ fn over_the_total_only_sessions_with_nothing_undelivered_are_read() {
             world.act(id, Action::Resume);
         }
         world.settle();
+        if texts > 40 * 4000 {
+            break;
+        }
     }
     assert_eq!(texts, 40 * 4000 + 1, "nothing is lost");
     assert_eq!(world.shared.totals.received(), 0);
@@ -296,10 +302,7 @@ fn a_broadcast_closes_no_peer_that_reads() {
         for mut stream in &streams {
             while stream.read(&mut buffer).is_ok_and(|count| count > 0) {}
         }
-        for key in 0..clients.len() {
-            world.shard.event(key, Seen { readable: false, is_over: false, writable: true });
-        }
-        world.turn(Vec::new());
+        world.settle();
         if total.load(std::sync::atomic::Ordering::Relaxed) == 0 {
             break;
         }
