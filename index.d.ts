@@ -148,7 +148,10 @@ declare class EngineSocket extends TypedEmitter<EngineSocketEvents> {
   /** The version of the Engine.IO protocol. */
   readonly protocol: 4
 
-  /** The address of the TCP peer, as it was at the handshake. */
+  /**
+   * The address of the TCP peer, as it was at the handshake; with `trustProxy` that of the client behind
+   * the proxies.
+   */
   readonly remoteAddress: string | undefined
 
   readonly readyState: ReadyState
@@ -279,10 +282,7 @@ interface UnsupportedOptions {
   initialPacket?: false
   maxDeflateContexts?: false
   maxDepth?: false
-  maxSessions?: false
-  maxSessionsPerAddress?: false
   perMessageDeflate?: false
-  trustProxy?: false
   wsEngine?: false
 }
 
@@ -351,6 +351,12 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
   maxFragments?: number
 
   /**
+   * Handshakes that each address may begin in a second, and twice as many at once (503). 0 is any number.
+   * @default 0
+   */
+  maxHandshakeRate?: number
+
+  /**
    * Bytes of one message or POST body (close 1009, or 413).
    * @default 1000000
    */
@@ -387,6 +393,19 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
    * @default 16777216
    */
   maxSendBuffer?: number
+
+  /**
+   * Sessions of this engine, and handshakes that may become one (503). 0 is any number.
+   * @default 100000
+   */
+  maxSessions?: number
+
+  /**
+   * Sessions of one address, and handshakes that may become one (503). 0 is any number. IPv6 addresses
+   * count by their first 64 bits. Behind a proxy it needs `trustProxy`.
+   * @default 0
+   */
+  maxSessionsPerAddress?: number
 
   /**
    * Bytes of all connections' messages that JavaScript has not taken; the largest stop first. The
@@ -431,6 +450,13 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
    * @default ["polling", "websocket"]
    */
   transports?: readonly TransportName[]
+
+  /**
+   * Addresses of the proxies before the server, and blocks such as `"10.0.0.0/8"`. Of a request that one
+   * of them has forwarded the client's address is read from `X-Forwarded-For`, or `Forwarded`.
+   * @default []
+   */
+  trustProxy?: readonly string[] | false
 
   /**
    * Milliseconds a WebSocket may take to complete an upgrade.

@@ -21,7 +21,7 @@ const WAITING = Object.freeze({ type: 'message' })
 
 /** The face of a native session: engine.io's `Socket`. */
 class EngineSocket extends ObservedEmitter {
-  constructor(engine, { id, request, remoteAddress, transport, slot, generation }) {
+  constructor(engine, { id, request, remoteAddress, place, transport, slot, generation }) {
     super()
     this.id = id
     this.server = engine
@@ -31,6 +31,8 @@ class EngineSocket extends ObservedEmitter {
     this.readyState = 'open'
     this.upgrading = false
     this.upgraded = false
+    /** Its place among the sessions of the engine, and of its address. */
+    this._place = place
     this._slot = slot
     // Events name it as a signed integer.
     this._generation = generation | 0

@@ -1,6 +1,7 @@
 'use strict'
 
 const { randomFillSync } = require('node:crypto')
+const { Admission } = require('./admission')
 const native = require('./native')
 const { start } = require('./dispatch')
 const { EarlyBytes } = require('./early-bytes')
@@ -22,7 +23,9 @@ const {
   failRequest,
   refusal,
   refuseRequest,
+  tooFast,
   tooMany,
+  tooManySessions,
 } = require('./refusal')
 const staging = require('./staging')
 const { WebSocketUpgrade } = require('./upgrade')
@@ -42,6 +45,12 @@ let used = pool.length
 /** Milliseconds that a close waits until each peer's close frame has been tried. */
 const CLOSE_PATIENCE = 250
 
+/**
+ * What a request asks for: `sid` names the session that it is of, `isHandshake` says that it may become
+ * one.
+ * @typedef {{ sid?: string, kind: string, isHandshake: boolean, remoteAddress?: string }} Asked
+ */
+
 /** An Engine.IO server: engine.io's `Server`. */
 class Engine extends ObservedEmitter {
   static errors = ERRORS
@@ -55,6 +64,7 @@ class Engine extends ObservedEmitter {
     this.clientsCount = 0
     this.middlewares = []
     this._pending = new PendingRequests()
+    this._admission = new Admission(this.opts)
     this._isClosed = false
     /** Its socket.io server was closed: it does not come back when the HTTP server listens again. */
     this._isRetired = false
@@ -121,8 +131,11 @@ class Engine extends ObservedEmitter {
     prepare(req)
     const refused = enterQueue(req, res) ?? refuseHeaders(req)
     if (refused !== undefined) return this._refuse(req, refused, (it) => refuseRequest(res, it))
-    if (this._isPlain(req)) return this._serve(req, res)
-    return this._serveSlowly(req, res)
+    const asked = this._describe(req, false, req.socket)
+    const early = this._refuseEarly(asked)
+    if (early !== undefined) return this._refuse(req, early, (it) => refuseRequest(res, it))
+    if (this._isPlain(req)) return this._serve(req, res, asked)
+    return this._serveSlowly(req, res, asked)
   }
 
   /** Handles an upgrade request. */
@@ -157,23 +170,21 @@ class Engine extends ObservedEmitter {
     return this.opts.allowRequest === undefined && this.generateId === Engine.prototype.generateId
   }
 
-  _serve(req, res) {
+  _serve(req, res, asked) {
     const verdict = this._verify(req, false)
     if (typeof verdict !== 'number') {
       return this._refuse(req, verdict, (answer) => refuseRequest(res, answer))
     }
     if (verdict === GET) return this._session(req)._polling.park(req, res)
     if (verdict === POST) return this._session(req)._polling.receive(req, res)
-    this._openPolling(req, res, this.generateId(req))
+    this._openPolling(req, res, this.generateId(req), asked)
   }
 
-  async _serveSlowly(req, res) {
+  async _serveSlowly(req, res, asked) {
     const refuse = (answer) => this._refuse(req, answer, (it) => refuseRequest(res, it))
-    const remoteAddress = req.socket?.remoteAddress
-    const what = this._describe(req, false)
-    const crowded = this._refuseCrowd(what, remoteAddress)
+    const crowded = this._refuseCrowd(asked)
     if (crowded !== undefined) return refuse(crowded)
-    const handshake = new Handshake(this, res, remoteAddress, what)
+    const handshake = new Handshake(this, res, asked)
     try {
       const stopped =
         (await handshake.middlewares(req, res)) ?? (await handshake.origin(req, false))
@@ -183,7 +194,7 @@ class Engine extends ObservedEmitter {
       if (verdict === GET) return this._session(req)._polling.park(req, res)
       if (verdict === POST) return this._session(req)._polling.receive(req, res)
       const refused = await this._admit(handshake, req, (id) => {
-        if (!res.destroyed) this._openPolling(req, res, id)
+        if (!res.destroyed) this._openPolling(req, res, id, asked, handshake)
       })
       if (refused !== undefined && refused !== GONE) refuse(refused)
     } finally {
@@ -207,14 +218,34 @@ class Engine extends ObservedEmitter {
     return error === undefined ? open(answer.id) : idRefusal(error)
   }
 
-  /** What a request that has to wait for the app is: one of a session, or a handshake. */
-  _describe(req, isUpgrade) {
-    const sid = namesSession(req) && this._session(req) ? req._query.sid : undefined
-    return { sid, kind: kindOf(req, isUpgrade) }
+  /**
+   * What a request asks for.
+   * @returns {Asked}
+   */
+  _describe(req, isUpgrade, socket) {
+    const isNamed = namesSession(req)
+    return {
+      sid: isNamed && this._session(req) ? req._query.sid : undefined,
+      kind: kindOf(req, isUpgrade),
+      isHandshake: !isNamed && req.method === 'GET',
+      remoteAddress: this._admission.clientAddress(socket?.remoteAddress, req),
+    }
+  }
+
+  /** The refusal of a request that cannot become a session now, whatever the app says. */
+  _refuseEarly({ sid, kind, isHandshake, remoteAddress }) {
+    if (sid !== undefined) return undefined
+    if (isHandshake && this._isClosed) return closing()
+    // A preflight is no handshake.
+    const rate = kind === 'other' ? undefined : this._admission.meetsRate(remoteAddress)
+    const met = rate ?? (isHandshake ? this._admission.meetsSessions(remoteAddress) : undefined)
+    if (met === undefined) return undefined
+    this._onLimit({ ...met, action: 'refused' }, { remoteAddress })
+    return rate === undefined ? tooManySessions() : tooFast()
   }
 
   /** The refusal of a request that would be one more than may wait. */
-  _refuseCrowd({ sid, kind }, remoteAddress) {
+  _refuseCrowd({ sid, kind, remoteAddress }) {
     if (sid !== undefined) {
       const isFull = this._pending.isFull(sid, kind)
       return isFull ? refusal(ERRORS.BAD_REQUEST, { name: 'OVERLAP', sid }) : undefined
@@ -251,7 +282,7 @@ class Engine extends ObservedEmitter {
     const { maxTotalReceiveQueue: limit } = this.opts
     const { undelivered, unfinished } = native.stats()
     const met = { limit, value: undelivered + unfinished, action: 'refused' }
-    const remoteAddress = req.socket?.remoteAddress
+    const remoteAddress = this._admission.clientAddress(req.socket?.remoteAddress, req)
     this._onLimit({ name: 'maxTotalReceiveQueue', ...met }, { remoteAddress })
     return busy('OVERLOADED', 'Too many connections')
   }
@@ -275,11 +306,11 @@ class Engine extends ObservedEmitter {
     return undefined
   }
 
-  _openPolling(req, res, id) {
+  _openPolling(req, res, id, { remoteAddress }, handshake) {
     const headers = this._handshakeHeaders(req, res, id)
     if (res.headersSent) return
     const opened = this._native.openPolling(id, this._canUpgrade())
-    const socket = this._open(req, id, 'polling', opened, req.socket?.remoteAddress)
+    const socket = this._open(req, id, 'polling', opened, remoteAddress, handshake)
     socket._polling.park(req, res, headers)
     this._connect(socket)
   }
@@ -302,12 +333,13 @@ class Engine extends ObservedEmitter {
     return this.opts.allowUpgrades && this.opts.transports.includes('websocket')
   }
 
-  /** Makes the face of a session. */
-  _open(req, id, transport, { slot, generation }, remoteAddress) {
+  /** Makes the face of a session, in the place of its handshake if that has waited for the app. */
+  _open(req, id, transport, { slot, generation }, remoteAddress, handshake) {
     const socket = new EngineSocket(this, {
       id,
       request: req,
       remoteAddress,
+      place: handshake?.handOver() ?? this._admission.take(remoteAddress),
       transport,
       slot,
       generation,
@@ -332,6 +364,7 @@ class Engine extends ObservedEmitter {
   _forget(socket) {
     this._native.forget(socket.id)
     this._pending.endSession(socket.id)
+    this._admission.release(socket._place)
     delete this.clients[socket.id]
     this.clientsCount--
   }

@@ -13,6 +13,8 @@ const GONE = Symbol('gone')
 
 class Handshake {
   #engine
+  /** Its place among the sessions, until a session has it. */
+  #place
   #settle
   #timer
   /** Resolves with a refusal or GONE when the wait has to end early. */
@@ -22,10 +24,11 @@ class Handshake {
 
   /**
    * @param {import('node:events').EventEmitter} peer tells with `close` that the client left
-   * @param {{ sid?: string, kind: string }} what the session that the request is of, if any
+   * @param {import('./engine').Asked} what
    */
-  constructor(engine, peer, remoteAddress, { sid, kind }) {
+  constructor(engine, peer, { sid, kind, isHandshake, remoteAddress }) {
     this.#engine = engine
+    if (isHandshake) this.#place = engine._admission.take(remoteAddress)
     this.sid = sid
     this.kind = kind
     const { handshakeTimeout } = engine.opts
@@ -113,6 +116,13 @@ class Handshake {
     return Promise.race([made, interrupted])
   }
 
+  /** Gives its place to the session that it becomes. */
+  handOver() {
+    const place = this.#place
+    this.#place = undefined
+    return place
+  }
+
   /** Ends the wait with a refusal. */
   refuse(reason) {
     this.#settle(reason)
@@ -123,6 +133,7 @@ class Handshake {
     clearTimeout(this.#timer)
     this.peer.removeListener('close', this.onGone)
     this.#engine._pending.delete(this)
+    if (this.#place !== undefined) this.#engine._admission.release(this.handOver())
     this.#settle(GONE)
   }
 }

@@ -2,6 +2,7 @@
 
 const { constants } = require('node:buffer')
 const { totalmem } = require('node:os')
+const { parseBlock } = require('./address')
 const { originsOf } = require('./cors')
 const { coded, invalid, warnOnce } = require('./errors')
 const { hasSlash, isEntry } = require('./origin-list')
@@ -10,6 +11,7 @@ const { checkPath } = require('./registry')
 const MiB = 1024 * 1024
 const MAX_MILLISECONDS = 2 ** 31 - 1
 const MAX_COUNT = 2 ** 32 - 1
+const MAX_RATE = 1_000_000
 
 const integer = (min, max, unit) => (name, value) => {
   if (Number.isInteger(value) && value >= min && value <= max) return value
@@ -80,6 +82,15 @@ function checkOrigin(name, entry) {
   }
 }
 
+function trustProxy(name, value) {
+  const wanted = 'an array of IP addresses and blocks such as "10.0.0.0/8"'
+  if (!Array.isArray(value)) throw invalid(name, value, wanted)
+  for (const entry of value) {
+    if (parseBlock(entry) === undefined) throw invalid(name, entry, wanted)
+  }
+  return [...value]
+}
+
 const milliseconds = (min) => integer(min, MAX_MILLISECONDS, 'milliseconds')
 const bytes = (min) => integer(min, Number.MAX_SAFE_INTEGER, 'bytes')
 const count = (min) => integer(min, MAX_COUNT, 'items')
@@ -116,12 +127,15 @@ const OPTIONS = {
   handshakeTimeout: [milliseconds(1), 20_000],
   ioThreads: [integer(1, 64, 'threads'), 1],
   maxFragments: [count(1), 16_384],
+  maxHandshakeRate: [integer(0, MAX_RATE, 'handshakes a second'), 0],
   maxHttpBufferSize: [messageSize, 1_000_000],
   maxLoopStall: [milliseconds(1), 30_000],
   maxPendingHandshakes: [count(1), 16_384],
   maxPendingPongs: [count(1), 60],
   maxReceiveQueue: [bytes(1), undefined],
   maxSendBuffer: [bytes(0), 16 * MiB],
+  maxSessions: [count(0), 100_000],
+  maxSessionsPerAddress: [count(0), 0],
   maxTotalReceiveQueue: [bytes(1), 64 * MiB],
   maxTotalSendBuffer: [bytes(0), undefined],
   path: [checkPath, '/engine.io'],
@@ -130,6 +144,7 @@ const OPTIONS = {
   requireOrigin: [boolean, false],
   slowConsumer: [oneOf(['close', 'drop']), 'close'],
   transports: [transports, TRANSPORTS],
+  trustProxy: [trustProxy, []],
   upgradeTimeout: [milliseconds(1), 10_000],
 }
 
@@ -140,10 +155,7 @@ const UNSUPPORTED = {
   initialPacket: 'an initial packet',
   maxDeflateContexts: 'permessage-deflate',
   maxDepth: 'the JSON depth limit',
-  maxSessions: 'the session limit',
-  maxSessionsPerAddress: 'the session limit per address',
   perMessageDeflate: 'permessage-deflate',
-  trustProxy: 'trusted proxies',
   wsEngine: 'another WebSocket engine',
 }
 
@@ -168,10 +180,13 @@ function refuseUnsupported(given) {
   }
 }
 
+/** Options that `false` and `null` switch off. */
+const OFF_WITHOUT = ['cors', 'allowRequest', 'trustProxy']
+
 /** What engine.io takes for "not given", where it only asks whether there is something. */
 function isOff(name, value) {
   if (name === 'path') return value === '' || value === null
-  return (value === false || value === null) && (name === 'cors' || name === 'allowRequest')
+  return (value === false || value === null) && OFF_WITHOUT.includes(name)
 }
 
 /**

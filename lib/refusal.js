@@ -49,6 +49,16 @@ function tooMany() {
   return busy('TOO_MANY_HANDSHAKES', 'Too many connections')
 }
 
+/** For a handshake that would be one session more than there may be. */
+function tooManySessions() {
+  return busy('TOO_MANY_SESSIONS', 'Too many connections')
+}
+
+/** For an address that begins handshakes too fast. */
+function tooFast() {
+  return busy('HANDSHAKE_RATE', 'Too many connections')
+}
+
 /** Answers a polling request. */
 function refuseRequest(res, { code, status, message, headers }) {
   if (res.headersSent) {
@@ -132,5 +142,7 @@ module.exports = {
   refusal,
   refuseRequest,
   refuseUpgrade,
+  tooFast,
   tooMany,
+  tooManySessions,
 }

@@ -25,6 +25,8 @@ class WebSocketUpgrade {
   #req
   #socket
   #head
+  /** What it asks for. @type {import('./engine').Asked} */
+  #asked
   /** What the peer sends while the app thinks. */
   #early
   #response
@@ -47,10 +49,12 @@ class WebSocketUpgrade {
     if (isPipelined(this.#socket)) return this.#refuse(refusal(ERRORS.BAD_REQUEST))
     const incomplete = refuseHeaders(this.#req)
     if (incomplete !== undefined) return this.#refuse(incomplete)
+    this.#asked = engine._describe(this.#req, true, this.#socket)
+    const early = engine._refuseEarly(this.#asked)
+    if (early !== undefined) return this.#refuse(early)
     if (engine._isPlain(this.#req)) return this.#runPlain()
-    const what = engine._describe(this.#req, true)
-    const crowded = engine._refuseCrowd(what, this.#socket.remoteAddress)
-    return crowded === undefined ? this.#runSlowly(what) : this.#refuse(crowded)
+    const crowded = engine._refuseCrowd(this.#asked)
+    return crowded === undefined ? this.#runSlowly() : this.#refuse(crowded)
   }
 
   #runPlain() {
@@ -60,14 +64,14 @@ class WebSocketUpgrade {
     this.#open(verdict, this.#engine.generateId(this.#req))
   }
 
-  async #runSlowly(what) {
+  async #runSlowly() {
     const engine = this.#engine
     this.#isUnseen = false
     // The package `cors` would end it, as a preflight.
     if (this.#req.method === 'OPTIONS') {
       return this.#refuse(refusal(ERRORS.BAD_HANDSHAKE_METHOD, { method: 'OPTIONS' }))
     }
-    const handshake = new Handshake(engine, this.#socket, this.#socket.remoteAddress, what)
+    const handshake = new Handshake(engine, this.#socket, this.#asked)
     this.#readEarly(handshake)
     try {
       if (engine.middlewares.length > 0) {
@@ -82,7 +86,9 @@ class WebSocketUpgrade {
       const verdict = this.#verify()
       if (verdict === undefined) return
       if (verdict.isUpgrade) return this.#probe(verdict)
-      const refused = await engine._admit(handshake, this.#req, (id) => this.#open(verdict, id))
+      const refused = await engine._admit(handshake, this.#req, (id) =>
+        this.#open(verdict, id, handshake),
+      )
       if (refused !== undefined && refused !== GONE) this.#refuse(refused)
     } finally {
       handshake.end()
@@ -93,7 +99,7 @@ class WebSocketUpgrade {
   /** Reads what the peer sends ahead; too much of it refuses the handshake. */
   #readEarly(handshake) {
     const engine = this.#engine
-    const { remoteAddress } = this.#socket
+    const { remoteAddress } = this.#asked
     this.#early = new EarlyBytes(this.#socket)
     this.#early.start(this.#head, (reason, met) => {
       engine._onLimit({ ...met, action: 'refused' }, { remoteAddress })
@@ -135,14 +141,15 @@ class WebSocketUpgrade {
     )
   }
 
-  #open(request, id) {
-    const remoteAddress = this.#socket.remoteAddress
+  #open(request, id, handshake) {
+    const peer = this.#socket.remoteAddress
+    const { remoteAddress } = this.#asked
     const link = this.#link(request)
     if (link === undefined) return
     const opened = this.#engine._native.openWebSocket(id, ...link.native)
     const isReplaced = opened.taken && this.#isUnseen
-    const seen = isReplaced ? new HandshakeRequest(this.#req, remoteAddress) : this.#req
-    const session = this.#engine._open(seen, id, 'websocket', opened, remoteAddress)
+    const seen = isReplaced ? new HandshakeRequest(this.#req, peer) : this.#req
+    const session = this.#engine._open(seen, id, 'websocket', opened, remoteAddress, handshake)
     this.#hand(link, opened.taken, session)
     this.#engine._connect(session)
   }

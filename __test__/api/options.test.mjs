@@ -28,7 +28,10 @@ const numbers = [
   'maxTotalReceiveQueue',
   'maxFragments',
   'maxPendingPongs',
+  'maxHandshakeRate',
   'maxPendingHandshakes',
+  'maxSessions',
+  'maxSessionsPerAddress',
   'maxLoopStall',
   'ioThreads',
 ]
@@ -77,9 +80,7 @@ const unsupported = [
   ['cookie', { name: 'io' }],
   ['initialPacket', 'hello'],
   ['wsEngine', class {}],
-  ['maxSessions', 5],
   ['maxDepth', 5],
-  ['trustProxy', ['10.0.0.0/8']],
 ]
 
 describe('options', () => {

@@ -1,0 +1,125 @@
+'use strict'
+
+// IP addresses as text: which of them are one client, and which are trusted proxies.
+
+const { BlockList, isIP, isIPv4 } = require('node:net')
+
+const GROUPS = 8
+
+/** The eight groups of an IPv6 address. */
+function groupsOf(address) {
+  const dotted = address.lastIndexOf(':') + 1
+  const tail = address.slice(dotted)
+  const text = isIPv4(tail) ? address.slice(0, dotted) + hexOf(tail) : address
+  const [left, right] = text.split('::').map((side) => (side === '' ? [] : side.split(':')))
+  const zeros = right === undefined ? [] : Array(GROUPS - left.length - right.length).fill('0')
+  return [...left, ...zeros, ...(right ?? [])].map((group) => Number.parseInt(group, 16))
+}
+
+function hexOf(dotted) {
+  const [a, b, c, d] = dotted.split('.').map(Number)
+  return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`
+}
+
+/** The IPv4 address that an IPv6 address stands for (`::ffff:192.0.2.1`), if it does. */
+function mapped(groups) {
+  if (groups[5] !== 0xffff || groups.slice(0, 5).some((group) => group !== 0)) return undefined
+  return [groups[6] >> 8, groups[6] & 255, groups[7] >> 8, groups[7] & 255].join('.')
+}
+
+/**
+ * Reads an address. Addresses that differ only in their spelling, or in the zone, are equal.
+ * @returns {{ address: string, family: 'ipv4' | 'ipv6', groups?: number[] } | undefined}
+ */
+function parseAddress(text) {
+  const address = text?.split('%', 1)[0] ?? ''
+  if (isIPv4(address)) return { address, family: 'ipv4' }
+  if (isIP(address) === 0) return undefined
+  const groups = groupsOf(address)
+  const inner = mapped(groups)
+  return inner === undefined
+    ? { address, family: 'ipv6', groups }
+    : { address: inner, family: 'ipv4' }
+}
+
+/**
+ * What limits per address count by: an IPv4 address, or the first 64 bits of an IPv6 address, as one
+ * client usually has all addresses behind them. Without an address it is `undefined`.
+ */
+function addressKey(text) {
+  const parsed = parseAddress(text)
+  if (parsed?.groups === undefined) return parsed?.address
+  const network = parsed.groups.slice(0, 4).map((group) => group.toString(16))
+  return `${network.join(':')}::/64`
+}
+
+/** An address list's entry: an address, or a block such as `10.0.0.0/8`. */
+function parseBlock(entry) {
+  if (typeof entry !== 'string') return undefined
+  const [text, prefix, ...more] = entry.split('/')
+  const parsed = text.includes('%') ? undefined : parseAddress(text)
+  if (parsed === undefined || more.length > 0) return undefined
+  // The prefix of a mapped IPv4 address counts the 96 bits before it.
+  const offset = parsed.family === 'ipv4' && text.includes(':') ? 96 : 0
+  const bits = parsed.family === 'ipv4' ? 32 : 128
+  if (prefix === undefined) return { ...parsed, bits }
+  const given = /^\d{1,3}$/.test(prefix) ? Number(prefix) - offset : Number.NaN
+  return given >= 0 && given <= bits ? { ...parsed, bits: given } : undefined
+}
+
+/** The addresses of trusted proxies. */
+class TrustedProxies {
+  #list = new BlockList()
+
+  /** @param {readonly string[]} entries which `parseBlock` can read */
+  constructor(entries) {
+    for (const { address, bits, family } of entries.map(parseBlock)) {
+      this.#list.addSubnet(address, bits, family)
+    }
+  }
+
+  #trusts({ address, family }) {
+    return this.#list.check(address, family)
+  }
+
+  /**
+   * The address of the client: that of the TCP peer, unless the peer is a trusted proxy. Then it is
+   * the last one in the forwarding header that no trusted proxy has, since only trusted proxies have
+   * written what is behind it.
+   */
+  clientAddress(peer, headers) {
+    const parsed = parseAddress(peer)
+    if (parsed === undefined || !this.#trusts(parsed)) return peer
+    let nearest = peer
+    for (const hop of forwardedFor(headers).reverse()) {
+      const client = parseAddress(hop)
+      if (client === undefined) return nearest
+      nearest = client.address
+      if (!this.#trusts(client)) return nearest
+    }
+    return nearest
+  }
+}
+
+/** The addresses that a request was forwarded for, the client's first. */
+function forwardedFor(headers) {
+  const list = headers['x-forwarded-for']
+  if (list !== undefined) return list.split(',').map((hop) => withoutPort(hop.trim()))
+  const { forwarded } = headers
+  return forwarded === undefined ? [] : forwarded.split(',').map(forParameter)
+}
+
+/** The `for` of one element of the header Forwarded (RFC 7239); '' without one. */
+function forParameter(element) {
+  const match = /(?:^|;)\s*for=(?:"([^"]*)"|([^;"\s]*))\s*(?:;|$)/i.exec(element.trim())
+  return withoutPort(match?.[1] ?? match?.[2] ?? '')
+}
+
+/** Some proxies add the port of the client. */
+function withoutPort(hop) {
+  const bracketed = /^\[([^\]]*)\](?::\d{1,5})?$/.exec(hop)
+  if (bracketed !== null) return bracketed[1]
+  return /^[\d.]+:\d{1,5}$/.test(hop) ? hop.slice(0, hop.indexOf(':')) : hop
+}
+
+module.exports = { TrustedProxies, addressKey, parseBlock }
