@@ -281,7 +281,6 @@ interface UnsupportedOptions {
   httpCompression?: false
   initialPacket?: false
   maxDeflateContexts?: false
-  maxDepth?: false
   perMessageDeflate?: false
   wsEngine?: false
 }
@@ -345,6 +344,13 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
   ioThreads?: number
 
   /**
+   * Levels of arrays and objects in a Socket.IO packet's JSON (parse error); the array of an event is one.
+   * 0 is any number.
+   * @default 1000 with `attach()`; 0 with `Engine`, and where there is a `parser`
+   */
+  maxDepth?: number
+
+  /**
    * Frames of one WebSocket message, empty ones counted (close 1008).
    * @default 16384
    */
@@ -368,6 +374,13 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
    * @default 30000
    */
   maxLoopStall?: number
+
+  /**
+   * Messages that a session may bring in a second, and twice as many at once (close 1008). A binary
+   * attachment is one more. 0 is any number.
+   * @default 0
+   */
+  maxMessageRate?: number
 
   /**
    * Handshakes that wait for middlewares, `allowedOrigins`, `allowRequest` or `generateId` (503).
@@ -625,6 +638,8 @@ type CloseErrorCode =
   | 'ERR_UPWIRE_INVALID_FRAME'
   | 'ERR_UPWIRE_INVALID_PACKET'
   | 'ERR_UPWIRE_INVALID_UTF8'
+  | 'ERR_UPWIRE_MAX_DEPTH'
+  | 'ERR_UPWIRE_MESSAGE_RATE'
   | 'ERR_UPWIRE_OVERLAP'
   | 'ERR_UPWIRE_PAYLOAD_TOO_LARGE'
   | 'ERR_UPWIRE_PEER_CLOSED'

@@ -86,7 +86,10 @@ function isAlike(left, right) {
   )
 }
 
-/** The options with a path. */
+/** What socket.io's own parser and encoder handle without harm; the encoder is recursive. */
+const MAX_DEPTH = 1000
+
+/** The options with a path, and the limits that socket.io's parser needs. */
 function attachOptions(opts) {
   if (opts === null || typeof opts !== 'object') {
     throw coded(
@@ -95,7 +98,11 @@ function attachOptions(opts) {
       `upwire: opts must be an object, got ${opts}`,
     )
   }
-  return { ...opts, path: opts.path === '' ? DEFAULT_PATH : (opts.path ?? DEFAULT_PATH) }
+  return {
+    ...opts,
+    path: opts.path === '' ? DEFAULT_PATH : (opts.path ?? DEFAULT_PATH),
+    maxDepth: opts.maxDepth === undefined && !opts.parser ? MAX_DEPTH : opts.maxDepth,
+  }
 }
 
 function checkSetup(caller, setup) {

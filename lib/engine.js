@@ -76,8 +76,10 @@ class Engine extends ObservedEmitter {
     this._native = new native.NativeEngine({
       closeTimeout: this.opts.closeTimeout,
       dropWhenSlow: this.opts.slowConsumer === 'drop',
+      maxDepth: this.opts.maxDepth,
       maxFragments: this.opts.maxFragments,
       maxHttpBufferSize: this.opts.maxHttpBufferSize,
+      maxMessageRate: this.opts.maxMessageRate,
       maxPendingPongs: this.opts.maxPendingPongs,
       maxReceiveQueue: this.opts.maxReceiveQueue,
       maxSendBuffer: this.opts.maxSendBuffer,

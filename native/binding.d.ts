@@ -51,7 +51,9 @@ export interface EngineLimits {
   pingTimeout: number
   upgradeTimeout: number
   closeTimeout: number
+  maxDepth: number
   maxHttpBufferSize: number
+  maxMessageRate: number
   maxFragments: number
   maxPendingPongs: number
   maxSendBuffer: number

@@ -26,7 +26,9 @@ const numbers = [
   'maxTotalSendBuffer',
   'maxReceiveQueue',
   'maxTotalReceiveQueue',
+  'maxDepth',
   'maxFragments',
+  'maxMessageRate',
   'maxPendingPongs',
   'maxHandshakeRate',
   'maxPendingHandshakes',
@@ -80,7 +82,6 @@ const unsupported = [
   ['cookie', { name: 'io' }],
   ['initialPacket', 'hello'],
   ['wsEngine', class {}],
-  ['maxDepth', 5],
 ]
 
 describe('options', () => {

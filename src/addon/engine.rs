@@ -22,7 +22,9 @@ pub struct EngineLimits {
     pub ping_timeout: f64,
     pub upgrade_timeout: f64,
     pub close_timeout: f64,
+    pub max_depth: f64,
     pub max_http_buffer_size: f64,
+    pub max_message_rate: u32,
     pub max_fragments: u32,
     pub max_pending_pongs: u32,
     pub max_send_buffer: f64,
@@ -89,6 +91,8 @@ impl NativeEngine {
             close_timeout: millis(options.close_timeout),
             max_message: options.max_http_buffer_size as usize,
             max_fragments: options.max_fragments,
+            max_depth: options.max_depth as usize,
+            max_message_rate: options.max_message_rate,
             max_pending_pongs: options.max_pending_pongs,
             max_send_buffer: options.max_send_buffer as usize,
             slow_consumer: if options.drop_when_slow {

@@ -45,6 +45,8 @@ pub mod code {
     pub const INVALID_FRAME: &str = "ERR_UPWIRE_INVALID_FRAME";
     pub const INVALID_UTF8: &str = "ERR_UPWIRE_INVALID_UTF8";
     pub const TOO_MANY_FRAGMENTS: &str = "ERR_UPWIRE_TOO_MANY_FRAGMENTS";
+    pub const MAX_DEPTH: &str = "ERR_UPWIRE_MAX_DEPTH";
+    pub const MESSAGE_RATE: &str = "ERR_UPWIRE_MESSAGE_RATE";
     pub const INVALID_PACKET: &str = "ERR_UPWIRE_INVALID_PACKET";
     pub const HEARTBEAT_DIRECTION: &str = "ERR_UPWIRE_HEARTBEAT_DIRECTION";
     pub const OVERLAP: &str = "ERR_UPWIRE_OVERLAP";

@@ -20,6 +20,10 @@ pub struct Limits {
     pub max_message: usize,
     /// Frames of one message, empty ones counted. 16,384.
     pub max_fragments: u32,
+    /// Nesting of the JSON in a text message. 0 is any.
+    pub max_depth: usize,
+    /// Messages that a peer may send in a second. 0 is any number.
+    pub max_message_rate: u32,
     /// Pongs waiting to be written to one peer. 60.
     pub max_pending_pongs: u32,
     /// Bytes queued for one peer before the next message closes it. 16 MiB; 0 is none.
@@ -47,6 +51,8 @@ impl Default for Limits {
             polling_close_timeout: Duration::from_millis(30_000),
             max_message: 1_000_000,
             max_fragments: 16_384,
+            max_depth: 0,
+            max_message_rate: 0,
             max_pending_pongs: 60,
             max_send_buffer: 16 * 1024 * 1024,
             slow_consumer: SlowConsumer::Close,

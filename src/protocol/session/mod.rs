@@ -2,6 +2,7 @@
 
 mod ending;
 mod held;
+mod message;
 mod polling;
 mod sending;
 mod upgrading;
@@ -15,6 +16,7 @@ use super::close::{CloseDetail, CloseReason, code};
 use super::effects::{Effects, Event, Role, Token};
 use super::heartbeat::{Beat, Heartbeat, after};
 use super::limits::Limits;
+use super::message_rate::MessageRate;
 use super::outbox::{Outbox, Outgoing};
 use super::packet::PacketType;
 use super::payload::Backlog;
@@ -133,6 +135,7 @@ pub struct Session {
     transport: Transport,
     probe: Option<Box<Probe>>,
     heartbeat: Heartbeat,
+    rate: MessageRate,
     outbox: Outbox,
     /// Wire positions at which receipts are due.
     receipts: VecDeque<u64>,
@@ -185,6 +188,7 @@ impl Session {
             limits,
             transport,
             probe: None,
+            rate: MessageRate::default(),
             outbox: Outbox::default(),
             receipts: VecDeque::new(),
             in_flight: 0,
@@ -331,10 +335,12 @@ impl Session {
             Input::Pause => {
                 self.paused = true;
                 self.heartbeat.pause(now, &self.limits);
+                self.rate.pause(now);
             }
             Input::Resume => {
                 self.paused = false;
                 self.heartbeat.resume(now);
+                self.rate.resume(now);
             }
             Input::Observe(on) => self.observed = on,
             Input::Undeliverable => self.undeliverable(fx),

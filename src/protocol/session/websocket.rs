@@ -55,7 +55,7 @@ impl Session {
                 Ok(Some(Received::Text(text))) => self.text(now, text, fx),
                 Ok(Some(Received::Binary(bytes))) => {
                     self.heartbeat.traffic(now, &self.limits);
-                    fx.message(Message::Binary(bytes));
+                    self.message(now, Message::Binary(bytes), fx);
                 }
                 Ok(Some(Received::Close(body))) => {
                     let mut detail = CloseDetail::new(code::PEER_CLOSED, "closed by the client");
@@ -99,7 +99,7 @@ impl Session {
                     Cow::Owned(text)
                 }
             };
-            return fx.message(Message::Text(body));
+            return self.message(now, Message::Text(body), fx);
         }
         self.packet(now, &text, fx);
     }
@@ -111,7 +111,7 @@ impl Session {
             self.heartbeat.traffic(now, &self.limits);
         }
         match packet {
-            Ok(Packet::Message(message)) => fx.message(message),
+            Ok(Packet::Message(message)) => self.message(now, message, fx),
             Ok(Packet::Pong) => {
                 if self.heartbeat.pong(now, &self.limits) && self.observed {
                     fx.event(Event::Heartbeat);
