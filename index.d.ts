@@ -127,6 +127,18 @@ declare class Engine extends TypedEmitter<EngineEvents> {
   stats(): EngineStats
 
   /**
+   * Closes the engine little by little, so that its clients do not all reconnect at once. From the call on
+   * handshakes get 503, while requests of sessions pass. `rate` sessions a second are closed: what was
+   * sent to them goes out first, then a WebSocket gets a close frame 1001, and a poll a close packet. At the
+   * deadline, or when none is left, the engine closes; `close()` ends it early.
+   *
+   * Resolves when the engine is closed. Until the server listens again further calls return the same promise.
+   *
+   * @throws `ERR_UPWIRE_INVALID_OPTION` when an option has a wrong type or is out of range
+   */
+  drain(options?: DrainOptions): Promise<DrainResult>
+
+  /**
    * Closes all sessions: a parked poll gets a close packet, a WebSocket a close frame 1001. What
    * waits to be sent is dropped. Handshakes get 503 until the server listens again.
    */
@@ -493,6 +505,31 @@ interface AttachOptions
       >
     > {}
 
+/** Options of {@link Engine.drain}. */
+interface DrainOptions {
+  /**
+   * Milliseconds after which the sessions that are left end at once.
+   * @default 10000
+   */
+  deadline?: number
+
+  /**
+   * Sessions that are closed in a second, 1 to 1,000,000.
+   * @default such that the last one is closed after four fifths of the deadline
+   */
+  rate?: number
+}
+
+/** What became of the sessions that {@link Engine.drain} has found. */
+interface DrainResult {
+  /** Closed one after the other. */
+  closed: number
+  /** Ended by themselves in the meantime. */
+  left: number
+  /** Ended at the deadline, or by `close()`. */
+  forced: number
+}
+
 /** Events of an {@link Engine}, by name, with their arguments. */
 interface EngineEvents {
   /** A session has opened. */
@@ -711,6 +748,8 @@ export type {
   ConnectionError,
   ConnectionErrorCode,
   Data,
+  DrainOptions,
+  DrainResult,
   EngineEvents,
   EngineOptions,
   EngineRequest,

@@ -194,6 +194,17 @@ class EngineSocket extends ObservedEmitter {
     staging.command('shutdown', this)
   }
 
+  /**
+   * The engine is drained: what was sent goes out, then the peer is told that the server goes away.
+   * Returns `false` when the session is closing already.
+   */
+  _leave() {
+    if (this.readyState !== 'open') return false
+    this.readyState = 'closing'
+    staging.command('leave', this)
+    return true
+  }
+
   /** Volatile rule: nothing written in this tick, nothing waiting, and on polling a GET parked. */
   _isWritable(name) {
     if (this.readyState !== 'open' || name !== this._transportName) return false

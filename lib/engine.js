@@ -4,6 +4,7 @@ const { randomFillSync } = require('node:crypto')
 const { Admission } = require('./admission')
 const native = require('./native')
 const { start } = require('./dispatch')
+const { Drain } = require('./drain')
 const { EarlyBytes } = require('./early-bytes')
 const { EngineSocket } = require('./engine-socket')
 const { claim } = require('./intercept')
@@ -11,7 +12,7 @@ const { GONE, Handshake, idRefusal } = require('./handshake')
 const { refuseHeaders } = require('./header-limit')
 const { LimitCounters } = require('./limit-counters')
 const { ObservedEmitter } = require('./observed-emitter')
-const { pathPrefix, readOptions } = require('./options')
+const { pathPrefix, readDrainOptions, readOptions } = require('./options')
 const { OriginRule } = require('./origin')
 const { PendingRequests, kindOf } = require('./pending-requests')
 const { payloadHeaders } = require('./polling')
@@ -66,6 +67,8 @@ class Engine extends ObservedEmitter {
     this._pending = new PendingRequests()
     this._admission = new Admission(this.opts)
     this._isClosed = false
+    /** The last call of `drain()`. @type {Drain | undefined} */
+    this._drain = undefined
     /** Its socket.io server was closed: it does not come back when the HTTP server listens again. */
     this._isRetired = false
     this._limits = new LimitCounters()
@@ -119,12 +122,22 @@ class Engine extends ObservedEmitter {
       serveStatic: (req, res) => this._serveStatic(req, res),
       request: (req, res) => this.handleRequest(req, res),
       listening: () => {
-        if (!this._isRetired) this._isClosed = false
+        if (!this._isRetired) this._reopen()
       },
       close: () => this._shutdown(),
     })
     this._isRetired = false
-    if (server.listening) this._isClosed = false
+    if (server.listening) this._reopen()
+  }
+
+  _reopen() {
+    this._isClosed = false
+    if (this._drain?.isOver) this._drain = undefined
+  }
+
+  /** Whether there are no new sessions: the engine is closed, or about to be. */
+  get _takesNone() {
+    return this._isClosed || this._drain !== undefined
   }
 
   /** Handles a polling request. */
@@ -215,7 +228,7 @@ class Engine extends ObservedEmitter {
     }
     const answer = await handshake.id(req)
     if (answer === GONE || answer.refusal !== undefined) return answer.refusal ?? GONE
-    if (this._isClosed) return closing()
+    if (this._takesNone) return closing()
     const error = this._checkId(answer.id)
     return error === undefined ? open(answer.id) : idRefusal(error)
   }
@@ -237,7 +250,7 @@ class Engine extends ObservedEmitter {
   /** The refusal of a request that cannot become a session now, whatever the app says. */
   _refuseEarly({ sid, kind, isHandshake, remoteAddress }) {
     if (sid !== undefined) return undefined
-    if (isHandshake && this._isClosed) return closing()
+    if (isHandshake && this._takesNone) return closing()
     // A preflight is no handshake.
     const rate = kind === 'other' ? undefined : this._admission.meetsRate(remoteAddress)
     const met = rate ?? (isHandshake ? this._admission.meetsSessions(remoteAddress) : undefined)
@@ -276,7 +289,7 @@ class Engine extends ObservedEmitter {
     if (stopped !== undefined) return stopped
     if (typeof verdict !== 'number') return explain(verdict, req)
     if (verdict < HANDSHAKE) return verdict
-    if (this._isClosed) return closing()
+    if (this._takesNone) return closing()
     return verdict === OVERLOADED ? this._overloaded(req) : verdict
   }
 
@@ -369,6 +382,7 @@ class Engine extends ObservedEmitter {
     this._admission.release(socket._place)
     delete this.clients[socket.id]
     this.clientsCount--
+    this._drain?.count(socket)
   }
 
   /** Answers a refused request and tells the app; the answer goes first. */
@@ -417,6 +431,21 @@ class Engine extends ObservedEmitter {
     }
   }
 
+  /**
+   * Closes the engine little by little: handshakes get 503, `rate` sessions a second are told that the
+   * server goes away, and after `deadline` milliseconds the rest.
+   * @returns {Promise<{ closed: number, left: number, forced: number }>}
+   */
+  drain(options) {
+    const checked = readDrainOptions(options)
+    if (this._drain === undefined) {
+      this._drain = new Drain(this, checked)
+      this._pending.refuseHandshakes(closing())
+      this._drain.start()
+    }
+    return this._drain.done
+  }
+
   /** Closes all sessions; handshakes get 503 until the server listens again. */
   close() {
     this._shutdown()
@@ -426,6 +455,7 @@ class Engine extends ObservedEmitter {
   _shutdown() {
     if (this._isClosed) return
     this._isClosed = true
+    this._drain?.end()
     this._pending.refuseAll(closing())
     const sockets = Object.values(this.clients)
     for (const socket of sockets) socket._shutdown()

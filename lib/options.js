@@ -211,10 +211,23 @@ function readOptions(given = {}) {
   return options
 }
 
+/** How long `drain()` takes at most. */
+const DRAIN_DEADLINE = 10_000
+
+/** Checks the options of `drain()`. Without a rate it is such that the deadline is just met. */
+function readDrainOptions(given = {}) {
+  if (given === null || typeof given !== 'object') throw invalid('options', given, 'an object')
+  const { deadline = DRAIN_DEADLINE, rate } = given
+  return {
+    deadline: milliseconds(0)('deadline', deadline),
+    rate: rate === undefined ? undefined : integer(1, MAX_RATE, 'sessions a second')('rate', rate),
+  }
+}
+
 /** The prefix that a request's URL must have: engine.io's rule. */
 function pathPrefix({ path: given, addTrailingSlash }) {
   const bare = (given ?? '/engine.io').replace(/\/$/, '')
   return addTrailingSlash === false ? bare : `${bare}/`
 }
 
-module.exports = { OPTIONS, pathPrefix, readOptions }
+module.exports = { OPTIONS, pathPrefix, readDrainOptions, readOptions }

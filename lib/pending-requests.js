@@ -48,6 +48,11 @@ class PendingRequests {
     }
   }
 
+  /** Ends the wait of all handshakes. */
+  refuseHandshakes(reason) {
+    for (const request of [...this.#handshakes]) request.refuse(reason)
+  }
+
   /** Ends the wait of all. */
   refuseAll(reason) {
     const ofSessions = [...this.#ofSessions.values()].flatMap((all) => [...all])

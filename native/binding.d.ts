@@ -127,6 +127,9 @@ export declare function image(): string
 /** Whether more is held of what peers have sent than `maxTotalReceiveQueue`. */
 export declare function isOverloaded(): boolean
 
+/** Closes the session because the engine is drained: what was sent before goes out first. */
+export declare function leave(slot: number, generation: number): void
+
 /** Whether heartbeats are to be reported. */
 export declare function observe(slot: number, generation: number, on: boolean): void
 

@@ -846,6 +846,7 @@ module.exports.getSent = nativeBinding.getSent
 module.exports.hot = nativeBinding.hot
 module.exports.image = nativeBinding.image
 module.exports.isOverloaded = nativeBinding.isOverloaded
+module.exports.leave = nativeBinding.leave
 module.exports.observe = nativeBinding.observe
 module.exports.post = nativeBinding.post
 module.exports.postBegun = nativeBinding.postBegun

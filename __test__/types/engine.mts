@@ -38,6 +38,14 @@ engine.clientsCount satisfies number
 engine.clients.id satisfies EngineSocket | undefined
 engine.opts satisfies EngineOptions
 engine.close() satisfies Engine
+engine
+  .drain({ deadline: 1000, rate: 10 })
+  .then(({ closed, left, forced }) => closed + left + forced)
+// @ts-expect-error a number of sessions
+engine.drain({ rate: '10' })
+new Engine({ trustProxy: ['10.0.0.0/8'], maxSessions: 5, maxDepth: 5, maxMessageRate: 5 })
+// @ts-expect-error a list
+new Engine({ trustProxy: '10.0.0.0/8' })
 engine.stats().limits['maxSendBuffer closed'] satisfies number | undefined
 Engine.errors.FORBIDDEN satisfies 4
 Engine.errorMessages[4] satisfies string

@@ -90,6 +90,12 @@ pub fn shutdown(slot: u32, generation: u32) -> Result<()> {
     stage(slot, generation, Action::Shutdown)
 }
 
+/// Closes the session because the engine is drained: what was sent before goes out first.
+#[napi]
+pub fn leave(slot: u32, generation: u32) -> Result<()> {
+    stage(slot, generation, Action::Leave)
+}
+
 /// Whether heartbeats are to be reported.
 #[napi]
 pub fn observe(slot: u32, generation: u32, on: bool) -> Result<()> {

@@ -83,6 +83,7 @@ pub enum Action {
         discard: bool,
     },
     Shutdown,
+    Leave,
     Observe(bool),
     /// JavaScript has caught up with a paused session.
     Resume,

@@ -58,6 +58,13 @@ impl Session {
         self.finish(CloseReason::ForcedClose, None, fx);
     }
 
+    pub(super) fn leave(&mut self, now: Instant, fx: &mut impl Effects) {
+        if let Transport::WebSocket(connection) = &mut self.transport {
+            connection.close(Some(GOING_AWAY));
+        }
+        self.close(now, false, fx);
+    }
+
     /// Ends the session because of a message that its peer has begun and not finished.
     pub fn evict_unfinished(&mut self, limit: &'static str, value: u64, fx: &mut impl Effects) {
         const TRY_AGAIN_LATER: u16 = 1013;

@@ -58,6 +58,8 @@ pub enum Input<'a> {
     Close { discard: bool },
     /// The engine closes: drops what waits, tells the peer that the server goes away.
     Shutdown,
+    /// The engine is drained: sends what waits, then tells the peer that the server goes away.
+    Leave,
     /// Nothing is read from the peer until `Resume`.
     Pause,
     /// Reading goes on.
@@ -332,6 +334,7 @@ impl Session {
             Input::Report => self.report(fx),
             Input::Close { discard } => self.close(now, discard, fx),
             Input::Shutdown => self.shutdown(fx),
+            Input::Leave => self.leave(now, fx),
             Input::Pause => {
                 self.paused = true;
                 self.heartbeat.pause(now, &self.limits);

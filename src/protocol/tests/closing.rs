@@ -36,6 +36,24 @@ fn a_discarding_close_drops_what_waits() {
 }
 
 #[test]
+fn a_drained_session_sends_what_waits_before_it_leaves() {
+    let mut world = World::websocket(limits());
+    world.send("last");
+    world.input(Input::Leave);
+    assert!(world.seen().contains(&Seen::Closed(CloseReason::ForcedClose)));
+    assert_eq!(world.written_after_release(), b"\x81\x030{}\x81\x054last\x88\x02\x03\xe9");
+
+    let mut world = World::polling(limits());
+    world.input(Input::Get { token: 1 });
+    world.send("last");
+    world.input(Input::Leave);
+    assert!(!world.session.is_closed(), "the client has not had its last message");
+    world.input(Input::Get { token: 2 });
+    world.input(Input::Get { token: 3 });
+    assert!(world.session.is_closed());
+}
+
+#[test]
 fn a_shutdown_says_that_the_server_goes_away() {
     let mut world = connected();
     world.input(Input::Shutdown);

@@ -93,6 +93,7 @@ impl Shard {
             Action::Report => Input::Report,
             Action::Close { discard } => Input::Close { discard },
             Action::Shutdown => Input::Shutdown,
+            Action::Leave => Input::Leave,
             Action::Observe(on) => Input::Observe(on),
             Action::Undeliverable => Input::Undeliverable,
         };

@@ -1,0 +1,199 @@
+// engine.drain(): the sessions of a server that goes away leave little by little.
+
+import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
+import { describe, test } from 'node:test'
+import { attach, Engine } from 'upwire'
+import { connect } from '../clients/support/clients.mjs'
+import { event, until, within } from '../clients/support/events.mjs'
+import { listen, pages, shut } from '../clients/support/servers.mjs'
+import { openPolling, openWebSocket, opened } from '../wire/support/client.mjs'
+import { OP, frame, readClose, readEnd, readText, text } from '../wire/support/frames.mjs'
+import { POLLING, get, response, upgrade } from '../wire/support/http.mjs'
+import { World } from '../wire/support/world.mjs'
+
+/** A test with a server of its own; a drained one takes no good client at the end. */
+function drains(name, options, body) {
+  test(name, { timeout: 30_000 }, async () => {
+    const world = await World.start(options)
+    try {
+      await body(world)
+      await world.proveClean()
+    } finally {
+      await world.close()
+    }
+  })
+}
+
+describe('engine.drain()', () => {
+  drains(
+    '200 clients leave little by little, with 1001; then the engine is closed',
+    {},
+    async (world) => {
+      const clients = await Promise.all(Array.from({ length: 200 }, () => world.peer(upgrade())))
+      await Promise.all(clients.map((peer) => opened(peer)))
+      const started = performance.now()
+      const drained = world.engine.drain({ deadline: 10_000, rate: 200 })
+      const ends = await Promise.all(
+        clients.map(async (peer) => {
+          assert.equal(await readClose(peer), 1001)
+          const at = performance.now() - started
+          peer.write(frame(OP.CLOSE))
+          await readEnd(peer)
+          return at
+        }),
+      )
+      assert.deepEqual(await within(drained, 'the drain'), { closed: 200, left: 0, forced: 0 })
+      const whole = performance.now() - started
+      assert.ok(whole >= 950 && whole < 5000, `${whole} ms for a second's work`)
+      ends.sort((a, b) => a - b)
+      // Never more than the rate allows, and no gaps that a burst would have to make up for.
+      for (const [index, at] of ends.entries()) {
+        assert.ok(at >= (index / 200) * 1000 - 5, `client ${index} at ${at} ms`)
+      }
+      assert.ok(ends[100] < ends[199] - 200, 'half of them are gone long before the last')
+      const reasons = world.sessions.map(({ closes: [{ reason }] }) => reason)
+      assert.deepEqual(new Set(reasons), new Set(['forced close']))
+      const late = await response(await world.peer(get(POLLING)))
+      assert.deepEqual([late.status, late.json.message], [503, 'Server is shutting down'])
+    },
+  )
+
+  drains('handshakes get 503, before code of the app; sessions live on', {}, async (world) => {
+    const client = await openPolling(world)
+    const { peer, session } = await openWebSocket(world)
+    const calls = []
+    const waiting = []
+    world.engine.opts.allowRequest = (_req, done) => waiting.push(done)
+    const pending = await world.peer(get(POLLING))
+    await until(() => waiting.length === 1, 'a handshake to wait')
+    const drained = world.engine.drain({ deadline: 60_000, rate: 1 })
+    assert.equal((await response(pending)).status, 503)
+    world.engine.use((_req, _res, next) => {
+      calls.push('middleware')
+      next()
+    })
+    for (const bytes of [get(POLLING), upgrade()]) {
+      const { status, headers } = await response(await world.peer(bytes))
+      assert.equal(status, 503)
+      assert.match(headers['retry-after'], /^[1-5]$/)
+    }
+    assert.deepEqual(calls, [])
+    assert.deepEqual(
+      world.refusals.map(({ context }) => context.name),
+      ['DRAINING', 'DRAINING', 'DRAINING'],
+    )
+    await client.prove()
+    peer.write(text('4hello'))
+    await session.received(1)
+    world.engine.close()
+    const { forced, closed, left } = await within(drained, 'the drain')
+    assert.deepEqual([forced + closed, left], [2, 0])
+  })
+
+  drains('what was sent goes out first, on both transports', {}, async (world) => {
+    const client = await openPolling(world)
+    const { peer, session } = await openWebSocket(world)
+    const drained = world.engine.drain({ deadline: 10_000, rate: 1000 })
+    session.socket.send('x'.repeat(5_000_000))
+    client.session.socket.send('last')
+    assert.equal((await readText(peer)).length, 5_000_001)
+    assert.equal(await readClose(peer), 1001)
+    assert.equal(await client.poll(), '4last')
+    assert.match(await client.poll(), /^(6\x1e)?1$/)
+    assert.deepEqual(await within(drained, 'the drain'), { closed: 2, left: 0, forced: 0 })
+  })
+
+  drains('at the deadline the rest ends', {}, async (world) => {
+    const peers = []
+    for (let count = 0; count < 5; count++) peers.push((await openWebSocket(world)).peer)
+    const started = performance.now()
+    const drained = world.engine.drain({ deadline: 300, rate: 1 })
+    // The newest leaves first.
+    peers.shift().destroy()
+    assert.deepEqual(await within(drained, 'the drain'), { closed: 1, left: 1, forced: 3 })
+    const whole = performance.now() - started
+    assert.ok(whole >= 295 && whole < 3000, `${whole} ms`)
+    for (const peer of peers) assert.equal(await readClose(peer), 1001)
+  })
+
+  drains('without a rate they leave evenly, before the deadline', {}, async (world) => {
+    for (let count = 0; count < 4; count++) await openWebSocket(world)
+    const drained = world.engine.drain({ deadline: 400 })
+    assert.deepEqual(await within(drained, 'the drain'), { closed: 4, left: 0, forced: 0 })
+  })
+
+  drains('twice is once; close() ends it; without sessions it is over', {}, async (world) => {
+    await openWebSocket(world)
+    const drained = world.engine.drain({ deadline: 60_000, rate: 1 })
+    assert.equal(world.engine.drain(), drained)
+    assert.equal(world.engine.drain({ deadline: 1 }), drained)
+    world.engine.close()
+    assert.deepEqual(await within(drained, 'the drain'), { closed: 0, left: 0, forced: 1 })
+    assert.equal(world.engine.drain(), drained)
+    for (const engine of [new Engine(), new Engine().close()]) {
+      assert.deepEqual(await engine.drain(), { closed: 0, left: 0, forced: 0 })
+    }
+  })
+
+  test('server.close() ends it, and an engine that listens again can be drained again', async () => {
+    const engine = new Engine()
+    const server = createServer()
+    engine.attach(server)
+    for (let round = 0; round < 2; round++) {
+      await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+      const world = { port: server.address().port }
+      const answer = await fetch(`http://127.0.0.1:${world.port}${POLLING}`)
+      assert.equal(answer.status, 200)
+      const drained = engine.drain({ deadline: 60_000, rate: 1 })
+      const closed = new Promise((resolve) => server.close(resolve))
+      server.closeAllConnections()
+      await within(closed, 'the server to close')
+      assert.equal((await within(drained, 'the drain')).forced, 1)
+    }
+  })
+
+  test('wrong options are typed errors that name them', () => {
+    const wrong = [
+      ...['5', NaN, -1, 1.5, null, 2 ** 31].map((value) => ['deadline', value]),
+      ...['5', NaN, -1, 0, 1.5, null, 1e9].map((value) => ['rate', value]),
+    ]
+    const engine = new Engine()
+    for (const [name, value] of wrong) {
+      assert.throws(
+        () => engine.drain({ [name]: value }),
+        (error) => {
+          assert.equal(error.code, 'ERR_UPWIRE_INVALID_OPTION')
+          assert.ok(error.message.includes(name) && error.message.includes(String(value)))
+          return true
+        },
+      )
+    }
+    for (const value of [null, 5, 'x']) {
+      assert.throws(() => engine.drain(value), { code: 'ERR_UPWIRE_INVALID_OPTION' })
+    }
+    assert.equal(engine._drain, undefined, 'nothing has begun')
+  })
+
+  test('Socket.IO clients go to the next server by themselves', { timeout: 30_000 }, async (t) => {
+    const [first, second] = [pages(), pages()]
+    const io = attach(first)
+    const other = attach(second)
+    const port = await listen(first)
+    t.after(() => Promise.all([shut(first), shut(second)]))
+    const client = await connect(t, `http://127.0.0.1:${port}`, {
+      reconnection: true,
+      reconnectionDelay: 50,
+      reconnectionDelayMax: 50,
+      transports: ['websocket'],
+    })
+    const gone = event(client, 'disconnect')
+    assert.deepEqual(await io.engine.drain(), { closed: 1, left: 0, forced: 0 })
+    assert.equal((await gone)[0], 'transport close')
+    await new Promise((resolve) => io.close(resolve))
+    const back = event(client, 'connect')
+    await new Promise((resolve) => second.listen(port, '127.0.0.1', resolve))
+    await back
+    assert.equal(other.engine.clientsCount, 1)
+  })
+})
