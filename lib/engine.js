@@ -459,10 +459,12 @@ class Engine extends ObservedEmitter {
     this._pending.refuseAll(closing())
     const sockets = Object.values(this.clients)
     for (const socket of sockets) socket._shutdown()
-    // Whoever closes may exit at once: the close frames go out first.
-    if (sockets.length > 0) staging.flushAndWait(CLOSE_PATIENCE)
+    // The I/O threads write the close frames while listeners run here.
+    staging.flush()
     guarded(() => this.emit('shutdown'))
     for (const socket of sockets) guarded(() => socket._finish('forced close'))
+    // The caller may exit at once: the close frames go out first.
+    if (sockets.length > 0) staging.flushAndWait(CLOSE_PATIENCE)
   }
 }
 

@@ -87,6 +87,12 @@ function command(name, socket, ...args) {
   stage()
 }
 
+/** Hands over what is staged, before the tick ends. */
+function flush() {
+  broadcast.flush()
+  if (hot.flush()) setImmediate(deliver)
+}
+
 /** Hands over and blocks until each I/O thread has tried to write it, at most so many ms each. */
 function flushAndWait(milliseconds) {
   broadcast.flush()
@@ -117,6 +123,7 @@ function isBusy(socket) {
 module.exports = {
   command,
   currentTick,
+  flush,
   flushAndWait,
   isBusy,
   reportLater,

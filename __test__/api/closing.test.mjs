@@ -376,6 +376,29 @@ describe('a process', () => {
     assert.deepEqual(await child.end(5000), { code: 0, signal: null })
   })
 
+  for (const isDeaf of [false, true]) {
+    const peers = isDeaf ? 'neither read nor answer' : 'answer'
+    test(`ends soon after server.close() with 1,000 WebSockets that ${peers}`, async (t) => {
+      const child = start(t, programs, 'closing', { how: 'server' })
+      const port = await child.message('port')
+      const sockets = []
+      while (sockets.length < 1000) {
+        const batch = Array.from({ length: 100 }, () => WebSocket.open(t, port, { isDeaf }))
+        sockets.push(...(await Promise.all(batch)))
+      }
+      if (isDeaf) for (const { stream } of sockets) stream.pause()
+      const begun = performance.now()
+      child.send('close')
+      const took = await child.message('closed')
+      assert.ok(took < 1000, `called back after ${took} ms`)
+      assert.deepEqual(await child.end(5000), { code: 0, signal: null })
+      t.diagnostic(`callback after ${took.toFixed(0)} ms, end ${performance.now() - begun}`)
+      if (isDeaf) return
+      await Promise.all(sockets.map(({ ended }) => within(ended, 'its end')))
+      for (const { closeCode } of sockets) assert.equal(closeCode, 1001)
+    })
+  }
+
   test('ends within 5 s of io.close() while allowRequest never answers', async (t) => {
     const child = start(t, programs, 'closing', { how: 'io', answers: false })
     const port = await child.message('port')

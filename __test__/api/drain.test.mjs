@@ -8,7 +8,7 @@ import { connect } from '../clients/support/clients.mjs'
 import { event, until, within } from '../clients/support/events.mjs'
 import { listen, pages, shut } from '../clients/support/servers.mjs'
 import { openPolling, openWebSocket, opened } from '../wire/support/client.mjs'
-import { OP, frame, readClose, readEnd, readText, text } from '../wire/support/frames.mjs'
+import { OP, frame, readClose, readText, text } from '../wire/support/frames.mjs'
 import { POLLING, get, response, upgrade } from '../wire/support/http.mjs'
 import { World } from '../wire/support/world.mjs'
 
