@@ -29,4 +29,12 @@ function withoutStack(message) {
   return error
 }
 
-module.exports = { closeError }
+/** The `description` of a session that ends with its engine. */
+function shutdownError(transport) {
+  const error = withoutStack('the server shuts down')
+  error.code = 'ERR_UPWIRE_SHUTDOWN'
+  if (transport === 'websocket') error.wsCode = 1001
+  return error
+}
+
+module.exports = { closeError, shutdownError }

@@ -5,6 +5,7 @@ const { Admission } = require('./admission')
 const native = require('./native')
 const { start } = require('./dispatch')
 const { Drain } = require('./drain')
+const { shutdownError } = require('./close')
 const { EarlyBytes } = require('./early-bytes')
 const { EngineSocket } = require('./engine-socket')
 const { claim } = require('./intercept')
@@ -462,7 +463,9 @@ class Engine extends ObservedEmitter {
     // The I/O threads write the close frames while listeners run here.
     staging.flush()
     guarded(() => this.emit('shutdown'))
-    for (const socket of sockets) guarded(() => socket._finish('forced close'))
+    for (const socket of sockets) {
+      guarded(() => socket._finish('forced close', shutdownError(socket._transportName)))
+    }
     // The caller may exit at once: the close frames go out first.
     if (sockets.length > 0) staging.flushAndWait(CLOSE_PATIENCE)
   }

@@ -123,6 +123,9 @@ test('has every code in docs/api.md, once', () => {
     .map(([code]) => code.replaceAll('`', ''))
     .filter((code) => /^(ERR_)?UPWIRE_/.test(code))
   assert.deepEqual(listed.sort(), [...declared].sort())
+  const native = read('src/protocol/close.rs').match(/ERR_UPWIRE_\w+(?=";)/g)
+  assert.ok(native.length > 10)
+  for (const code of native) assert.ok(declared.has(code), `${code} is not declared`)
 })
 
 /** A program in the app's folder. */

@@ -51,6 +51,10 @@ pub mod code {
     pub const HEARTBEAT_DIRECTION: &str = "ERR_UPWIRE_HEARTBEAT_DIRECTION";
     pub const OVERLAP: &str = "ERR_UPWIRE_OVERLAP";
     pub const INVALID_CONTENT: &str = "ERR_UPWIRE_INVALID_CONTENT";
+    pub const CLOSE_TIMEOUT: &str = "ERR_UPWIRE_CLOSE_TIMEOUT";
+    pub const CONNECTION_ENDED: &str = "ERR_UPWIRE_CONNECTION_ENDED";
     pub const CONNECTION_LOST: &str = "ERR_UPWIRE_CONNECTION_LOST";
     pub const PEER_CLOSED: &str = "ERR_UPWIRE_PEER_CLOSED";
+    pub const PING_TIMEOUT: &str = "ERR_UPWIRE_PING_TIMEOUT";
+    pub const SHUTDOWN: &str = "ERR_UPWIRE_SHUTDOWN";
 }

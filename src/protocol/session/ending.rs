@@ -59,10 +59,18 @@ impl Session {
     }
 
     pub(super) fn leave(&mut self, now: Instant, fx: &mut impl Effects) {
+        self.leaving = true;
         if let Transport::WebSocket(connection) = &mut self.transport {
             connection.close(Some(GOING_AWAY));
         }
         self.close(now, false, fx);
+    }
+
+    /// Why a close that has nothing else to say ends the session.
+    fn farewell(&self) -> Option<CloseDetail> {
+        let mut detail = CloseDetail::new(code::SHUTDOWN, "the server shuts down");
+        detail.ws_code = self.connection(Role::Main).map(|_| GOING_AWAY);
+        self.leaving.then_some(detail)
     }
 
     /// Ends the session because of a message that its peer has begun and not finished.
@@ -73,6 +81,7 @@ impl Session {
         }
         let message = format!("{limit} exceeded by a message that was not finished");
         let mut detail = CloseDetail::new(code::SLOW_PRODUCER, message);
+        detail.ws_code = self.connection(Role::Main).map(|_| TRY_AGAIN_LATER);
         detail.limit = Some((limit, value));
         self.finish(CloseReason::TransportError, Some(detail), fx);
     }
@@ -87,10 +96,12 @@ impl Session {
 
     fn close_with_error(&mut self, code: &'static str, message: &str, fx: &mut impl Effects) {
         const INTERNAL_ERROR: u16 = 1011;
+        let mut detail = CloseDetail::new(code, message);
         if let Transport::WebSocket(connection) = &mut self.transport {
             connection.fail(INTERNAL_ERROR);
+            detail.ws_code = Some(INTERNAL_ERROR);
         }
-        self.finish(CloseReason::TransportError, Some(CloseDetail::new(code, message)), fx);
+        self.finish(CloseReason::TransportError, Some(detail), fx);
     }
 
     /// The end, once: lets go of every transport and tells the app.
@@ -101,6 +112,10 @@ impl Session {
         fx: &mut impl Effects,
     ) {
         self.closed = true;
+        let detail = match reason {
+            CloseReason::ForcedClose => detail.or_else(|| self.farewell()),
+            _ => detail,
+        };
         // What a WebSocket has is still sent after a close of the app's.
         let unsent = match reason {
             CloseReason::ForcedClose => self.dropped.max(self.outbox.len()),

@@ -161,6 +161,8 @@ pub struct Session {
     closed: bool,
     /// The engine closes: peers get less time to answer.
     shutting_down: bool,
+    /// The engine is drained, and the session was told to end.
+    leaving: bool,
 }
 
 impl Session {
@@ -204,6 +206,7 @@ impl Session {
             paused: false,
             closed: false,
             shutting_down: false,
+            leaving: false,
         }
     }
 
@@ -372,7 +375,8 @@ impl Session {
             self.end_probe(None, fx);
         }
         if !self.closed && self.closing.is_some_and(|closing| now >= closing) {
-            self.finish(CloseReason::ForcedClose, None, fx);
+            let detail = CloseDetail::new(code::CLOSE_TIMEOUT, "no GET fetched the close packet");
+            self.finish(CloseReason::ForcedClose, Some(detail), fx);
         }
         if self.closed {
             return;
@@ -383,7 +387,8 @@ impl Session {
             Some(Beat::Ping) if self.closing.is_some() => {}
             Some(Beat::Ping) => self.ping(now, fx),
             Some(Beat::Timeout) => {
-                return self.finish(CloseReason::PingTimeout, None, fx);
+                let detail = CloseDetail::new(code::PING_TIMEOUT, "no pong came in time");
+                return self.finish(CloseReason::PingTimeout, Some(detail), fx);
             }
         }
         self.answer_noop(now, NOOP_DELAY, fx);

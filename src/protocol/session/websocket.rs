@@ -138,7 +138,8 @@ impl Session {
         {
             fx.answer_get(parked.token, vec![PacketType::Noop as u8]);
         }
-        self.finish(CloseReason::TransportClose, None, fx);
+        let detail = CloseDetail::new(code::PEER_CLOSED, "closed by the client");
+        self.finish(CloseReason::TransportClose, Some(detail), fx);
     }
 
     pub(super) fn lost(&mut self, loss: Loss, fx: &mut impl Effects) {
@@ -147,11 +148,13 @@ impl Session {
             Loss::Read(errno) => (CloseReason::TransportClose, errno),
             Loss::Write(errno) => (CloseReason::TransportError, errno),
         };
-        let detail = (loss != Loss::Ended).then(|| {
-            let mut detail = CloseDetail::new(code::CONNECTION_LOST, "connection lost");
-            detail.errno = errno;
-            detail
-        });
-        self.finish(reason, detail, fx);
+        let mut detail = match loss {
+            Loss::Ended => CloseDetail::new(code::CONNECTION_ENDED, "connection ended"),
+            Loss::Read(_) | Loss::Write(_) => {
+                CloseDetail::new(code::CONNECTION_LOST, "connection lost")
+            }
+        };
+        detail.errno = errno;
+        self.finish(reason, Some(detail), fx);
     }
 }
