@@ -178,7 +178,7 @@ impl Shard {
         let user_timeout = patience(&entry.limits);
         let owner = Owner::Session { index, role: Role::Probe };
         let Some(key) = self.add_link(link, owner, user_timeout) else {
-            return self.tell(index, Kind::UpgradeFailed, |_| Payload::None);
+            return self.push_event(index, Kind::UpgradeFailed, |_| Payload::None);
         };
         if let Some(entry) = self.entry_mut(index) {
             entry.probe = Some(key);

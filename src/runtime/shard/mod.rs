@@ -3,11 +3,11 @@
 //! connection. Whoever holds the shard may call [`Shard::turn`]; it never waits.
 
 mod applying;
+mod events;
 mod reading;
 mod receive_bounds;
 mod send_bounds;
 mod sink;
-mod telling;
 #[cfg(all(test, poller))]
 mod tests;
 mod writing;

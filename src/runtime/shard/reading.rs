@@ -128,11 +128,11 @@ impl Shard {
             self.backlogs.push(id);
         }
         if was_busy && !is_busy {
-            self.tell(index, Kind::PostWanted, |_| Payload::None);
+            self.push_event(index, Kind::PostWanted, |_| Payload::None);
         }
         if was_stopped != is_stopped {
             let kind = if is_stopped { Kind::StreamPause } else { Kind::StreamResume };
-            self.tell_streams(index, kind);
+            self.push_stream_event(index, kind);
         }
         if let Some(key) = main.filter(|_| was_held && !is_held) {
             self.want_read(key);
@@ -154,7 +154,7 @@ impl Shard {
     }
 
     /// Streams are read in JavaScript, so pausing them is an event.
-    fn tell_streams(&mut self, index: usize, kind: Kind) {
+    fn push_stream_event(&mut self, index: usize, kind: Kind) {
         let Some(entry) = self.entry_mut(index) else { return };
         for key in [entry.main, entry.probe].into_iter().flatten() {
             if let Some(Io::Stream { id, .. }) = self.links.get(key).map(|link| &link.io) {

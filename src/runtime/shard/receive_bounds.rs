@@ -152,7 +152,7 @@ impl Shard {
             "name": name, "action": "paused", "limit": limit, "value": value, "times": times,
         });
         let text = text.to_string().into_bytes();
-        self.tell(index, Kind::Limit, |batch| batch.text(text.into()));
+        self.push_event(index, Kind::Limit, |batch| batch.text(text.into()));
     }
 
     fn pause(&mut self, now: Instant, index: usize) {

@@ -67,7 +67,7 @@ impl Shard {
     }
 
     /// An event of a session that does not come from the session itself.
-    pub(super) fn tell(
+    pub(super) fn push_event(
         &mut self,
         index: usize,
         kind: Kind,
