@@ -140,6 +140,7 @@ impl Session {
         self.backlog = Backlog::default();
         self.held = Held::default();
         self.post_bytes = 0;
+        self.in_flight = 0;
         fx.event(Event::Closed { reason, unsent, detail: detail.map(Box::new) });
     }
 }

@@ -83,6 +83,20 @@ fn a_post_counts_while_it_is_incomplete() {
 }
 
 #[test]
+fn a_session_that_is_over_holds_nothing() {
+    for ends in [Input::Close { discard: true }, Input::Shutdown, Input::Broken] {
+        let mut world = World::polling(limits());
+        world.send(&"x".repeat(70_000));
+        world.input(Input::Get { token: 1 });
+        world.input(Input::PostProgress(1000));
+        assert!(world.session.waiting() > 70_000 && world.session.unfinished() == 1000);
+        world.input(ends);
+        assert!(world.session.is_closed());
+        assert_eq!((world.session.waiting(), world.session.unfinished()), (0, 0));
+    }
+}
+
+#[test]
 fn an_unfinished_message_can_be_evicted() {
     let mut world = World::websocket(limits());
     world.written(Role::Main);
