@@ -50,7 +50,8 @@ const CLOSE_PATIENCE = 250
 /**
  * What a request asks for: `sid` names the session that it is of, `isHandshake` says that it may become
  * one.
- * @typedef {{ sid?: string, kind: string, isHandshake: boolean, remoteAddress?: string }} Asked
+ * @typedef {{ sid?: string, kind: string, isHandshake: boolean, isPreflight: boolean,
+ *   remoteAddress?: string }} Asked
  */
 
 /** An Engine.IO server: engine.io's `Server`. */
@@ -240,20 +241,26 @@ class Engine extends ObservedEmitter {
    */
   _describe(req, isUpgrade, socket) {
     const isNamed = namesSession(req)
+    const session = isNamed ? this._session(req) : undefined
+    const kind = kindOf(req, isUpgrade)
+    if (session !== undefined) {
+      const { id: sid, remoteAddress } = session
+      return { sid, kind, isHandshake: false, isPreflight: false, remoteAddress }
+    }
     return {
-      sid: isNamed && this._session(req) ? req._query.sid : undefined,
-      kind: kindOf(req, isUpgrade),
+      sid: undefined,
+      kind,
       isHandshake: !isNamed && req.method === 'GET',
+      isPreflight: !isUpgrade && req.method === 'OPTIONS',
       remoteAddress: this._admission.clientAddress(socket?.remoteAddress, req),
     }
   }
 
   /** The refusal of a request that cannot become a session now, whatever the app says. */
-  _refuseEarly({ sid, kind, isHandshake, remoteAddress }) {
-    if (sid !== undefined) return undefined
+  _refuseEarly({ sid, isHandshake, isPreflight, remoteAddress }) {
+    if (sid !== undefined || isPreflight) return undefined
     if (isHandshake && this._takesNone) return closing()
-    // A preflight is no handshake.
-    const rate = kind === 'other' ? undefined : this._admission.meetsRate(remoteAddress)
+    const rate = this._admission.meetsRate(remoteAddress)
     const met = rate ?? (isHandshake ? this._admission.meetsSessions(remoteAddress) : undefined)
     if (met === undefined) return undefined
     this._onLimit({ ...met, action: 'refused' }, { remoteAddress })

@@ -316,6 +316,31 @@ describe('maxHandshakeRate', () => {
     })
   }
 
+  wire(
+    'requests of any method count, the app sees none that is refused',
+    options,
+    async (world) => {
+      const calls = []
+      world.engine.use((req, _res, next) => {
+        calls.push(req)
+        next()
+      })
+      for (const line of [`POST ${POLLING}`, `PUT ${POLLING}`, `GET ${POLLING}&sid=unknown`]) {
+        const headers = {
+          Host: '127.0.0.1',
+          'Content-Length': 0,
+          ...from(`192.0.2.${calls.length + 1}`),
+        }
+        const statuses = []
+        for (let count = 0; count < 20; count++) {
+          statuses.push((await response(await world.peer(request(line, headers)))).status)
+        }
+        assert.deepEqual(new Set(statuses), new Set([400, 503]), line)
+      }
+      assert.ok(calls.length < 40)
+    },
+  )
+
   wire('it comes back with time, and is told', options, async (world) => {
     const used = async () => {
       const { status } = await response(await world.peer(polling(from('192.0.2.1'))))
