@@ -637,6 +637,11 @@ interface EngineStats {
   pendingHandshakes: number
   /** Memory of what clients have sent ahead of the answer to their upgrade, in the environment. */
   earlyBytes: number
+  /**
+   * WebSockets of the environment that JavaScript streams carry: over TLS, or because there was no free
+   * descriptor.
+   */
+  streams: number
   /** How often limits were met: `"maxSendBuffer closed": 2`. */
   limits: Record<string, number>
   /** Bytes that wait for all peers of the environment. */

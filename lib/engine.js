@@ -3,7 +3,7 @@
 const { randomFillSync } = require('node:crypto')
 const { Admission } = require('./admission')
 const native = require('./native')
-const { start } = require('./dispatch')
+const { start, streams } = require('./dispatch')
 const { Drain } = require('./drain')
 const { shutdownError } = require('./close')
 const { EarlyBytes } = require('./early-bytes')
@@ -434,6 +434,7 @@ class Engine extends ObservedEmitter {
       sessions: this.clientsCount,
       pendingHandshakes: this._pending.handshakes,
       earlyBytes: EarlyBytes.total,
+      streams: streams.size,
       limits: this._limits.totals(),
       ...native.stats(),
     }

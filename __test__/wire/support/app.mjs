@@ -52,12 +52,14 @@ export class App {
    * @param {import('node:test').TestContext} t
    * @param {Function} body its program: a function that uses the names of the preamble, and
    *   `options`, nothing else
+   * @param {{ descriptors?: number | string }} [limits] how many descriptors its process may have
    */
-  static async start(t, body, options = {}) {
+  static async start(t, body, options = {}, { descriptors = 'unlimited' } = {}) {
     const source = `${PREAMBLE}\nawait (${body})(${JSON.stringify(options)})\n`
-    const child = spawn(process.execPath, ['--input-type=module', '--eval', source], {
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    })
+    const command = [process.execPath, '--input-type=module', '--eval', source]
+    const limited = ['sh', '-c', `ulimit -n ${descriptors}; exec "$0" "$@"`, ...command]
+    const [program, ...args] = descriptors === 'unlimited' ? command : limited
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
     const app = new App(child)
     t.after(async () => {
       child.kill('SIGKILL')
