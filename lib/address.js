@@ -69,17 +69,18 @@ function parseBlock(entry) {
 
 /** The addresses of trusted proxies. */
 class TrustedProxies {
-  #list = new BlockList()
+  /** One for each family: in one list `::/64` would have all IPv4 addresses, as mapped ones. */
+  #lists = { ipv4: new BlockList(), ipv6: new BlockList() }
 
   /** @param {readonly string[]} entries which `parseBlock` can read */
   constructor(entries) {
     for (const { address, bits, family } of entries.map(parseBlock)) {
-      this.#list.addSubnet(address, bits, family)
+      this.#lists[family].addSubnet(address, bits, family)
     }
   }
 
   #trusts({ address, family }) {
-    return this.#list.check(address, family)
+    return this.#lists[family].check(address, family)
   }
 
   /**

@@ -262,6 +262,10 @@ describe('trustProxy', () => {
     })
   }
 
+  wire('an IPv6 block has no IPv4 addresses', { trustProxy: ['::/0', '::/64'] }, async (world) => {
+    assert.equal(await addressOf(world, from('192.0.2.1')), '127.0.0.1')
+  })
+
   test('a wrong entry is a typed error that names option and value', () => {
     const wrong = ['10.0.0.0/33', '10.0.0', 'localhost', '::/129', '10.0.0.0/', '1.1.1.1/8/8', '']
     for (const entry of [...wrong, '::ffff:10.0.0.0/95', '10.0.0.0/-1', 'fe80::1%eth0', 5, null]) {
