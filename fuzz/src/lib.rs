@@ -6,6 +6,7 @@ pub mod accept;
 pub mod client;
 pub mod frames;
 pub mod handshake;
+pub mod json_depth;
 pub mod packet;
 pub mod payload;
 pub mod script;
@@ -18,6 +19,7 @@ pub fn target(name: &str) -> Option<fn(&[u8])> {
         "accept" => accept::check,
         "frames" => frames::check,
         "handshake" => handshake::check,
+        "json_depth" => json_depth::check,
         "packet" => packet::check,
         "payload" => payload::check,
         "session" => session::check,
