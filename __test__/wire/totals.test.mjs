@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { until } from '../clients/support/events.mjs'
 import { App } from './support/app.mjs'
 import { opened } from './support/client.mjs'
 import { readClose, readText, text } from './support/frames.mjs'
@@ -24,6 +25,7 @@ async function program(options) {
         block(1000)
         return
       }
+      if (slowness > 0) block(slowness)
       got.push(data.length)
       if (data === 'end') {
         socket.send(`end ${got.length}`)
@@ -40,6 +42,11 @@ async function program(options) {
     sockets.get(sid).send('x'.repeat(size))
     // What that has led to is told by then.
     setTimeout(() => tell('sent'), 50)
+  })
+  let slowness = 0
+  told('slow', (ms) => {
+    slowness = ms
+    tell('slow')
   })
   told('stats', () => tell('stats', engine.stats()))
   told('broadcast', ({ sids, size }) => {
@@ -238,18 +245,23 @@ describe('handshakes while too much is undelivered', () => {
 
   totals('get 503, and are welcome when it has been delivered', options, async (app, t) => {
     const large = await client(t, app)
-    large.peer.write(text('4block'))
+    // Between the messages of a second requests are handled.
+    app.tell('slow', 30)
+    await app.report('slow')
     const message = text(`4${'x'.repeat(100_000)}`)
     for (let index = 0; index < 30; index++) large.peer.write(message)
     large.peer.write(text('4end'))
-    const early = await Peer.connect(app.port)
-    t.after(() => early.destroy())
-    early.write(get(POLLING))
-    const { status, headers, json } = await response(early)
-    assert.equal(status, 503)
+    const { headers, json } = await until(async () => {
+      const early = await Peer.connect(app.port)
+      t.after(() => early.destroy())
+      early.write(get(POLLING))
+      const answer = await response(early)
+      return answer.status === 503 ? answer : undefined
+    }, 'a handshake to be refused')
     assert.match(headers['retry-after'], /^[1-5]$/)
     assert.deepEqual(json, { code: 4, message: 'Too many connections' })
     assert.equal(await readText(large.peer), '4end 31')
+    app.tell('slow', 0)
     const limit = app.values('limit').find(({ action }) => action === 'refused')
     assert.deepEqual([limit.name, limit.limit], ['maxTotalReceiveQueue', MB])
   })
