@@ -8,29 +8,44 @@ use super::driver::Mailbox;
 use super::gauge::{SharedLimits, Totals};
 use super::inbox::Inbox;
 
-/// The longest send queue, or the longest wait for the rest of a message, of each thread.
+/// What each thread has at the top of an order of its own: the longest send queue, or the longest wait
+/// for the rest of a message.
 #[derive(Debug)]
-pub struct Ranking(Vec<AtomicU64>);
+pub struct Ranking(Vec<Published>);
+
+#[derive(Debug, Default)]
+struct Published {
+    rank: AtomicU64,
+    /// Microseconds since the environment started.
+    at: AtomicU64,
+}
 
 impl Ranking {
     fn new(threads: usize) -> Self {
-        Self((0..threads).map(|_| AtomicU64::new(0)).collect())
+        Self((0..threads).map(|_| Published::default()).collect())
     }
 
-    /// Publishes the rank of a thread; 0 is none.
-    pub fn publish(&self, thread: usize, rank: u64) {
-        if let Some(published) = self.0.get(thread)
-            && published.load(Relaxed) != rank
-        {
-            published.store(rank, SeqCst);
+    fn others(&self, thread: usize) -> impl Iterator<Item = (usize, &Published)> {
+        self.0.iter().enumerate().filter(move |(other, _)| *other != thread)
+    }
+
+    /// Publishes the rank of a thread, as it is at a moment; 0 is none.
+    pub fn publish(&self, thread: usize, rank: u64, at: u64) {
+        if let Some(published) = self.0.get(thread) {
+            published.rank.store(rank, SeqCst);
+            published.at.store(at, SeqCst);
         }
+    }
+
+    /// Whether all other threads have published after a moment.
+    pub fn is_complete(&self, thread: usize, moment: u64) -> bool {
+        self.others(thread).all(|(_, published)| published.at.load(SeqCst) > moment)
     }
 
     /// The thread with a higher rank than `thread`, if there is one: the highest of them.
     pub fn above(&self, thread: usize, rank: u64) -> Option<usize> {
-        let others = self.0.iter().enumerate().filter(|(other, _)| *other != thread);
-        let highest = others.map(|(other, published)| (published.load(SeqCst), other)).max();
-        highest.filter(|(published, _)| *published > rank).map(|(_, other)| other)
+        let ranks = self.others(thread).map(|(other, it)| (it.rank.load(SeqCst), other));
+        ranks.max().filter(|(published, _)| *published > rank).map(|(_, other)| other)
     }
 }
 
@@ -73,27 +88,38 @@ impl Shared {
         }
     }
 
-    /// Whether `maxTotalReceiveQueue` is exceeded.
+    /// Bytes that unfinished messages may have: half of `maxTotalReceiveQueue`, and never less than
+    /// what two messages of the largest size may take while they arrive.
+    fn max_unfinished(&self) -> i64 {
+        let least = self.largest_message.load(Relaxed).saturating_mul(4);
+        (self.limits.max_total_receive_queue / 2).max(least)
+    }
+
+    /// Bytes of [`Totals::received`] that are too many. Above them more than half of
+    /// `maxTotalReceiveQueue` is undelivered, because unfinished messages have less than the rest.
+    fn max_received(&self) -> i64 {
+        self.max_unfinished().saturating_add(self.limits.max_total_receive_queue / 2)
+    }
+
+    /// Whether too much is held of what peers have sent.
     pub fn is_overloaded(&self) -> bool {
-        self.totals.received() > self.limits.max_total_receive_queue
+        self.totals.received() > self.max_received()
+    }
+
+    /// Whether unfinished messages have more than they may.
+    pub fn has_too_much_unfinished(&self) -> bool {
+        self.totals.unfinished.load(SeqCst) > self.max_unfinished()
+    }
+
+    /// Whether so little is held that all sessions may be read again. JavaScript can always bring
+    /// that about, as what is unfinished is less.
+    pub fn is_relieved(&self) -> bool {
+        self.totals.received() <= self.max_received() - self.limits.max_total_receive_queue / 4
     }
 
     /// Notes the largest message that an engine takes.
     pub fn allow_message(&self, bytes: usize) {
         self.largest_message.fetch_max(i64::try_from(bytes).unwrap_or(i64::MAX), Relaxed);
-    }
-
-    /// Whether unfinished messages have more than their half of `maxTotalReceiveQueue`, which is
-    /// never less than what two messages of the largest size may take.
-    pub fn has_too_much_unfinished(&self) -> bool {
-        let half = self.limits.max_total_receive_queue / 2;
-        let least = self.largest_message.load(Relaxed).saturating_mul(4);
-        self.totals.unfinished.load(SeqCst) > half.max(least)
-    }
-
-    /// Whether so little is held that all sessions may be read again.
-    pub fn is_relieved(&self) -> bool {
-        self.totals.received() <= self.limits.max_total_receive_queue / 2
     }
 
     /// Asks for a turn of the calling thread once [`Self::is_relieved`]. Returns whether it is
@@ -127,10 +153,15 @@ impl Shared {
         }
     }
 
+    /// A moment in microseconds.
+    pub fn micros(&self, moment: Instant) -> u64 {
+        let age = moment.saturating_duration_since(self.started).as_micros();
+        u64::try_from(age).unwrap_or(u64::MAX)
+    }
+
     /// A moment as a rank: the earlier, the higher.
     pub fn earliness(&self, moment: Instant) -> u64 {
-        let age = moment.saturating_duration_since(self.started).as_millis();
-        u64::MAX.saturating_sub(u64::try_from(age).unwrap_or(u64::MAX))
+        u64::MAX.saturating_sub(self.micros(moment))
     }
 
     /// Bytes by which less is held than at the peak.

@@ -232,7 +232,10 @@ impl Reader {
         frame.mask = frame::unmask(piece, frame.mask);
         frame.remaining = frame.remaining.saturating_sub(piece.len() as u64);
         match (frame.opcode, &mut self.message) {
-            (OpCode::Data(_), Some(message)) => message.append(piece, frame.remaining)?,
+            (OpCode::Data(_), Some(message)) => {
+                let rest = frame.is_final.then_some(frame.remaining);
+                message.append(piece, rest)?;
+            }
             _ => frame.control.extend_from_slice(piece),
         }
         if frame.remaining > 0 {
@@ -273,20 +276,20 @@ impl Head {
 }
 
 impl Assembly {
-    /// Adds a piece of a frame that has declared `remaining` bytes more.
-    fn append(&mut self, piece: &[u8], remaining: u64) -> Result<(), Violation> {
-        self.make_room(piece.len(), remaining);
+    /// Adds a piece. In the last frame of a message `rest` is what it has declared beyond that.
+    fn append(&mut self, piece: &[u8], rest: Option<u64>) -> Result<(), Violation> {
+        self.make_room(piece.len(), rest);
         self.bytes.extend_from_slice(piece);
         if self.is_text { self.validate() } else { Ok(()) }
     }
 
     /// Memory grows with the bytes that have arrived; a declared length only keeps it from growing
     /// too far.
-    fn make_room(&mut self, count: usize, remaining: u64) {
+    fn make_room(&mut self, count: usize, rest: Option<u64>) {
         let needed = self.bytes.len().saturating_add(count);
         if needed > self.bytes.capacity() {
-            let declared = needed.saturating_add(usize::try_from(remaining).unwrap_or(usize::MAX));
-            let room = needed.saturating_mul(2).min(declared);
+            let rest = rest.and_then(|rest| usize::try_from(rest).ok()).unwrap_or(usize::MAX);
+            let room = needed.saturating_mul(2).min(needed.saturating_add(rest));
             self.bytes.reserve_exact(room.saturating_sub(self.bytes.len()));
         }
     }

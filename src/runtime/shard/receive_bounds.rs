@@ -86,7 +86,7 @@ impl Shard {
     }
 
     fn publish_oldest(&self) {
-        self.shared.unfinished.publish(self.number, self.oldest());
+        self.shared.unfinished.publish(self.number, self.oldest(), 0);
     }
 
     /// The rank of the message that has not grown for the longest time; 0 for none.

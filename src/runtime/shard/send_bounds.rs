@@ -17,8 +17,10 @@ const CANDIDATES: usize = 16;
 const MIN_ALONE: usize = 64 * 1024;
 /// A peer that takes nothing for so long has stopped reading.
 const STALLED_AFTER: Duration = Duration::from_secs(2);
-/// How long another thread may take to judge its own queues.
+/// When to look whether another thread has done its part.
 const ROUND: Duration = Duration::from_millis(5);
+/// A thread that has not looked at its queues by then is not waited for.
+const PATIENCE: Duration = Duration::from_millis(250);
 /// When to look again while no queue can be closed.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -46,8 +48,8 @@ pub struct SendQueues {
     ordered: BTreeSet<(usize, Holder)>,
     /// When to judge again.
     judge_at: Option<Instant>,
-    /// The other threads have been asked to judge their queues.
-    has_asked: bool,
+    /// When the other threads were asked to look at their queues.
+    asked_at: Option<Instant>,
 }
 
 impl SendQueues {
@@ -99,10 +101,9 @@ impl Shard {
     pub(super) fn judge_send_queues(&mut self, now: Instant) {
         let limit = self.shared.limits.max_total_send_buffer;
         if limit == 0 || self.shared.totals.unsent.load(Relaxed) <= limit {
-            if self.send_queues.has_asked || self.send_queues.judge_at.is_some() {
-                self.send_queues.has_asked = false;
+            if self.send_queues.asked_at.take().is_some() || self.send_queues.judge_at.is_some() {
                 self.send_queues.judge_at = None;
-                self.shared.send_queues.publish(self.number, 0);
+                self.shared.send_queues.publish(self.number, 0, self.shared.micros(now));
             }
             return;
         }
@@ -110,8 +111,8 @@ impl Shard {
         while self.shared.totals.unsent.load(Relaxed) > limit {
             let candidate = self.candidate(now);
             let rank = candidate.as_ref().map_or(0, |candidate| candidate.alone as u64 + 1);
-            self.shared.send_queues.publish(self.number, rank);
-            if self.is_for_others(rank) {
+            self.shared.send_queues.publish(self.number, rank, self.shared.micros(now));
+            if self.is_for_others(now, rank) {
                 self.send_queues.judge_at = now.checked_add(ROUND);
                 return;
             }
@@ -121,15 +122,20 @@ impl Shard {
     }
 
     /// Whether another thread has a queue that should be closed first, or has yet to look.
-    fn is_for_others(&mut self, rank: u64) -> bool {
+    fn is_for_others(&mut self, now: Instant, rank: u64) -> bool {
         if self.shared.mailboxes.len() < 2 {
             return false;
         }
-        if !std::mem::replace(&mut self.send_queues.has_asked, true) {
+        let Some(asked_at) = self.send_queues.asked_at else {
+            self.send_queues.asked_at = Some(now);
             self.shared.wake_all();
             return true;
+        };
+        let rankings = &self.shared.send_queues;
+        if !rankings.is_complete(self.number, self.shared.micros(asked_at)) {
+            return now.duration_since(asked_at) < PATIENCE;
         }
-        let Some(other) = self.shared.send_queues.above(self.number, rank) else { return false };
+        let Some(other) = rankings.above(self.number, rank) else { return false };
         self.shared.wake(other);
         true
     }

@@ -24,6 +24,8 @@ struct World {
     shared: Arc<Shared>,
     now: Instant,
     poll: mio::Poll,
+    /// Bytes of a message.
+    max_message: usize,
 }
 
 struct Client {
@@ -43,11 +45,14 @@ fn limits(receive: usize, send: usize) -> SharedLimits {
 impl World {
     fn new(limits: SharedLimits) -> Self {
         let now = start();
-        let shared = Arc::new(Shared::new(now, 1, Inbox::new(|| {}), limits));
+        Self::of_thread(0, Arc::new(Shared::new(now, 1, Inbox::new(|| {}), limits)), now)
+    }
+
+    fn of_thread(number: usize, shared: Arc<Shared>, now: Instant) -> Self {
         let poll = mio::Poll::new().unwrap();
         let registry = poll.registry().try_clone().unwrap();
-        let shard = Shard::new(Arc::clone(&shared), 0, registry);
-        Self { shard, shared, now, poll }
+        let shard = Shard::new(Arc::clone(&shared), number, registry);
+        Self { shard, shared, now, poll, max_message: 1_000_000 }
     }
 
     fn turn(&mut self, commands: Vec<Command>) {
@@ -92,9 +97,10 @@ impl World {
     fn open(&mut self, slot: u32, websocket: Option<NewWebSocket>) -> Client {
         let id = SessionId { slot, generation: 0 };
         let gauge: Arc<Gauge> = Arc::default();
-        let limits = Arc::new(Limits { max_send_buffer: 0, ..Limits::default() });
+        let max_message = self.max_message;
+        let limits = Limits { max_send_buffer: 0, max_message, ..Limits::default() };
         let open = Open {
-            limits,
+            limits: Arc::new(limits),
             max_receive_queue: 64 * MIB as u64,
             gauge: Arc::clone(&gauge),
             packet: "{}".into(),
@@ -189,6 +195,7 @@ fn a_closed_session_leaves_no_timer() {
 #[test]
 fn over_the_total_only_sessions_with_nothing_undelivered_are_read() {
     let mut world = World::new(limits(MIB, 0));
+    world.max_message = 100_000;
     let mut clients: Vec<Client> = (0..40).map(|slot| world.websocket(slot)).collect();
     let flood: Vec<u8> = (0..4000).flat_map(|_| client::frame(0x81, b"4abcdef")).collect();
     for client in &mut clients {
@@ -224,13 +231,13 @@ fn over_the_total_only_sessions_with_nothing_undelivered_are_read() {
 #[test]
 fn sessions_that_have_only_begun_a_message_resume_when_others_have_been_delivered() {
     let mut world = World::new(limits(MIB, 0));
+    world.max_message = 100_000;
     let mut large = world.websocket(0);
     let mut slow = world.websocket(1);
     let message = client::frame(0x82, &[7; 20_000]);
     world.receive(&mut slow, &message[..10_000]);
-    for _ in 0..3 {
-        world.receive(&mut large, &client::frame(0x82, &vec![0; 700_000]));
-        world.settle();
+    for _ in 0..14 {
+        world.receive(&mut large, &client::frame(0x82, &[0; 90_000]));
     }
     world.receive(&mut slow, &message[10_000..]);
     assert!(slow.gauge.is_paused());
@@ -243,6 +250,32 @@ fn sessions_that_have_only_begun_a_message_resume_when_others_have_been_delivere
         world.settle();
     }
     assert!(!slow.gauge.is_paused());
+    assert_eq!(world.shared.totals.received(), 0);
+}
+
+#[test]
+fn messages_that_are_large_beside_the_total_arrive() {
+    let mut world = World::new(limits(MIB, 0));
+    let mut clients: Vec<Client> = (0..3).map(|slot| world.websocket(slot)).collect();
+    let message = client::frame(0x82, &vec![0; 990_000]);
+    let (mut arrived, half) = (0, message.len() / 2);
+    for part in [&message[..half], &message[half..]] {
+        for client in &mut clients {
+            world.receive(client, part);
+        }
+    }
+    for _ in 0..20 {
+        let all: Vec<&Client> = clients.iter().collect();
+        let seen = world.deliver(&all);
+        arrived += seen.iter().filter(|(_, kind)| *kind == Kind::Binary).count();
+        let paused: Vec<SessionId> =
+            clients.iter().filter(|client| client.gauge.is_paused()).map(|it| it.id).collect();
+        for id in paused {
+            world.act(id, Action::Resume);
+        }
+        world.settle();
+    }
+    assert_eq!(arrived, 3);
     assert_eq!(world.shared.totals.received(), 0);
 }
 
@@ -277,6 +310,29 @@ fn the_longest_queue_of_a_stalled_peer_is_closed() {
     assert_eq!(open, [true, false, true, true]);
     let unsent = world.shared.totals.unsent.load(std::sync::atomic::Ordering::Relaxed);
     assert!(unsent <= 40 * MIB as i64, "{unsent}");
+}
+
+#[test]
+fn the_longest_queue_of_all_threads_is_closed() {
+    let now = start();
+    let shared = Shared::new(now, 2, Inbox::new(|| {}), limits(64 * MIB, 45 * MIB));
+    let shared = Arc::new(shared);
+    let mut first = World::of_thread(0, Arc::clone(&shared), now);
+    let mut second = World::of_thread(1, shared, now);
+    let stalled = first.websocket(0);
+    first.act(stalled.id, send(40 * MIB));
+    let others: Vec<Client> = (0..10).map(|n| second.websocket(2 * n + 1)).collect();
+    for client in &others {
+        second.act(client.id, send(6 * MIB));
+    }
+    for _ in 0..20 {
+        for world in [&mut second, &mut first] {
+            world.now += Duration::from_millis(5);
+            world.settle();
+        }
+    }
+    assert!(!first.is_open(&stalled));
+    assert!(others.iter().all(|client| second.is_open(client)), "they are shorter");
 }
 
 #[test]
