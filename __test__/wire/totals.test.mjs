@@ -241,7 +241,11 @@ describe('messages that peers do not finish', () => {
 })
 
 describe('handshakes while too much is undelivered', () => {
-  const options = { maxTotalReceiveQueue: MB, maxReceiveQueue: 200 * MB }
+  const options = {
+    maxTotalReceiveQueue: MB,
+    maxReceiveQueue: 200 * MB,
+    maxHttpBufferSize: 150_000,
+  }
 
   totals('get 503, and are welcome when it has been delivered', options, async (app, t) => {
     const large = await client(t, app)
