@@ -2,9 +2,9 @@
 
 /** Milliseconds between two looks at how many sessions are due. */
 const INTERVAL = 20
-/** Sessions that are told in one look, so that the loop goes on turning. */
+/** Sessions that are asked to leave at one time, so that the loop goes on turning. */
 const MAX_AT_ONCE = 1000
-/** Without a rate the last session is told at this part of the deadline: it needs time to answer. */
+/** Without a rate the last session is asked at this part of the deadline: it needs time to answer. */
 const SPREAD = 0.8
 
 /** One call of `engine.drain()`. */
@@ -13,10 +13,10 @@ class Drain {
   #deadline
   #rate
   #startedAt = performance.now()
-  /** Sessions that have not been told to leave. @type {import('./engine-socket').EngineSocket[]} */
+  /** Sessions that have not been asked to leave. @type {import('./engine-socket').EngineSocket[]} */
   #waiting
   /** Those that have. */
-  #told = new Set()
+  #asked = new Set()
   #total
   #closed = 0
   #left = 0
@@ -42,26 +42,26 @@ class Drain {
     if (this.#engine._isClosed) return this.end()
     if (this.#total === 0) return this.#engine.close()
     this.#timers = [
-      setInterval(() => this.#tell(), INTERVAL),
+      setInterval(() => this.#ask(), INTERVAL),
       setTimeout(() => this.#engine.close(), this.#deadline),
     ]
   }
 
-  /** Tells as many sessions to leave as are due by now. */
-  #tell() {
+  /** Asks as many sessions to leave as are due by now. */
+  #ask() {
     const due = ((performance.now() - this.#startedAt) * this.#rate) / 1000
-    const most = this.#told.size + MAX_AT_ONCE
-    while (this.#told.size < due && this.#told.size < most) {
+    const most = this.#asked.size + MAX_AT_ONCE
+    while (this.#asked.size < due && this.#asked.size < most) {
       const session = this.#waiting.pop()
       if (session === undefined) return
-      if (session._leave()) this.#told.add(session)
+      if (session._leave()) this.#asked.add(session)
     }
   }
 
   /** A session is over. */
   count(session) {
     if (this.isOver) return
-    if (this.#told.has(session)) this.#closed++
+    if (this.#asked.has(session)) this.#closed++
     else this.#left++
     // The session's listeners come before the engine's.
     if (this.#closed + this.#left === this.#total) setImmediate(() => this.#engine.close())
@@ -76,7 +76,7 @@ class Drain {
     // After the last events of sessions.
     setImmediate(this.#resolve, { closed, left, forced: this.#total - closed - left })
     this.#waiting = []
-    this.#told.clear()
+    this.#asked.clear()
   }
 }
 

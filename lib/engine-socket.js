@@ -195,7 +195,7 @@ class EngineSocket extends ObservedEmitter {
   }
 
   /**
-   * The engine is drained: what was sent goes out, then the peer is told that the server goes away.
+   * The engine is drained: sends what waits, then a close frame with 1001.
    * Returns `false` when the session is closing already.
    */
   _leave() {

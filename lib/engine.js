@@ -441,8 +441,8 @@ class Engine extends ObservedEmitter {
   }
 
   /**
-   * Closes the engine little by little: handshakes get 503, `rate` sessions a second are told that the
-   * server goes away, and after `deadline` milliseconds the rest.
+   * Closes the engine little by little: handshakes get 503, `rate` sessions a second a close frame with
+   * 1001 or a close packet, and the rest after `deadline` milliseconds.
    * @returns {Promise<{ closed: number, left: number, forced: number }>}
    */
   drain(options) {

@@ -345,7 +345,7 @@ describe('maxHandshakeRate', () => {
     },
   )
 
-  wire('it comes back with time, and is told', options, async (world) => {
+  wire('it comes back with time, and each refusal is reported', options, async (world) => {
     const used = async () => {
       const { status } = await response(await world.peer(polling(from('192.0.2.1'))))
       return status === 503
