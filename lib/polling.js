@@ -172,11 +172,9 @@ class PollingRequests {
     const post = this.#post
     if (post === undefined || post.isRead) return
     if (!hasRoom()) {
-      post.stopWaiting ??= awaitRoom(() => {
-        post.stopWaiting = undefined
+      return waitForRoom(post, () => {
         if (!staging.isBusy(this.#socket)) this.readPost()
       })
-      return
     }
     post.isRead = true
     this.#collect(post)
@@ -210,10 +208,7 @@ class PollingRequests {
     staging.command('postProgress', this.#socket, body.capacity)
     if (hasRoom()) return
     req.pause()
-    post.stopWaiting = awaitRoom(() => {
-      post.stopWaiting = undefined
-      req.resume()
-    })
+    waitForRoom(post, () => req.resume())
   }
 
   #watch(post) {
@@ -268,6 +263,14 @@ class PollingRequests {
       refuseBody(post.res, 400, post.req)
     }
   }
+}
+
+/** Lets a POST go on once there is room; one that waits already is not entered again. */
+function waitForRoom(post, resume) {
+  post.stopWaiting ??= awaitRoom(() => {
+    post.stopWaiting = undefined
+    resume()
+  })
 }
 
 /** Ends a connection whose answer has not left in time. */
