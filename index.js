@@ -1,7 +1,7 @@
 'use strict'
 
-const { attach } = require('./lib/attach')
-const { Engine } = require('./lib/engine')
-const { EngineSocket } = require('./lib/engine-socket')
+const { attach } = require('./lib/socketio/attach')
+const { Engine } = require('./lib/engine/engine')
+const { EngineSocket } = require('./lib/engine/engine-socket')
 
 module.exports = { Engine, EngineSocket, attach }

@@ -17,6 +17,8 @@ const { patience, rounds, selected, timing } = options()
 
 /** Which server plays upwire. `UPWIRE_BENCH_PEER=stock` compares stock with itself: that is the bench's own noise. */
 const upwire = process.env.UPWIRE_BENCH_PEER ?? 'upwire'
+/** Another built checkout that takes the place of stock, to compare two states of upwire in one run. */
+const against = process.env.UPWIRE_BENCH_AGAINST
 
 // Built outside: inside its own network cargo could not download crates.
 if (!isInside) await build()
@@ -32,7 +34,8 @@ console.log(
     (pinned
       ? `pinned rows: server on core ${pinned.server}, clients on core ${pinned.client}`
       : 'NOTHING IS PINNED: no taskset, or one core') +
-    (upwire === 'upwire' ? '' : `\nUPWIRE IS PLAYED BY ${upwire.toUpperCase()}`),
+    (upwire === 'upwire' ? '' : `\nUPWIRE IS PLAYED BY ${upwire.toUpperCase()}`) +
+    (against ? `\n"stock" IS UPWIRE IN ${against}; the targets do not apply` : ''),
 )
 
 const samples = []

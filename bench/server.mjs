@@ -3,13 +3,18 @@
 
 import http from 'node:http'
 import { createRequire } from 'node:module'
+import { resolve } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { setImmediate, setTimeout } from 'node:timers/promises'
 
 const require = createRequire(import.meta.url)
 
+const { UPWIRE_BENCH_AGAINST: against } = process.env
+
 const peers = {
-  stock: (server) => new (require('socket.io').Server)(server),
+  stock: against
+    ? (server) => require(resolve(against)).attach(server)
+    : (server) => new (require('socket.io').Server)(server),
   upwire: (server) => require('../index.js').attach(server),
 }
 

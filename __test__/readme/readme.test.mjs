@@ -9,7 +9,7 @@ import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { OPTIONS } from '../../lib/options.js'
+import { OPTIONS } from '../../lib/engine/options.js'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const app = fileURLToPath(new URL('app/', import.meta.url))
@@ -123,7 +123,7 @@ test('has every code in docs/api.md, once', () => {
     .map(([code]) => code.replaceAll('`', ''))
     .filter((code) => /^(ERR_)?UPWIRE_/.test(code))
   assert.deepEqual(listed.sort(), [...declared].sort())
-  const native = read('src/protocol/close.rs').match(/ERR_UPWIRE_\w+(?=";)/g)
+  const native = read('src/protocol/close_reason.rs').match(/ERR_UPWIRE_\w+(?=";)/g)
   assert.ok(native.length > 10)
   for (const code of native) assert.ok(declared.has(code), `${code} is not declared`)
 })

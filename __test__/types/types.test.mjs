@@ -9,7 +9,7 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { Engine, EngineSocket } from 'upwire'
-import { OPTIONS } from '../../lib/options.js'
+import { OPTIONS } from '../../lib/engine/options.js'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const types = readFileSync(join(root, 'index.d.ts'), 'utf8')
@@ -34,7 +34,7 @@ test('has every option, and no other', () => {
 })
 
 test('has every feature that is not there yet, and no other', () => {
-  const source = readFileSync(join(root, 'lib/options.js'), 'utf8')
+  const source = readFileSync(join(root, 'lib/engine/options.js'), 'utf8')
   const [table] = source.match(/^const UNSUPPORTED = {.*?^}/ms)
   const refused = [...table.matchAll(/^ {2}(\w+):/gm)].map(([, name]) => name)
   assert.deepEqual(members('UnsupportedOptions').sort(), [...refused, 'httpCompression'].sort())

@@ -1,7 +1,7 @@
 //! Opening handshakes of WebSockets: an answer to what was verified is a well-formed response head
 //! into which the request has put nothing but one token.
 
-use upwire::protocol::websocket::accept::{UpgradeHeaders, response, verify};
+use upwire::protocol::websocket::opening::{UpgradeHeaders, response, verify};
 
 use crate::script::Script;
 

@@ -3,9 +3,9 @@
 // What an app's next.config needs so that a native addon works on the server.
 
 const { coded, warnOnce } = require('../errors')
-const { checkPath } = require('../registry')
-const { holdLate } = require('./early')
-const { isAtLeast, nextVersion } = require('./version')
+const { checkPath } = require('../http-server/path')
+const { holdLate } = require('./early-claim')
+const { isAtLeast, nextVersion } = require('../environment/version')
 
 /** Packages that bundlers must leave to Node: the first has the addon, the others belong to it. */
 const PACKAGES = ['upwire', 'socket.io', 'engine.io']

@@ -3,9 +3,9 @@
 // An upgrade that came before anybody listened for our path cannot be answered any more: some
 // versions of Next.js leave it open, and its client waits for 20 s. Closed, it comes back at once.
 
-const { destroyLater } = require('../open-sockets')
-const { PASSED_ON, isRead, isWritten } = require('../unowned-upgrades')
-const { isProduction } = require('./phase')
+const { destroyLater } = require('../http-server/socket-sweep')
+const { PASSED_ON, isRead, isWritten } = require('../http-server/unowned-upgrades')
+const { isProduction } = require('../environment/phase')
 const { isHttp } = require('./server-search')
 
 /**

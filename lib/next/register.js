@@ -4,13 +4,14 @@
 // on the server of Next.js as soon as that shows itself.
 
 const { coded, invalid, warnOnce } = require('../errors')
-const { attachments, checkPath, lookUp, registry } = require('../registry')
-const { earlyPath } = require('./early')
+const { checkPath } = require('../http-server/path')
+const { attachments, lookUp, registry } = require('../socketio/registry')
+const { earlyPath } = require('./early-claim')
 const { closeLostUpgrades } = require('./lost-upgrades')
-const { isBuild, isProduction } = require('./phase')
+const { isBuild, isProduction } = require('../environment/phase')
 const { isNextServer, knock, searchServer } = require('./server-search')
-const { nextVersion } = require('./version')
-const { hasRenderWorkers, isRenderWorker, workersError } = require('./workers')
+const { nextVersion } = require('../environment/version')
+const { hasRenderWorkers, isRenderWorker, workersError } = require('../environment/render-workers')
 
 /** Milliseconds after which somebody is told that a server was seen, but not the wanted one. */
 const PATIENCE = 5000
@@ -51,7 +52,7 @@ function registerUpwire(options = {}, setup = undefined) {
 }
 
 function makeAttachment(options, setup) {
-  const { register } = require('../attach')
+  const { register } = require('../socketio/attach')
   // In production a second bundle of the same module registers the same handlers; under `next dev`
   // whoever registers again has been edited.
   const isSame = isProduction() ? () => true : (left, right) => left === right

@@ -2,8 +2,8 @@
 
 // A Pages API route that runs Socket.IO, from the first request on.
 
-const { speaksEngineIO } = require('../intercept')
-const { isProduction } = require('./phase')
+const { speaksEngineIO } = require('../http-server/path-claims')
+const { isProduction } = require('../environment/phase')
 
 /**
  * Makes the handler of an API route.
@@ -18,7 +18,7 @@ function socketRoute(options = {}, setup = undefined) {
   const isSame = (left, right) => !isNew || left === right
   return async function upwireRoute(req, res) {
     // Only here: who registers loads nothing before it listens.
-    const { attachTo } = require('../attach')
+    const { attachTo } = require('../socketio/attach')
     const { engine } = attachTo(res.socket?.server, options, setup, isSame, 'socketRoute')
     isNew = false
     if (!speaksEngineIO(req)) {

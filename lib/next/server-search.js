@@ -8,7 +8,7 @@ const channels = require('node:diagnostics_channel')
 const http = require('node:http')
 const https = require('node:https')
 const { connect } = require('node:net')
-const { isAtLeast, nextVersion } = require('./version')
+const { isAtLeast, nextVersion } = require('../environment/version')
 
 /** A connection was accepted; and for those that are older than our interest, a request has come. */
 const CHANNELS = ['net.server.socket', 'http.server.request.start']

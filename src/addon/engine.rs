@@ -7,11 +7,11 @@ use std::time::Duration;
 use napi::Either;
 use napi_derive::napi;
 
+use super::environment::{is_overloaded, with};
 use super::guard::{Result, guard};
-use super::host::{is_overloaded, with};
 use crate::protocol::handshake::{self, Accepted, Known, Refusal, Request, Rules, TransportName};
 use crate::protocol::limits::{Limits, SlowConsumer};
-use crate::protocol::websocket::accept::{self, UpgradeHeaders, UpgradeRefusal};
+use crate::protocol::websocket::opening::{self, UpgradeHeaders, UpgradeRefusal};
 use crate::runtime::commands::{Action, NewLink, NewWebSocket, Open, SessionId};
 use crate::runtime::descriptor;
 
@@ -173,7 +173,7 @@ impl NativeEngine {
                 transfer_encoding: transfer_encoding.as_deref(),
                 content_length: content_length.as_deref(),
             };
-            Ok(accept::verify(&headers).err().map(|refusal| UpgradeRefused {
+            Ok(opening::verify(&headers).err().map(|refusal| UpgradeRefused {
                 message: refusal.to_string(),
                 is_version: refusal == UpgradeRefusal::Version,
             }))
@@ -205,7 +205,7 @@ impl NativeEngine {
         early: Option<&[u8]>,
     ) -> Result<Opened> {
         guard(|| {
-            let answer = accept::response(&key, protocol.as_deref(), &headers);
+            let answer = opening::response(&key, protocol.as_deref(), &headers);
             let link = new_websocket(descriptor, stream, answer, base64, early);
             self.open(sid, &[], Some(link))
         })
@@ -251,7 +251,7 @@ impl NativeEngine {
         guard(|| {
             let Some(known) = self.sessions.get_mut(&sid) else { return Ok(false) };
             known.upgrading = true;
-            let answer = accept::response(&key, protocol.as_deref(), &headers);
+            let answer = opening::response(&key, protocol.as_deref(), &headers);
             let (websocket, taken) = new_websocket(descriptor, stream, answer, base64, early);
             with(|host| host.stage(known.session, Action::Probe(Box::new(websocket))))?;
             Ok(taken)

@@ -2,8 +2,8 @@
 
 use napi_derive::napi;
 
+use super::environment::{Host, with};
 use super::guard::{Result, guard};
-use super::host::{Host, with};
 use crate::protocol::session::{Loss, PollingFault};
 use crate::runtime::commands::{Action, Command, SessionId};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::close::{CloseDetail, CloseReason};
+use super::close_reason::{CloseDetail, CloseReason};
 use super::packet::Message;
 use super::websocket::Connection;
 

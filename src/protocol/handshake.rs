@@ -143,7 +143,7 @@ impl Refusal {
 
 /// Checks a request. Nothing is decided before the engine's own rules have been applied in
 /// engine.io's order: transport, origin, then session or handshake. Of the origin only the bytes are
-/// looked at; whether it may talk to us is asked in `lib/origin.js`, and counts before what follows.
+/// looked at; whether it may talk to us is asked in `lib/admission/origin/rule.js`, and counts before what follows.
 pub fn verify<S>(
     request: &Request<'_>,
     rules: Rules,

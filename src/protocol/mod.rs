@@ -1,10 +1,10 @@
 //! Ring 1: the protocol, pure. Bytes and time come in, effects go out; there is no socket, clock,
 //! thread or Node in here.
 //!
-//! A connection's path through these files: [`handshake`] (and [`websocket::accept`] for an
+//! A connection's path through these files: [`handshake`] (and [`websocket::opening`] for an
 //! upgrade) decides whether a request may become a [`session`]; the session reads packets from
 //! polling [`payload`]s or [`websocket`] messages, keeps its [`heartbeat`], moves from polling to
-//! WebSocket in [`upgrade`], queues what it sends in its [`outbox`], and ends with a [`close`]
+//! WebSocket in [`upgrade`], queues what it sends in its [`outbox`], and ends with a [`close_reason`]
 //! reason.
 //!
 //! The contract of [`session::Session`]: every change is one call (`handle_input`,
@@ -22,7 +22,7 @@
     )
 )]
 
-pub mod close;
+pub mod close_reason;
 pub mod effects;
 pub mod handshake;
 pub mod heartbeat;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::commands::SessionId;
 use super::sync::{AtomicBool, Mutex, MutexGuard};
 
-/// What kind of thing a record is. The numbers are the contract with `lib/dispatch.js`.
+/// What kind of thing a record is. The numbers are the contract with `lib/bridge/events.js`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Kind {

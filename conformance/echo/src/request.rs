@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read};
 use std::net::TcpStream;
 
-use upwire::protocol::websocket::accept::{self, UpgradeHeaders};
+use upwire::protocol::websocket::opening::{self, UpgradeHeaders};
 
 const MAX_HEAD: usize = 16 * 1024;
 
@@ -46,8 +46,8 @@ fn answer(head: &str) -> Result<String, String> {
         transfer_encoding: get("transfer-encoding"),
         content_length: get("content-length"),
     };
-    accept::verify(&headers).map_err(|refusal| {
+    opening::verify(&headers).map_err(|refusal| {
         format!("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n{refusal}")
     })?;
-    Ok(accept::response(headers.key.unwrap_or_default(), headers.protocol, ""))
+    Ok(opening::response(headers.key.unwrap_or_default(), headers.protocol, ""))
 }

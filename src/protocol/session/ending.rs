@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::held::Held;
 use super::{Session, Transport};
-use crate::protocol::close::{CloseDetail, CloseReason, code};
+use crate::protocol::close_reason::{CloseDetail, CloseReason, code};
 use crate::protocol::effects::{Effects, Event, Role};
 use crate::protocol::heartbeat::after;
 use crate::protocol::outbox::Outbox;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Session, Transport};
-use crate::protocol::close::{CloseDetail, CloseReason, code};
+use crate::protocol::close_reason::{CloseDetail, CloseReason, code};
 use crate::protocol::effects::Effects;
 use crate::protocol::json_depth;
 use crate::protocol::packet::Message;

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::close::{CloseDetail, CloseReason, code};
+use super::close_reason::{CloseDetail, CloseReason, code};
 use super::effects::{Effects, Event, Role, Token};
 use super::heartbeat::{Beat, Heartbeat, after};
 use super::limits::Limits;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{PACKET_BUDGET, Parked, PollingFault, Session, Transport};
-use crate::protocol::close::{CloseDetail, CloseReason, code};
+use crate::protocol::close_reason::{CloseDetail, CloseReason, code};
 use crate::protocol::effects::{Effects, Event, Token};
 use crate::protocol::heartbeat::after;
 use crate::protocol::packet::PacketType;

@@ -1,7 +1,7 @@
 //! What the app sends, and what becomes of it when the peer does not take it.
 
 use super::{Session, Transport};
-use crate::protocol::close::{CloseDetail, CloseReason, code};
+use crate::protocol::close_reason::{CloseDetail, CloseReason, code};
 use crate::protocol::effects::{Effects, Event, Role};
 use crate::protocol::limits::SlowConsumer;
 use crate::protocol::outbox::Outgoing;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::polling::lost_poll;
 use super::{Session, Transport};
-use crate::protocol::close::CloseReason;
+use crate::protocol::close_reason::CloseReason;
 use crate::protocol::effects::{Effects, Event, Role};
 use crate::protocol::packet::PacketType;
 use crate::protocol::upgrade::{self, Probe, Step};

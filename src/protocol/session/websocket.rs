@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use super::{Loss, PACKET_BUDGET, Session, Transport};
-use crate::protocol::close::{CloseDetail, CloseReason, code};
+use crate::protocol::close_reason::{CloseDetail, CloseReason, code};
 use crate::protocol::effects::{Effects, Event, Role};
 use crate::protocol::packet::{self, Message, Packet, PacketType};
 use crate::protocol::websocket::Violation;

@@ -2,7 +2,7 @@
 
 use super::client::frame;
 use super::world::{Seen, World, limits};
-use crate::protocol::close::{CloseReason, code};
+use crate::protocol::close_reason::{CloseReason, code};
 use crate::protocol::effects::Role;
 use crate::protocol::session::{Input, PACKET_BUDGET};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::client::frame;
 use super::world::{Seen, World, limits};
-use crate::protocol::close::CloseReason;
+use crate::protocol::close_reason::CloseReason;
 use crate::protocol::effects::Role;
 use crate::protocol::limits::Limits;
 use crate::protocol::session::{Input, Loss};

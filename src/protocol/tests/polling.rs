@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::{Seen, World, limits};
-use crate::protocol::close::CloseReason;
+use crate::protocol::close_reason::CloseReason;
 use crate::protocol::effects::Event;
 use crate::protocol::limits::{Limits, SlowConsumer};
 use crate::protocol::outbox::Outgoing;

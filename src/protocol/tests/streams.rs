@@ -10,7 +10,7 @@ use proptest::test_runner::TestCaseResult;
 
 use super::client::{frame, read_frames};
 use super::world::{Seen, World, limits};
-use crate::protocol::close::CloseReason;
+use crate::protocol::close_reason::CloseReason;
 use crate::protocol::effects::Role;
 use crate::protocol::limits::{Limits, SlowConsumer};
 use crate::protocol::outbox::Outgoing;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::client::frame;
 use super::world::{Seen, World, limits};
-use crate::protocol::close::CloseReason;
+use crate::protocol::close_reason::CloseReason;
 use crate::protocol::effects::{Event, Role};
 use crate::protocol::session::{Input, Loss};
 use crate::protocol::websocket::Connection;

@@ -4,7 +4,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::protocol::close::{CloseDetail, CloseReason};
+use crate::protocol::close_reason::{CloseDetail, CloseReason};
 use crate::protocol::effects::{Effects, Event, Role, Token};
 use crate::protocol::limits::Limits;
 use crate::protocol::outbox::Outgoing;

@@ -24,7 +24,7 @@ use crate::protocol::limits::Limits;
 use crate::protocol::outbox::Broadcast;
 use crate::protocol::packet;
 
-use super::close::CloseBody;
+use super::close_frame::CloseBody;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {

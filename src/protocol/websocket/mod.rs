@@ -2,13 +2,13 @@
 //! frame headers and knows the opcodes and close codes; joining fragments, unmasking, incremental
 //! UTF-8 and the closing handshake are here.
 //!
-//! [`accept`] checks an opening handshake, [`frame`] reads headers, [`reader`] turns bytes into
+//! [`opening`] checks an opening handshake, [`frame`] reads headers, [`reader`] turns bytes into
 //! messages, [`wire`] holds what waits to be written, [`connection`] joins them.
 
-pub mod accept;
-pub mod close;
+pub mod close_frame;
 pub mod connection;
 pub mod frame;
+pub mod opening;
 pub mod reader;
 pub mod violation;
 pub mod wire;

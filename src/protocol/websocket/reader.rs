@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::mem;
 
-use super::close::{self, CloseBody};
+use super::close_frame::{self, CloseBody};
 use super::frame::{self, Control, Data, Header, MAX_HEADER, OpCode};
 use super::violation::Violation;
 
@@ -326,7 +326,7 @@ fn take_unmasked<'a>(header: &Header, chunk: &mut Chunk<'a>) -> &'a mut [u8] {
 
 fn read_control(control: Control, payload: Cow<'_, [u8]>) -> Result<Incoming<'_>, Violation> {
     match control {
-        Control::Close => close::parse(&payload).map(Incoming::Close),
+        Control::Close => close_frame::parse(&payload).map(Incoming::Close),
         Control::Ping => Ok(Incoming::Ping(payload)),
         Control::Pong => Ok(Incoming::Pong),
         Control::Reserved(_) => Err(Violation::Opcode),

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::protocol::close::{CloseDetail, code};
+use crate::protocol::close_reason::{CloseDetail, code};
 
 /// A broken rule. The text becomes the `description` of the session's `close` event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -2,15 +2,15 @@
 //! sockets read, deadlines met, and then all that has to go out is written, one system call a
 //! connection. Whoever holds the shard may call [`Shard::turn`]; it never waits.
 
-mod applying;
+mod apply;
+mod effects;
 mod events;
-mod reading;
+mod read;
 mod receive_bounds;
 mod send_bounds;
-mod sink;
 #[cfg(all(test, poller))]
 mod tests;
-mod writing;
+mod write;
 
 use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,10 +30,10 @@ use super::shared::Shared;
 use super::timers::{Target, Timers};
 use crate::protocol::limits::Limits;
 use crate::protocol::session::{Input, Session};
+use effects::Sink;
 use receive_bounds::Received;
 pub use send_bounds::Queue;
 use send_bounds::SendQueues;
-use sink::Sink;
 
 /// Bytes read from one connection in a turn.
 const READ_BUDGET: usize = 64 * 1024;

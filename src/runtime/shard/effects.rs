@@ -1,0 +1,154 @@
+//! Carries out what a session asks for.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+use crate::protocol::close_reason::{CloseDetail, CloseReason};
+use crate::protocol::effects::{Effects, Event, Role, Token};
+use crate::protocol::heartbeat::after;
+use crate::protocol::limits::Limits;
+use crate::protocol::packet::Message;
+use crate::protocol::websocket::Connection;
+use crate::runtime::commands::SessionId;
+use crate::runtime::gauge::{Gauge, Totals};
+use crate::runtime::inbox::{EventBatch, Kind, Payload};
+use crate::runtime::link::{Link, Owner};
+use crate::runtime::timers::{Target, Timers};
+
+/// One session's way to the rest of its shard.
+pub struct Sink<'a> {
+    pub now: Instant,
+    pub id: SessionId,
+    pub index: usize,
+    pub limits: &'a Arc<Limits>,
+    pub batch: &'a mut EventBatch,
+    pub gauge: &'a Gauge,
+    pub totals: &'a Totals,
+    pub links: &'a mut Slab<Link>,
+    pub main: &'a mut Option<usize>,
+    pub probe: &'a mut Option<usize>,
+    pub dirty: &'a mut Vec<usize>,
+    pub timers: &'a mut Timers,
+}
+
+impl Sink<'_> {
+    fn push(&mut self, kind: Kind, extra: i32, payload: Payload) {
+        let cost = self.batch.push(self.id.slot, self.id.generation, kind, extra, payload);
+        self.gauge.add_received(cost);
+        self.totals.add_undelivered(cost);
+    }
+
+    fn key(&mut self, role: Role) -> &mut Option<usize> {
+        match role {
+            Role::Main => self.main,
+            Role::Probe => self.probe,
+        }
+    }
+
+    fn mark_dirty(&mut self, key: usize) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        if !link.is_dirty {
+            link.is_dirty = true;
+            self.dirty.push(key);
+        }
+    }
+}
+
+impl Effects for Sink<'_> {
+    fn message(&mut self, message: Message<'_>) {
+        let (kind, payload) = match message {
+            Message::Text(text) => (Kind::Text, self.batch.text(text)),
+            Message::Binary(bytes) => (Kind::Binary, self.batch.binary(bytes)),
+        };
+        self.push(kind, 0, payload);
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Heartbeat => self.push(Kind::Heartbeat, 0, Payload::None),
+            Event::PingSent => self.push(Kind::PingSent, 0, Payload::None),
+            Event::Upgrading => self.push(Kind::Upgrading, 0, Payload::None),
+            Event::Upgraded => self.push(Kind::Upgraded, 0, Payload::None),
+            Event::UpgradeFailed => self.push(Kind::UpgradeFailed, 0, Payload::None),
+            Event::Sent(count) => self.push(Kind::Sent, count.cast_signed(), Payload::None),
+            Event::Dropped { waiting, receipt } => {
+                let text = serde_json::json!({
+                    "name": "maxSendBuffer", "action": "dropped",
+                    "limit": self.limits.max_send_buffer, "value": waiting, "receipt": receipt,
+                });
+                let payload = self.batch.text(text.to_string().into_bytes().into());
+                self.push(Kind::Limit, 0, payload);
+            }
+            Event::Closed { reason, unsent, detail } => {
+                let payload = detail.map_or(Payload::None, |detail| {
+                    self.batch.text(describe(&detail).into_bytes().into())
+                });
+                self.push(Kind::Close, close_number(reason, unsent), payload);
+            }
+        }
+    }
+
+    fn answer_get(&mut self, token: Token, payload: Vec<u8>) {
+        let payload = self.batch.text(payload.into());
+        self.push(Kind::AnswerGet, token.cast_signed(), payload);
+    }
+
+    fn refuse_get(&mut self, token: Token) {
+        self.push(Kind::RefuseGet, token.cast_signed(), Payload::None);
+    }
+
+    fn promote(&mut self) {
+        *self.main = self.probe.take();
+        if let Some(key) = *self.main
+            && let Some(link) = self.links.get_mut(key)
+        {
+            link.owner = Owner::Session { index: self.index, role: Role::Main };
+        }
+    }
+
+    fn release(&mut self, role: Role, connection: Connection, patience: Duration) {
+        // Without a link the connection was lost before its session was.
+        let Some(key) = self.key(role).take() else { return };
+        let Some(link) = self.links.get_mut(key) else { return };
+        let deadline = after(self.now, patience);
+        link.owner = Owner::Released(Box::new(connection), Arc::clone(self.limits));
+        link.deadline = Some(deadline);
+        self.timers.add(deadline, Target::Link(key));
+        self.mark_dirty(key);
+    }
+
+    fn wants_write(&mut self, role: Role) {
+        if let Some(key) = *self.key(role) {
+            self.mark_dirty(key);
+        }
+    }
+}
+
+/// The reason, and in front of it how many messages were not sent. The numbers are the contract with
+/// `lib/engine/engine-socket.js`.
+fn close_number(reason: CloseReason, unsent: usize) -> i32 {
+    const MOST: usize = 0x7f_ffff;
+    let reason = match reason {
+        CloseReason::TransportError => 0,
+        CloseReason::TransportClose => 1,
+        CloseReason::ForcedClose => 2,
+        CloseReason::PingTimeout => 3,
+        CloseReason::ParseError => 4,
+    };
+    (unsent.min(MOST) as i32) << 8 | reason
+}
+
+fn describe(detail: &CloseDetail) -> String {
+    serde_json::json!({
+        "message": detail.message,
+        "code": detail.code,
+        "wsCode": detail.ws_code,
+        "wsReason": detail.ws_reason,
+        "errno": detail.errno,
+        "limit": detail.limit.map(|(name, _)| name),
+        "value": detail.limit.map(|(_, value)| value),
+    })
+    .to_string()
+}
