@@ -375,7 +375,9 @@ describe('maxHandshakeRate', () => {
 })
 
 test('the table of addresses is bounded, and forgets those that are quiet', async () => {
-  const { HandshakeRate } = await import('../../lib/admission/handshake-rate.js').then((it) => it.default)
+  const { HandshakeRate } = await import('../../lib/admission/handshake-rate.js').then(
+    (it) => it.default,
+  )
   const rate = new HandshakeRate(1)
   for (let index = 0; index < 150_000; index++) rate.meets(`address ${index}`, 0)
   assert.equal(rate.size, 100_000)
