@@ -1,12 +1,12 @@
 //! What must hold for every input of the protocol. A target in `fuzz_targets/` is one call of a
 //! `check` in here; `cargo test` replays the committed corpus through the same checks.
 
-pub mod accept;
 #[path = "../../src/protocol/tests/client.rs"]
 pub mod client;
 pub mod frames;
 pub mod handshake;
 pub mod json_depth;
+pub mod opening;
 pub mod packet;
 pub mod payload;
 pub mod script;
@@ -16,10 +16,10 @@ pub mod wire;
 /// A target by its name.
 pub fn target(name: &str) -> Option<fn(&[u8])> {
     Some(match name {
-        "accept" => accept::check,
         "frames" => frames::check,
         "handshake" => handshake::check,
         "json_depth" => json_depth::check,
+        "opening" => opening::check,
         "packet" => packet::check,
         "payload" => payload::check,
         "session" => session::check,

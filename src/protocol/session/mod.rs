@@ -1,6 +1,6 @@
 //! One Engine.IO session, from the open packet to the close reason, whatever its transport.
 
-mod ending;
+mod closing;
 mod held;
 mod message;
 mod polling;
