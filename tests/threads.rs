@@ -21,7 +21,7 @@ use upwire::runtime::commands::{
 };
 use upwire::runtime::driver::now;
 use upwire::runtime::gauge::SharedLimits;
-use upwire::runtime::inbox::{EventBatch, Inbox, Kind, Payload, Record};
+use upwire::runtime::inbox::{Event, EventBatch, Inbox, Kind, Payload, Record, cost};
 use upwire::runtime::pool::Pool;
 use upwire::runtime::shared::Shared;
 use upwire::runtime::slots::Slots;
@@ -141,14 +141,15 @@ impl JavaScript {
     }
 
     fn event(&mut self, record: Record, bytes: &[u8]) {
-        let id = record.id();
-        if self.credit(id, record.cost()) {
+        let Record { event, payload } = record;
+        let Event::Session { id, kind, .. } = event else { panic!("{event:?}") };
+        if self.credit(id, cost(kind, &payload)) {
             self.stage(id, Action::Resume);
         }
-        match record.kind {
+        match kind {
             Kind::Text => {
                 self.delivered += 1;
-                let text = match record.payload {
+                let text = match payload {
                     Payload::Ascii(range) | Payload::Utf8(range) => bytes[range].to_vec(),
                     Payload::OwnUtf8(text) => text,
                     other => panic!("{other:?} is no text"),

@@ -15,7 +15,7 @@ use super::raw::{self, Call, DISPATCHED, Dispatch, Export, Sizes, Value};
 use crate::protocol::outbox::Broadcast;
 use crate::runtime::commands::{Action, Body, Command, SessionId};
 use crate::runtime::driver::now;
-use crate::runtime::inbox::{EventBatch, Kind, MAX_SMALL, Payload, Record};
+use crate::runtime::inbox::{Event, EventBatch, Kind, MAX_SMALL, Payload, Record, cost};
 
 /// Events of one call.
 const GROUP: usize = DISPATCHED - 1;
@@ -274,30 +274,41 @@ fn take_group(
     let EventBatch { records, bytes, .. } = batch;
     taken.count = records.len().min(*group);
     let mut used = 0;
-    for record in records.drain(..taken.count) {
-        accounting.note(&record);
-        let id = record.id();
-        let is_of_session = !record.kind.is_of_stream();
-        if is_of_session && undeliverable.skips(id, record.kind) {
-            continue;
-        }
-        let Record { slot, generation, kind, extra, payload } = record;
-        let length = payload.len().try_into().unwrap_or(i32::MAX);
-        let offset = small_bytes(dispatch, &payload, bytes, &mut used);
-        match value(call, kind, payload, bytes) {
-            Ok(value) => taken.values.push(value),
-            Err(_) if is_of_session => {
-                undeliverable.add(id);
-                accounting.undeliverable.push(id);
+    for Record { event, payload } in records.drain(..taken.count) {
+        if let Event::Session { id, kind, .. } = event {
+            accounting.note(id, kind, &payload);
+            if undeliverable.skips(id, kind) {
                 continue;
             }
-            Err(_) => continue,
         }
-        let (slot, generation) = (slot.cast_signed(), generation.cast_signed());
+        let length = payload.len().try_into().unwrap_or(i32::MAX);
+        let offset = small_bytes(dispatch, &payload, bytes, &mut used);
+        match value(call, event, payload, bytes) {
+            Ok(value) => taken.values.push(value),
+            Err(_) => {
+                if let Event::Session { id, .. } = event {
+                    undeliverable.add(id);
+                    accounting.undeliverable.push(id);
+                }
+                continue;
+            }
+        }
+        let [first, second, kind, extra] = numbers(event);
         let place = (taken.values.len() - 1) * META;
-        dispatch.write(place, &[slot, generation, kind as i32, extra, offset, length]);
+        dispatch.write(place, &[first, second, kind, extra, offset, length]);
     }
     taken
+}
+
+/// An event as the numbers that JavaScript gets: slot, generation, kind and extra of a session's,
+/// number and kind of a stream's.
+fn numbers(event: Event) -> [i32; 4] {
+    match event {
+        Event::Session { id: SessionId { slot, generation }, kind, extra } => {
+            [slot.cast_signed(), generation.cast_signed(), kind as i32, extra]
+        }
+        Event::Stream { stream, kind } => [stream.cast_signed(), 0, kind as i32, 0],
+    }
 }
 
 /// Copies a small binary message to where JavaScript takes its own copy from; -1 for anything else.
@@ -309,21 +320,25 @@ fn small_bytes(dispatch: Dispatch, payload: &Payload, bytes: &[u8], used: &mut u
     i32::try_from(offset).unwrap_or(-1)
 }
 
-fn value(call: &Call, kind: Kind, payload: Payload, bytes: &[u8]) -> Result<Value> {
+fn value(call: &Call, event: Event, payload: Payload, bytes: &[u8]) -> Result<Value> {
     #[cfg(feature = "test-panic")]
-    if kind == Kind::Text && FAILING.replace(FAILING.get().saturating_sub(1)) == 1 {
+    if is(event, Kind::Text) && FAILING.replace(FAILING.get().saturating_sub(1)) == 1 {
         return Err(internal("provoked by a test"));
     }
     match payload {
         Payload::None | Payload::Bytes(_) => call.undefined(),
         Payload::Ascii(range) => call.ascii(&bytes[range]),
         Payload::Utf8(range) => call.utf8(&bytes[range]),
-        Payload::OwnUtf8(text) if kind == Kind::AnswerGet && text.len() >= BUFFER_FROM => {
+        Payload::OwnUtf8(text) if is(event, Kind::AnswerGet) && text.len() >= BUFFER_FROM => {
             call.array_buffer(&text)
         }
         Payload::OwnUtf8(text) => call.utf8(&text),
         Payload::OwnBytes(bytes) => call.array_buffer(&bytes),
     }
+}
+
+fn is(event: Event, expected: Kind) -> bool {
+    matches!(event, Event::Session { kind, .. } if kind == expected)
 }
 
 /// What is applied after JavaScript has handled a group.
@@ -335,13 +350,9 @@ struct DeliveryAccounting {
 }
 
 impl DeliveryAccounting {
-    fn note(&mut self, record: &Record) {
-        if record.kind.is_of_stream() {
-            return;
-        }
-        let id = record.id();
-        self.credits.push((id, record.cost()));
-        if record.kind == Kind::Close {
+    fn note(&mut self, id: SessionId, kind: Kind, payload: &Payload) {
+        self.credits.push((id, cost(kind, payload)));
+        if kind == Kind::Close {
             self.closed.push(id);
         }
     }

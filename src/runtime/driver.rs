@@ -9,6 +9,8 @@ use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::Instant;
 
 use super::commands::CommandBatch;
+#[cfg(poller)]
+use super::link::Readiness;
 use super::shard::Shard;
 use super::sync::{AtomicBool, Mutex, MutexGuard, Notify};
 
@@ -164,10 +166,7 @@ fn take_events(
     let mut count = 0;
     for event in events.iter() {
         count += 1;
-        let is_over = event.is_read_closed() || event.is_error();
-        let readable = event.is_readable() || is_over;
-        let seen = super::shard::Seen { readable, is_over, writable: event.is_writable() };
-        shard.event(event.token().0, seen);
+        shard.note_readiness(event.token().0, Readiness::of(event));
     }
     Ok(count >= events.capacity())
 }

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use super::commands::SessionId;
 use super::sync::{AtomicBool, Mutex, MutexGuard};
 
-/// What kind of thing a record is. The numbers are the contract with `lib/bridge/events.js`.
+/// What happened to a session. The numbers are the contract with `lib/bridge/events.js`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(i32)]
+#[repr(u8)]
 pub enum Kind {
     Text = 0,
     Binary = 1,
@@ -26,18 +26,33 @@ pub enum Kind {
     RefuseGet = 10,
     Limit = 11,
     PostWanted = 12,
-    StreamWrite = 13,
-    StreamEnd = 14,
-    StreamReset = 15,
-    StreamPause = 16,
-    StreamResume = 17,
 }
 
-impl Kind {
-    /// Whether a record of this kind is about a JavaScript stream, and its slot the stream's number.
-    pub fn is_of_stream(self) -> bool {
-        self as i32 >= Kind::StreamWrite as i32
-    }
+/// What to do with a JavaScript stream. The numbers continue those of [`Kind`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StreamKind {
+    Write = 13,
+    End = 14,
+    Reset = 15,
+    Pause = 16,
+    Resume = 17,
+}
+
+/// What happened, and to which session or stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    Session {
+        id: SessionId,
+        kind: Kind,
+        /// A token, a count or a close reason, depending on `kind`.
+        extra: i32,
+    },
+    Stream {
+        /// The stream's number.
+        stream: u32,
+        kind: StreamKind,
+    },
 }
 
 /// What an event costs beyond the bytes of a message.
@@ -71,29 +86,19 @@ impl Payload {
     }
 }
 
-/// One event.
+/// One event and its bytes.
 #[derive(Debug)]
 pub struct Record {
-    pub slot: u32,
-    pub generation: u32,
-    pub kind: Kind,
-    /// A token, a count or a reason.
-    pub extra: i32,
+    pub event: Event,
     pub payload: Payload,
 }
 
-impl Record {
-    /// The session it is about.
-    pub fn id(&self) -> SessionId {
-        SessionId { slot: self.slot, generation: self.generation }
-    }
-
-    /// Memory that counts as undelivered: that of what a peer has sent, and of the event itself.
-    pub fn cost(&self) -> u64 {
-        match self.kind {
-            Kind::Text | Kind::Binary => EVENT_COST.saturating_add(self.payload.len() as u64),
-            _ => EVENT_COST,
-        }
+/// Memory of a session's event that counts as undelivered: the event itself, and what a peer has
+/// sent.
+pub fn cost(kind: Kind, payload: &Payload) -> u64 {
+    match kind {
+        Kind::Text | Kind::Binary => EVENT_COST.saturating_add(payload.len() as u64),
+        _ => EVENT_COST,
     }
 }
 
@@ -110,19 +115,18 @@ pub struct EventBatch {
 pub const MAX_SMALL: usize = 8 * 1024;
 
 impl EventBatch {
-    /// Adds a record and returns its cost.
-    pub fn push(
-        &mut self,
-        slot: u32,
-        generation: u32,
-        kind: Kind,
-        extra: i32,
-        payload: Payload,
-    ) -> u64 {
-        let record = Record { slot, generation, kind, extra, payload };
-        let cost = record.cost();
-        self.records.push_back(record);
+    /// Adds an event of a session and returns its [`cost`].
+    pub fn push(&mut self, id: SessionId, kind: Kind, extra: i32, payload: Payload) -> u64 {
+        let cost = cost(kind, &payload);
+        let event = Event::Session { id, kind, extra };
+        self.records.push_back(Record { event, payload });
         cost
+    }
+
+    /// Adds an event of a JavaScript stream.
+    pub fn push_stream(&mut self, stream: u32, kind: StreamKind, payload: Payload) {
+        let event = Event::Stream { stream, kind };
+        self.records.push_back(Record { event, payload });
     }
 
     /// Stores text, in the batch or as given away.
@@ -162,15 +166,16 @@ pub struct Inbox {
     wake: Box<dyn Fn() + Send + Sync>,
     /// JavaScript has taken a turn since this was last looked at.
     has_turned: AtomicBool,
-    pulse: Mutex<Pulse>,
+    pulse: Mutex<Option<Pulse>>,
 }
 
-/// Whether JavaScript still takes turns.
-#[derive(Default)]
-struct Pulse {
-    seen_at: Option<Instant>,
-    /// Since when a turn has been waited for.
-    asked_at: Option<Instant>,
+/// The last sign of life of the JavaScript thread, or the question after one.
+#[derive(Clone, Copy)]
+enum Pulse {
+    /// A turn was seen then.
+    Seen(Instant),
+    /// A turn was asked for then, and none has been seen since.
+    Asked(Instant),
 }
 
 impl Inbox {
@@ -218,15 +223,17 @@ impl Inbox {
     /// Whether JavaScript has taken no turn for `limit`. Asks it for one when it has been quiet.
     pub fn stalls(&self, now: Instant, limit: Duration) -> bool {
         let mut pulse = lock(&self.pulse);
-        if self.has_turned.swap(false, SeqCst) {
-            *pulse = Pulse { seen_at: Some(now), asked_at: None };
-        }
-        let quiet = pulse.seen_at.is_none_or(|seen| now.duration_since(seen) >= limit / 4);
-        if pulse.asked_at.is_none() && quiet {
-            pulse.asked_at = Some(now);
-            self.wake();
-        }
-        pulse.asked_at.is_some_and(|asked| now.duration_since(asked) >= limit)
+        let has_turned = self.has_turned.swap(false, SeqCst);
+        let last = pulse.filter(|_| !has_turned).unwrap_or(Pulse::Seen(now));
+        let next = match last {
+            Pulse::Seen(at) if now.duration_since(at) >= limit / 4 => {
+                self.wake();
+                Pulse::Asked(now)
+            }
+            Pulse::Seen(_) | Pulse::Asked(_) => last,
+        };
+        *pulse = Some(next);
+        matches!(next, Pulse::Asked(at) if now.duration_since(at) >= limit)
     }
 }
 

@@ -20,7 +20,6 @@ pub struct Lanes {
     turns: VecDeque<SessionId>,
     /// The lane that the last turn was given to.
     served: Option<SessionId>,
-    is_lanes_turn: bool,
 }
 
 impl Lanes {
@@ -30,7 +29,7 @@ impl Lanes {
         &mut self,
         mut take: impl FnMut() -> Option<EventBatch>,
     ) -> Option<&mut EventBatch> {
-        self.end_turn();
+        let was_lanes_turn = self.end_turn();
         for _ in 0..MAX_TAKEN {
             if !self.current.records.is_empty() {
                 break;
@@ -39,18 +38,18 @@ impl Lanes {
             self.sort_in(batch);
         }
         let has_current = !self.current.records.is_empty();
-        self.is_lanes_turn = !self.turns.is_empty() && (!has_current || !self.is_lanes_turn);
-        if !self.is_lanes_turn {
+        if self.turns.is_empty() || (has_current && was_lanes_turn) {
             return has_current.then_some(&mut self.current);
         }
         self.served = self.turns.pop_front();
         self.lanes.get_mut(&self.served?)?.front_mut()
     }
 
-    /// The lane that had the last turn goes to the end of the line, or away when it is used up.
-    fn end_turn(&mut self) {
-        let Some(id) = self.served.take() else { return };
-        let Some(batches) = self.lanes.get_mut(&id) else { return };
+    /// Moves the lane that had the last turn to the end of the line, or removes it when it is used
+    /// up. Returns whether a lane had the last turn.
+    fn end_turn(&mut self) -> bool {
+        let Some(id) = self.served.take() else { return false };
+        let Some(batches) = self.lanes.get_mut(&id) else { return true };
         if batches.front().is_some_and(|batch| batch.records.is_empty()) {
             batches.pop_front();
         }
@@ -59,6 +58,7 @@ impl Lanes {
         } else {
             self.turns.push_back(id);
         }
+        true
     }
 
     fn sort_in(&mut self, batch: EventBatch) {
@@ -80,15 +80,19 @@ impl Lanes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::inbox::{Kind, Payload};
+    use crate::runtime::inbox::{Event, Kind, Payload, Record};
+
+    fn session(slot: u32) -> SessionId {
+        SessionId { slot, generation: 0 }
+    }
 
     fn batch(events: &[(u32, i32)], owner: Option<u32>) -> EventBatch {
         let mut batch = EventBatch::default();
         for (slot, extra) in events {
             let payload = batch.text(extra.to_string().into_bytes().into());
-            batch.push(*slot, 0, Kind::Text, *extra, payload);
+            batch.push(session(*slot), Kind::Text, *extra, payload);
         }
-        batch.owner = owner.map(|slot| SessionId { slot, generation: 0 });
+        batch.owner = owner.map(session);
         batch
     }
 
@@ -99,11 +103,12 @@ mod tests {
         let mut seen = Vec::new();
         while let Some(batch) = lanes.next(|| batches.pop_front()) {
             let count = batch.records.len().min(group);
-            for record in batch.records.drain(..count) {
-                let Payload::Ascii(range) = record.payload else { panic!("text") };
+            for Record { event, payload } in batch.records.drain(..count) {
+                let Event::Session { id, extra, .. } = event else { panic!("{event:?}") };
+                let Payload::Ascii(range) = payload else { panic!("{payload:?}") };
                 let text = std::str::from_utf8(&batch.bytes[range]).unwrap();
-                assert_eq!(text, record.extra.to_string());
-                seen.push((record.slot, record.extra));
+                assert_eq!(text, extra.to_string());
+                seen.push((id.slot, extra));
             }
         }
         assert!(lanes.lanes.is_empty() && lanes.turns.is_empty(), "lanes that are used up go away");

@@ -6,10 +6,10 @@ use std::sync::PoisonError;
 
 use loom::thread;
 
-use super::commands::{Command, CommandBatch};
+use super::commands::{Command, CommandBatch, SessionId};
 use super::driver::{Inline, Mailbox};
 use super::gauge::Gauge;
-use super::inbox::{EventBatch, Inbox, Kind, Payload};
+use super::inbox::{Event, EventBatch, Inbox, Kind, Payload, Record};
 use super::sync::{AtomicBool, Mutex, Notify};
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -22,15 +22,22 @@ fn inbox() -> (Arc<Inbox>, Arc<Notify>) {
 
 fn events(number: i32) -> EventBatch {
     let mut batch = EventBatch::default();
-    batch.push(0, 0, Kind::Sent, number, Payload::None);
+    batch.push(SessionId { slot: 0, generation: 0 }, Kind::Sent, number, Payload::None);
     batch
+}
+
+fn number(record: &Record) -> i32 {
+    match record.event {
+        Event::Session { extra, .. } => extra,
+        Event::Stream { .. } => panic!("{record:?}"),
+    }
 }
 
 /// As the JavaScript thread delivers: until there is nothing, and then to sleep.
 fn deliver(inbox: &Inbox, seen: &mut Vec<i32>) {
     loop {
         while let Some(batch) = inbox.take() {
-            seen.extend(batch.records.iter().map(|record| record.extra));
+            seen.extend(batch.records.iter().map(number));
         }
         if inbox.arm() {
             return;

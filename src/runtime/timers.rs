@@ -24,11 +24,9 @@ impl Timers {
         self.0.insert((deadline, target));
     }
 
-    /// Removes the entry that was added with `deadline`, if there is one.
-    pub fn remove(&mut self, deadline: Option<Instant>, target: Target) {
-        if let Some(deadline) = deadline {
-            self.0.remove(&(deadline, target));
-        }
+    /// Removes the entry that was added with `deadline`, if it is still there.
+    pub fn remove(&mut self, deadline: Instant, target: Target) {
+        self.0.remove(&(deadline, target));
     }
 
     /// The soonest deadline.

@@ -14,8 +14,8 @@ use crate::protocol::websocket::Connection;
 use crate::runtime::commands::{
     Action, Body, Command, CommandBatch, NewLink, NewWebSocket, Open, SessionId,
 };
-use crate::runtime::inbox::{Kind, Payload};
-use crate::runtime::link::{Io, Link, Owner};
+use crate::runtime::inbox::{Kind, Payload, StreamKind};
+use crate::runtime::link::{Io, Link, Links, State};
 
 impl Shard {
     pub(super) fn apply(&mut self, now: Instant, batch: CommandBatch) {
@@ -55,7 +55,7 @@ impl Shard {
 
     fn refuse_link(&mut self, link: &NewLink) {
         if let NewLink::Stream(id) = link {
-            self.batch.push(*id, 0, Kind::StreamReset, 0, Payload::None);
+            self.batch.push_stream(*id, StreamKind::Reset, Payload::None);
         }
     }
 
@@ -105,7 +105,7 @@ impl Shard {
     /// the next write; polling has none.
     fn count_polling(&mut self, now: Instant, index: usize) {
         self.count_session(index);
-        if self.entry_mut(index).is_some_and(|entry| entry.main.is_none()) {
+        if self.entry(index).is_some_and(|entry| entry.links.get(Role::Main).is_none()) {
             self.order_session(now, index);
         }
     }
@@ -114,7 +114,7 @@ impl Shard {
         // Before a queue is judged as full, the kernel gets what it can take.
         if let Some(entry) = self.entry_mut(index)
             && entry.session.is_full()
-            && let Some(key) = entry.main
+            && let Some(key) = entry.links.get(Role::Main)
         {
             self.write_link(now, key);
         }
@@ -135,8 +135,8 @@ impl Shard {
             Some(NewWebSocket { link, answer, base64, early: bytes }) => {
                 early = bytes;
                 let connection = new_connection(&answer, base64);
-                let owner = Owner::Session { index, role: Role::Main };
-                let key = self.add_link(link, owner, patience(&limits));
+                let state = State::Owned { index, role: Role::Main };
+                let key = self.add_link(link, state, patience(&limits));
                 let packet = packet.as_bytes();
                 (Session::websocket(now, Arc::clone(&limits), connection, packet), key)
             }
@@ -148,8 +148,7 @@ impl Shard {
             limits,
             gauge,
             max_receive_queue,
-            main,
-            probe: None,
+            links: Links::new(main),
             scheduled: None,
             counted: 0,
             queue: Queue::default(),
@@ -172,16 +171,16 @@ impl Shard {
     fn probe(&mut self, now: Instant, index: usize, websocket: NewWebSocket) {
         let NewWebSocket { link, answer, base64, early } = websocket;
         let Some(entry) = self.entry_mut(index) else { return };
-        if entry.probe.is_some() {
+        if entry.links.get(Role::Probe).is_some() {
             return self.refuse_link(&link);
         }
         let user_timeout = patience(&entry.limits);
-        let owner = Owner::Session { index, role: Role::Probe };
-        let Some(key) = self.add_link(link, owner, user_timeout) else {
+        let state = State::Owned { index, role: Role::Probe };
+        let Some(key) = self.add_link(link, state, user_timeout) else {
             return self.push_event(index, Kind::UpgradeFailed, |_| Payload::None);
         };
         if let Some(entry) = self.entry_mut(index) {
-            entry.probe = Some(key);
+            entry.links.set_probe(key);
         }
         self.input(now, index, Input::Probe(new_connection(&answer, base64)));
         self.receive_early(now, key, early);
@@ -198,7 +197,7 @@ impl Shard {
     fn add_link(
         &mut self,
         link: NewLink,
-        owner: Owner,
+        state: State,
         #[cfg_attr(not(poller), allow(unused_variables))] user_timeout: Duration,
     ) -> Option<usize> {
         let entry = self.links.vacant_entry();
@@ -219,19 +218,7 @@ impl Shard {
                 Io::Stream { id, in_flight: 0 }
             }
         };
-        entry.insert(Link {
-            io,
-            owner,
-            readable: true,
-            is_over: false,
-            writable: true,
-            is_dirty: false,
-            is_ready: false,
-            is_ended: false,
-            deadline: None,
-            counted: 0,
-            queue: Queue::default(),
-        });
+        entry.insert(Link::new(io, state));
         Some(key)
     }
 
@@ -241,7 +228,7 @@ impl Shard {
             && let Io::Stream { in_flight, .. } = &mut link.io
         {
             *in_flight = in_flight.saturating_sub(bytes);
-            link.writable = true;
+            link.readiness.writable = true;
             self.want_write(key);
         }
     }

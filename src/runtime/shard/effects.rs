@@ -14,7 +14,7 @@ use crate::protocol::websocket::Connection;
 use crate::runtime::commands::SessionId;
 use crate::runtime::gauge::{Gauge, Totals};
 use crate::runtime::inbox::{EventBatch, Kind, Payload};
-use crate::runtime::link::{Link, Owner};
+use crate::runtime::link::{Link, Links, Released, State};
 use crate::runtime::timers::{Target, Timers};
 
 /// One session's way to the rest of its shard.
@@ -26,29 +26,23 @@ pub struct Sink<'a> {
     pub batch: &'a mut EventBatch,
     pub gauge: &'a Gauge,
     pub totals: &'a Totals,
-    pub links: &'a mut Slab<Link>,
-    pub main: &'a mut Option<usize>,
-    pub probe: &'a mut Option<usize>,
+    /// The session's links.
+    pub links: &'a mut Links,
+    /// The links of all sessions.
+    pub all_links: &'a mut Slab<Link>,
     pub dirty: &'a mut Vec<usize>,
     pub timers: &'a mut Timers,
 }
 
 impl Sink<'_> {
     fn push(&mut self, kind: Kind, extra: i32, payload: Payload) {
-        let cost = self.batch.push(self.id.slot, self.id.generation, kind, extra, payload);
+        let cost = self.batch.push(self.id, kind, extra, payload);
         self.gauge.add_received(cost);
         self.totals.add_undelivered(cost);
     }
 
-    fn key(&mut self, role: Role) -> &mut Option<usize> {
-        match role {
-            Role::Main => self.main,
-            Role::Probe => self.probe,
-        }
-    }
-
     fn mark_dirty(&mut self, key: usize) {
-        let Some(link) = self.links.get_mut(key) else { return };
+        let Some(link) = self.all_links.get_mut(key) else { return };
         if !link.is_dirty {
             link.is_dirty = true;
             self.dirty.push(key);
@@ -100,27 +94,26 @@ impl Effects for Sink<'_> {
     }
 
     fn promote(&mut self) {
-        *self.main = self.probe.take();
-        if let Some(key) = *self.main
-            && let Some(link) = self.links.get_mut(key)
+        if let Some(key) = self.links.promote()
+            && let Some(link) = self.all_links.get_mut(key)
         {
-            link.owner = Owner::Session { index: self.index, role: Role::Main };
+            link.state = State::Owned { index: self.index, role: Role::Main };
         }
     }
 
     fn release(&mut self, role: Role, connection: Connection, patience: Duration) {
         // Without a link the connection was lost before its session was.
-        let Some(key) = self.key(role).take() else { return };
-        let Some(link) = self.links.get_mut(key) else { return };
-        let deadline = after(self.now, patience);
-        link.owner = Owner::Released(Box::new(connection), Arc::clone(self.limits));
-        link.deadline = Some(deadline);
-        self.timers.add(deadline, Target::Link(key));
+        let Some(key) = self.links.take(role) else { return };
+        let Some(link) = self.all_links.get_mut(key) else { return };
+        let until = after(self.now, patience);
+        let released = Released::new(connection, Arc::clone(self.limits), until);
+        link.state = State::Released(Box::new(released));
+        self.timers.add(until, Target::Link(key));
         self.mark_dirty(key);
     }
 
     fn wants_write(&mut self, role: Role) {
-        if let Some(key) = *self.key(role) {
+        if let Some(key) = self.links.get(role) {
             self.mark_dirty(key);
         }
     }

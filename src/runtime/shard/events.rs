@@ -78,7 +78,7 @@ impl Shard {
         let Entry { id, gauge, lane, .. } = &mut **entry;
         let batch = lane.as_deref_mut().unwrap_or(&mut self.batch);
         let payload = payload(batch);
-        let cost = batch.push(id.slot, id.generation, kind, 0, payload);
+        let cost = batch.push(*id, kind, 0, payload);
         gauge.add_received(cost);
         self.shared.totals.add_undelivered(cost);
         self.note_lane(index);

@@ -24,7 +24,7 @@ use slab::Slab;
 use super::commands::{CommandBatch, SessionId};
 use super::gauge::Gauge;
 use super::inbox::EventBatch;
-use super::link::Link;
+use super::link::{Link, Links, Readiness};
 use super::memory::Trim;
 use super::shared::Shared;
 use super::timers::{Target, Timers};
@@ -38,15 +38,6 @@ use send_bounds::SendQueues;
 /// Bytes read from one connection in a turn.
 const READ_BUDGET: usize = 64 * 1024;
 
-/// What the poller saw on a link.
-#[derive(Debug, Clone, Copy)]
-pub struct Seen {
-    pub readable: bool,
-    /// The peer has ended its side, or the connection is broken.
-    pub is_over: bool,
-    pub writable: bool,
-}
-
 /// A session and what belongs to it on this side.
 struct Entry {
     id: SessionId,
@@ -54,9 +45,7 @@ struct Entry {
     limits: Arc<Limits>,
     gauge: Arc<Gauge>,
     max_receive_queue: u64,
-    /// Keys of its links.
-    main: Option<usize>,
-    probe: Option<usize>,
+    links: Links,
     /// The deadline of its entry among the timers.
     scheduled: Option<Instant>,
     /// Of its waiting bytes, those that are counted in the total.
@@ -113,7 +102,7 @@ pub struct Shard {
 
 impl Shard {
     /// The empty shard of thread `number`; `registry` is that of the poller whose events
-    /// [`Self::event`] receives.
+    /// [`Self::note_readiness`] receives.
     pub fn new(shared: Arc<Shared>, number: usize, #[cfg(poller)] registry: mio::Registry) -> Self {
         Self {
             shared,
@@ -143,15 +132,13 @@ impl Shard {
     }
 
     /// Notes what the poller saw on a link.
-    pub fn event(&mut self, key: usize, seen: Seen) {
+    pub fn note_readiness(&mut self, key: usize, news: Readiness) {
         let Some(link) = self.links.get_mut(key) else { return };
-        link.readable |= seen.readable;
-        link.is_over |= seen.is_over;
-        link.writable |= seen.writable;
-        if seen.readable {
+        link.readiness.add(news);
+        if news.readable {
             self.want_read(key);
         }
-        if seen.writable {
+        if news.writable {
             self.want_write(key);
         }
     }
@@ -300,7 +287,7 @@ impl Shard {
     ) {
         self.choose_lane(index);
         let Some(Some(entry)) = self.entries.get_mut(index) else { return };
-        let Entry { id, session, limits, gauge, main, probe, lane, .. } = &mut **entry;
+        let Entry { id, session, limits, gauge, links, lane, .. } = &mut **entry;
         let mut sink = Sink {
             now,
             id: *id,
@@ -309,9 +296,8 @@ impl Shard {
             batch: lane.as_deref_mut().unwrap_or(&mut self.batch),
             gauge,
             totals: &self.shared.totals,
-            links: &mut self.links,
-            main,
-            probe,
+            links,
+            all_links: &mut self.links,
             dirty: &mut self.dirty,
             timers: &mut self.timers,
         };
@@ -328,7 +314,9 @@ impl Shard {
     fn forget(&mut self, index: usize) {
         self.put_lane(index);
         let Some(mut entry) = self.entries.get_mut(index).and_then(Option::take) else { return };
-        self.timers.remove(entry.scheduled, Target::Session(index));
+        if let Some(scheduled) = entry.scheduled {
+            self.timers.remove(scheduled, Target::Session(index));
+        }
         self.shared.totals.unsent.fetch_sub(entry.counted as i64, Relaxed);
         self.send_queues.remove(send_bounds::Holder::Session(index), &mut entry.queue);
         self.forget_received(index, &mut entry.received);
@@ -340,7 +328,9 @@ impl Shard {
         let Some(deadline) = entry.session.deadline() else { return };
         if entry.scheduled.is_none_or(|scheduled| deadline < scheduled) {
             let target = Target::Session(index);
-            self.timers.remove(entry.scheduled.replace(deadline), target);
+            if let Some(scheduled) = entry.scheduled.replace(deadline) {
+                self.timers.remove(scheduled, target);
+            }
             self.timers.add(deadline, target);
         }
     }

@@ -7,8 +7,8 @@ use std::time::Instant;
 use super::{READ_BUDGET, Shard};
 use crate::protocol::effects::Role;
 use crate::protocol::session::{Input, Loss};
-use crate::runtime::inbox::{Kind, Payload};
-use crate::runtime::link::{Io, Owner};
+use crate::runtime::inbox::{Kind, Payload, StreamKind};
+use crate::runtime::link::{Io, State};
 
 impl Shard {
     /// Puts a link on the list of those to read.
@@ -32,11 +32,11 @@ impl Shard {
     /// One read of one connection; what is left is read in the next turn.
     fn read_link(&mut self, now: Instant, key: usize) {
         let Some(link) = self.links.get_mut(key) else { return };
-        if !link.readable {
+        if !link.readiness.readable {
             return;
         }
         let mut budget = READ_BUDGET;
-        if let Owner::Session { index, .. } = link.owner {
+        if let State::Owned { index, .. } = link.state {
             if let Some(Some(entry)) = self.entries.get(index)
                 && (entry.gauge.is_paused() || entry.is_held)
             {
@@ -54,13 +54,15 @@ impl Shard {
             Ok(count) => {
                 // A short read has emptied the socket, and the poller tells when more comes; but
                 // it has told already of an end that waits behind these bytes.
-                link.readable = count == budget || link.is_over;
-                if link.readable {
+                link.readiness.readable = count == budget || link.readiness.is_over;
+                if link.readiness.readable {
                     self.want_read(key);
                 }
                 self.received(now, key, &mut buffer[..count]);
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => link.readable = false,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                link.readiness.readable = false;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.want_read(key),
             Err(error) => self.lose_link(now, key, Loss::Read(error.raw_os_error())),
         }
@@ -70,12 +72,12 @@ impl Shard {
     /// Hands bytes to whom the link works for.
     pub(super) fn received(&mut self, now: Instant, key: usize, bytes: &mut [u8]) {
         let Some(link) = self.links.get_mut(key) else { return };
-        match &mut link.owner {
-            Owner::Released(connection, limits) => {
-                connection.drop_received(bytes, limits);
+        match &mut link.state {
+            State::Released(released) => {
+                released.connection.drop_received(bytes, &released.limits);
                 self.want_write(key);
             }
-            Owner::Session { index, role } => {
+            State::Owned { index, role } => {
                 let (index, role) = (*index, *role);
                 self.input(now, index, Input::Received { role, bytes });
                 self.check_received(now, index);
@@ -112,7 +114,7 @@ impl Shard {
     /// Schedules what is left of a POST or of a read, and stops reads that would queue behind it.
     pub(super) fn check_backlog(&mut self, index: usize) {
         let Some(entry) = self.entry_mut(index) else { return };
-        let (id, main) = (entry.id, entry.main);
+        let (id, main) = (entry.id, entry.links.get(Role::Main));
         let is_paused = entry.gauge.is_paused();
         let is_busy = entry.session.has_backlog() || is_paused;
         let was_busy = entry.gauge.is_busy();
@@ -131,7 +133,7 @@ impl Shard {
             self.push_event(index, Kind::PostWanted, |_| Payload::None);
         }
         if was_stopped != is_stopped {
-            let kind = if is_stopped { Kind::StreamPause } else { Kind::StreamResume };
+            let kind = if is_stopped { StreamKind::Pause } else { StreamKind::Resume };
             self.push_stream_event(index, kind);
         }
         if let Some(key) = main.filter(|_| was_held && !is_held) {
@@ -142,23 +144,20 @@ impl Shard {
     /// The connection is gone: so is the link, whoever it worked for.
     pub(super) fn lose_link(&mut self, now: Instant, key: usize, loss: Loss) {
         let Some(link) = self.drop_link(key) else { return };
-        if let Owner::Session { index, role } = link.owner {
+        if let State::Owned { index, role } = link.state {
             if let Some(entry) = self.entry_mut(index) {
-                match role {
-                    Role::Main => entry.main = None,
-                    Role::Probe => entry.probe = None,
-                }
+                entry.links.take(role);
             }
             self.input(now, index, Input::Lost { role, loss });
         }
     }
 
     /// Streams are read in JavaScript, so pausing them is an event.
-    fn push_stream_event(&mut self, index: usize, kind: Kind) {
-        let Some(entry) = self.entry_mut(index) else { return };
-        for key in [entry.main, entry.probe].into_iter().flatten() {
+    fn push_stream_event(&mut self, index: usize, kind: StreamKind) {
+        let Some(entry) = self.entry(index) else { return };
+        for key in entry.links.keys() {
             if let Some(Io::Stream { id, .. }) = self.links.get(key).map(|link| &link.io) {
-                self.batch.push(*id, 0, kind, 0, Payload::None);
+                self.batch.push_stream(*id, kind, Payload::None);
             }
         }
     }

@@ -172,9 +172,9 @@ impl Shard {
     pub(super) fn resume(&mut self, now: Instant, index: usize) {
         let Some(entry) = self.entry_mut(index) else { return };
         entry.gauge.set_paused(false);
-        let links = [entry.main, entry.probe];
+        let links = entry.links.keys();
         self.input(now, index, Input::Resume);
-        for key in links.into_iter().flatten() {
+        for key in links {
             self.want_read(key);
         }
         self.check_backlog(index);

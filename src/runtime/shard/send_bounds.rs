@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::{Entry, Shard};
 use crate::protocol::effects::Role;
-use crate::runtime::link::Owner;
+use crate::protocol::heartbeat::after;
+use crate::runtime::link::State;
 
 /// Of the longest queues, how many are compared.
 const CANDIDATES: usize = 16;
@@ -46,8 +47,15 @@ pub struct Queue {
 #[derive(Debug, Default)]
 pub struct SendQueues {
     ordered: BTreeSet<(usize, Holder)>,
+    /// Set while all queues together are over the limit.
+    overload: Option<Overload>,
+}
+
+/// What a thread knows of an overload.
+#[derive(Debug)]
+struct Overload {
     /// When to judge again.
-    judge_at: Option<Instant>,
+    judge_at: Instant,
     /// When the other threads were asked to look at their queues.
     asked_at: Option<Instant>,
 }
@@ -55,7 +63,7 @@ pub struct SendQueues {
 impl SendQueues {
     /// When to judge again.
     pub fn deadline(&self) -> Option<Instant> {
-        self.judge_at
+        self.overload.as_ref().map(|overload| overload.judge_at)
     }
 
     /// Notes how much waits in a queue after a write.
@@ -101,24 +109,28 @@ impl Shard {
     pub(super) fn judge_send_queues(&mut self, now: Instant) {
         let limit = self.shared.limits.max_total_send_buffer;
         if limit == 0 || self.shared.totals.unsent.load(Relaxed) <= limit {
-            if self.send_queues.asked_at.take().is_some() || self.send_queues.judge_at.is_some() {
-                self.send_queues.judge_at = None;
+            if self.send_queues.overload.take().is_some() {
                 self.shared.send_queues.publish(self.number, 0, self.shared.micros(now));
             }
             return;
         }
-        self.send_queues.judge_at = now.checked_add(RETRY);
+        self.judge_again(now, RETRY);
         while self.shared.totals.unsent.load(Relaxed) > limit {
             let candidate = self.candidate(now);
             let rank = candidate.as_ref().map_or(0, |candidate| candidate.alone as u64 + 1);
             self.shared.send_queues.publish(self.number, rank, self.shared.micros(now));
             if self.is_for_others(now, rank) {
-                self.send_queues.judge_at = now.checked_add(ROUND);
-                return;
+                return self.judge_again(now, ROUND);
             }
             let Some(Candidate { holder, .. }) = candidate else { return };
             self.evict(now, holder, limit.unsigned_abs());
         }
+    }
+
+    fn judge_again(&mut self, now: Instant, delay: Duration) {
+        let judge_at = after(now, delay);
+        let overload = &mut self.send_queues.overload;
+        overload.get_or_insert(Overload { judge_at, asked_at: None }).judge_at = judge_at;
     }
 
     /// Whether another thread has a queue that should be closed first, or has yet to look.
@@ -126,8 +138,9 @@ impl Shard {
         if self.shared.mailboxes.len() < 2 {
             return false;
         }
-        let Some(asked_at) = self.send_queues.asked_at else {
-            self.send_queues.asked_at = Some(now);
+        let Some(overload) = &mut self.send_queues.overload else { return false };
+        let Some(asked_at) = overload.asked_at else {
+            overload.asked_at = Some(now);
             self.shared.wake_all();
             return true;
         };
@@ -159,19 +172,23 @@ impl Shard {
     }
 
     fn examine(&self, now: Instant, holder: Holder) -> Candidate {
-        let moved_at = match holder {
-            Holder::Session(index) => self.entry(index).and_then(|entry| entry.queue.moved_at),
-            Holder::Link(key) => self.links.get(key).and_then(|link| link.queue.moved_at),
+        let stalls = |queue: &Queue| {
+            queue.moved_at.is_some_and(|at| now.duration_since(at) >= STALLED_AFTER)
         };
-        let is_stalled = moved_at.is_some_and(|at| now.duration_since(at) >= STALLED_AFTER);
-        let alone = match holder {
-            Holder::Session(index) => self.entry(index).map_or(0, |Entry { session, .. }| {
-                if is_stalled { session.waiting_alone() } else { session.waiting_own() }
-            }),
-            Holder::Link(key) => match self.links.get(key).map(|link| &link.owner) {
-                Some(Owner::Released(connection, _)) if is_stalled => connection.wire().alone(),
-                Some(Owner::Released(connection, _)) => connection.wire().own(),
-                Some(Owner::Session { .. }) | None => 0,
+        let (is_stalled, alone) = match holder {
+            Holder::Session(index) => match self.entry(index) {
+                Some(Entry { session, queue, .. }) if stalls(queue) => {
+                    (true, session.waiting_alone())
+                }
+                Some(Entry { session, .. }) => (false, session.waiting_own()),
+                None => (false, 0),
+            },
+            Holder::Link(key) => match self.links.get(key).map(|link| &link.state) {
+                Some(State::Released(released)) if stalls(&released.queue) => {
+                    (true, released.connection.wire().alone())
+                }
+                Some(State::Released(released)) => (false, released.connection.wire().own()),
+                Some(State::Owned { .. }) | None => (false, 0),
             },
         };
         Candidate { holder, alone, is_stalled }
@@ -180,7 +197,7 @@ impl Shard {
     fn evict(&mut self, now: Instant, holder: Holder, limit: u64) {
         match holder {
             Holder::Session(index) => {
-                let main = self.entry_mut(index).and_then(|entry| entry.main);
+                let main = self.entry(index).and_then(|entry| entry.links.get(Role::Main));
                 self.step(now, index, |session, sink| {
                     session.evict("maxTotalSendBuffer", limit, sink);
                 });
@@ -196,18 +213,19 @@ impl Shard {
     /// Keeps the counters of what waits behind a link after a write.
     pub(super) fn count_waiting(&mut self, now: Instant, key: usize) {
         let Some(link) = self.links.get_mut(key) else { return };
-        match &link.owner {
-            Owner::Session { index, role: Role::Main } => {
+        match &mut link.state {
+            State::Owned { index, role: Role::Main } => {
                 let index = *index;
                 self.count_session(index);
                 self.order_session(now, index);
             }
-            Owner::Session { role: Role::Probe, .. } => {}
-            Owner::Released(connection, _) => {
-                let (waiting, own) = (connection.wire().cost(), connection.wire().own());
-                self.shared.totals.add_unsent(own as i64 - link.counted as i64);
-                link.counted = own;
-                self.send_queues.set(now, Holder::Link(key), &mut link.queue, waiting);
+            State::Owned { role: Role::Probe, .. } => {}
+            State::Released(released) => {
+                let wire = released.connection.wire();
+                let (waiting, own) = (wire.cost(), wire.own());
+                self.shared.totals.add_unsent(own as i64 - released.counted as i64);
+                released.counted = own;
+                self.send_queues.set(now, Holder::Link(key), &mut released.queue, waiting);
             }
         }
     }

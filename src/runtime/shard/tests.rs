@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Seen, Shard};
+use super::Shard;
 use crate::protocol::limits::Limits;
 use crate::protocol::outbox::Broadcast;
 use crate::protocol::tests::{client, start};
@@ -14,7 +14,8 @@ use crate::runtime::commands::{
     Action, Body, Command, CommandBatch, NewLink, NewWebSocket, Open, SessionId,
 };
 use crate::runtime::gauge::{Gauge, SharedLimits};
-use crate::runtime::inbox::{Inbox, Kind};
+use crate::runtime::inbox::{Event, Inbox, Kind, Record, cost};
+use crate::runtime::link::Readiness;
 use crate::runtime::shared::Shared;
 
 const MIB: usize = 1024 * 1024;
@@ -71,10 +72,7 @@ impl World {
             let patience = if self.shard.has_work() { 0 } else { 1 };
             self.poll.poll(&mut events, Some(Duration::from_millis(patience))).unwrap();
             for event in &events {
-                let is_over = event.is_read_closed() || event.is_error();
-                let readable = event.is_readable() || is_over;
-                let seen = Seen { readable, is_over, writable: event.is_writable() };
-                self.shard.event(event.token().0, seen);
+                self.shard.note_readiness(event.token().0, Readiness::of(event));
             }
             if !self.shard.has_work() {
                 return;
@@ -129,15 +127,17 @@ impl World {
     fn deliver(&mut self, clients: &[&Client]) -> Vec<(u32, Kind)> {
         let mut seen = Vec::new();
         while let Some(batch) = self.shared.inbox.take() {
-            for record in batch.records {
+            for Record { event, payload } in batch.records {
+                let Event::Session { id, kind, .. } = event else { panic!("{event:?}") };
+                let cost = cost(kind, &payload);
                 self.shared
                     .totals
                     .undelivered
-                    .fetch_sub(record.cost().cast_signed(), std::sync::atomic::Ordering::SeqCst);
-                if let Some(client) = clients.iter().find(|client| client.id == record.id()) {
-                    client.gauge.add_delivered(record.cost());
+                    .fetch_sub(cost.cast_signed(), std::sync::atomic::Ordering::SeqCst);
+                if let Some(client) = clients.iter().find(|client| client.id == id) {
+                    client.gauge.add_delivered(cost);
                 }
-                seen.push((record.slot, record.kind));
+                seen.push((id.slot, kind));
             }
         }
         seen

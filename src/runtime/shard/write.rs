@@ -7,8 +7,8 @@ use super::send_bounds::Holder;
 use super::{Entry, Shard};
 use crate::protocol::session::Loss;
 use crate::protocol::websocket::Connection;
-use crate::runtime::inbox::{Kind, Payload};
-use crate::runtime::link::{Io, Link, Owner};
+use crate::runtime::inbox::{Payload, StreamKind};
+use crate::runtime::link::{Io, Link, State};
 use crate::runtime::timers::Target;
 
 /// Bytes written to one connection in a turn.
@@ -66,11 +66,11 @@ impl Shard {
 
     fn connection_of<'a>(
         entries: &'a [Option<Box<Entry>>],
-        owner: &'a Owner,
+        state: &'a State,
     ) -> Option<&'a Connection> {
-        match owner {
-            Owner::Released(connection, _) => Some(connection),
-            Owner::Session { index, role } => {
+        match state {
+            State::Released(released) => Some(&released.connection),
+            State::Owned { index, role } => {
                 entries.get(*index)?.as_ref()?.session.connection(*role)
             }
         }
@@ -78,11 +78,11 @@ impl Shard {
 
     fn write_once(&mut self, key: usize) -> Outcome {
         let Some(link) = self.links.get_mut(key) else { return Outcome::Blocked };
-        let Link { io, owner, writable, .. } = link;
-        let Some(connection) = Self::connection_of(&self.entries, owner) else {
+        let Link { io, state, readiness, .. } = link;
+        let Some(connection) = Self::connection_of(&self.entries, state) else {
             return Outcome::Blocked;
         };
-        if connection.wire().is_empty() || !*writable || connection.is_aborted() {
+        if connection.wire().is_empty() || !readiness.writable || connection.is_aborted() {
             return Outcome::Written(0);
         }
         let mut slices = [IoSlice::new(&[]); SLICES];
@@ -92,11 +92,11 @@ impl Shard {
             Ok(count) => {
                 let offered: usize = slices.iter().map(|slice| slice.len()).sum();
                 // A short write has filled the kernel, or the stream's window; both tell of room.
-                *writable = count == offered;
+                readiness.writable = count == offered;
                 Outcome::Written(count)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                *writable = false;
+                readiness.writable = false;
                 Outcome::Blocked
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.write_once(key),
@@ -105,9 +105,9 @@ impl Shard {
     }
 
     fn note_written(&mut self, now: Instant, key: usize, count: usize) {
-        match self.links.get_mut(key).map(|link| &mut link.owner) {
-            Some(Owner::Released(connection, _)) => connection.written(count),
-            Some(Owner::Session { index, role }) => {
+        match self.links.get_mut(key).map(|link| &mut link.state) {
+            Some(State::Released(released)) => released.connection.written(count),
+            Some(State::Owned { index, role }) => {
                 let (index, role) = (*index, *role);
                 self.step(now, index, |session, sink| session.written(role, count, sink));
             }
@@ -118,14 +118,14 @@ impl Shard {
     /// Ends our side of a released connection that has said all.
     fn finish_link(&mut self, key: usize) {
         let Some(link) = self.links.get_mut(key) else { return };
-        let Owner::Released(connection, _) = &link.owner else { return };
-        if connection.is_aborted() {
+        let State::Released(released) = &mut link.state else { return };
+        if released.connection.is_aborted() {
             return self.reset_link(key);
         }
-        if !connection.is_finished() || link.is_ended {
+        if !released.connection.is_finished() || released.is_ended {
             return;
         }
-        link.is_ended = true;
+        released.is_ended = true;
         match &link.io {
             #[cfg(poller)]
             Io::Tcp(stream) => {
@@ -134,7 +134,7 @@ impl Shard {
             }
             Io::Stream { id, .. } => {
                 let id = *id;
-                self.batch.push(id, 0, Kind::StreamEnd, 0, Payload::None);
+                self.batch.push_stream(id, StreamKind::End, Payload::None);
             }
         }
     }
@@ -142,16 +142,18 @@ impl Shard {
     /// Takes a link out of the shard.
     pub(super) fn drop_link(&mut self, key: usize) -> Option<Link> {
         let mut link = self.links.try_remove(key)?;
-        self.timers.remove(link.deadline, Target::Link(key));
-        self.shared.totals.add_unsent(-(link.counted as i64));
-        self.send_queues.remove(Holder::Link(key), &mut link.queue);
+        if let State::Released(released) = &mut link.state {
+            self.timers.remove(released.until, Target::Link(key));
+            self.shared.totals.add_unsent(-(released.counted as i64));
+            self.send_queues.remove(Holder::Link(key), &mut released.queue);
+        }
         match &link.io {
             // Closing the descriptor takes it out of the poller as well.
             #[cfg(poller)]
             Io::Tcp(_) => {}
             Io::Stream { id, .. } => {
                 self.streams.remove(id);
-                self.batch.push(*id, 0, Kind::StreamReset, 0, Payload::None);
+                self.batch.push_stream(*id, StreamKind::Reset, Payload::None);
             }
         }
         Some(link)
