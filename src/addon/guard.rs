@@ -1,26 +1,28 @@
-//! Panics become errors: one that crosses a Node-API export aborts the process.
+//! Errors of exports. A panic becomes one too, because a panic that crosses a Node-API export aborts
+//! the process.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// An error with a code of ours instead of a Node-API status.
+/// A result whose error has one of upwire's codes instead of a Node-API status.
 pub type Result<T> = std::result::Result<T, napi::Error<&'static str>>;
 
-/// `code` of an error that is a defect of ours.
+/// `code` of an error caused by a bug in upwire.
 const INTERNAL: &str = "ERR_UPWIRE_INTERNAL";
-/// `code` of an error for a call after the environment's end, or before its start.
+/// `code` of an error for a call while no I/O threads run: before `start`, or after the environment
+/// has ended.
 const NOT_RUNNING: &str = "ERR_UPWIRE_NOT_RUNNING";
 
-/// Runs an export.
+/// Runs the body of an export and turns a panic into an error.
 pub fn guard<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(internal("a panic was caught")))
 }
 
-/// A defect of ours.
+/// An error caused by a bug in upwire.
 pub fn internal(reason: impl Into<String>) -> napi::Error<&'static str> {
     napi::Error::new(INTERNAL, reason.into())
 }
 
-/// There are no I/O threads.
+/// An error for a call while no I/O threads run.
 pub fn not_running() -> napi::Error<&'static str> {
     napi::Error::new(NOT_RUNNING, "upwire is not running in this environment")
 }

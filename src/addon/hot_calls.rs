@@ -1,5 +1,8 @@
-//! The calls that are made for every message: a string is copied straight into the staged batch,
-//! and events go to JavaScript eight at a call.
+//! The exports that are called for every message. Outgoing strings are copied straight into the
+//! staged batch, and events are delivered to JavaScript in groups of up to eight.
+//!
+//! `lib/bridge/commands.js` calls these to stage and flush commands, `lib/bridge/events.js` to
+//! deliver events.
 
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -11,26 +14,28 @@ use napi_derive::napi;
 
 use super::environment::{Host, with};
 use super::guard::{Result, guard, internal};
-use super::raw::{self, Call, DISPATCHED, Dispatch, Export, Sizes, Value};
+use super::raw::{self, Call, Dispatch, Export, MAX_VALUES, Sizes, Value};
 use crate::protocol::outbox::Broadcast;
 use crate::runtime::commands::{Action, Body, Command, SessionId};
 use crate::runtime::driver::now;
 use crate::runtime::inbox::{Event, EventBatch, Kind, MAX_SMALL, Payload, Record, cost};
 
-/// Events of one call.
-const GROUP: usize = DISPATCHED - 1;
+/// The most events that one call of `dispatch` receives.
+const MAX_GROUP: usize = MAX_VALUES;
 /// Integers that describe one event: slot, generation, kind, extra, offset, length.
 const META: usize = 6;
-/// Events of one turn of the loop; also bounded in time.
+/// The most events that one `deliver()` delivers; [`TURN_TIME`] is the other bound.
 const TURN_EVENTS: usize = 64;
+/// A `deliver()` starts no further group after this time.
 const TURN_TIME: Duration = Duration::from_micros(500);
-/// A group that takes longer than this share of a turn is followed by single events.
+/// When a group takes longer than this fraction of [`TURN_TIME`], the next groups have one event.
 const SLOW_SHARE: u32 = 4;
-/// Polling payloads from here on are given as Buffers: a string could be too long for V8.
+/// Polling payloads of at least this size become buffers, because V8 limits the length of a string.
 const BUFFER_FROM: usize = 64 * 1024;
-/// Strings and buffers up to this size are staged in the batch, longer ones in their own memory.
-const INLINE: usize = 4 * 1024;
-/// The only flag of a write: tell when it has left.
+/// Strings and buffers of up to this size are copied into the batch; longer ones get their own
+/// memory.
+const MAX_INLINE: usize = 4 * 1024;
+/// The only flag of a write: report when the message has been sent.
 const RECEIPT: u32 = 1;
 
 thread_local! {
@@ -39,164 +44,167 @@ thread_local! {
 
 #[cfg(feature = "test-panic")]
 thread_local! {
-    /// How many text messages from now on the one is that cannot be delivered; 0 for none.
+    /// Counts text messages down to the one whose delivery fails; 0 disables this.
     static FAILING: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Makes the delivery of the `nth` text message from now on fail.
+/// Lets the delivery of a text message fail, the `nth` from now on.
 #[cfg(feature = "test-panic")]
 #[napi]
 pub fn fail_delivery(nth: u32) {
     FAILING.set(nth);
 }
 
-/// The hot calls, as an object of functions, and what describes the events of one call of
-/// `dispatch(count, value, …)`: the Int32Array `meta`, and the Uint8Array `small` with the bytes of
-/// small binary messages.
+/// Returns the hot calls as an object of functions. Its `deliver` calls `dispatch(count, value, …)`.
+/// Two arrays on the object describe the events of one such call: the Int32Array `meta`, and the
+/// Uint8Array `small` with the bytes of small binary messages.
 #[napi(ts_args_type = "dispatch: (count: number, ...values: unknown[]) => void")]
-pub fn hot(env: Env, dispatch: Function<(), ()>) -> Result<Object<'static>> {
+pub fn hot<'env>(env: &'env Env, dispatch: Function<'env, (), ()>) -> Result<Object<'env>> {
     guard(|| {
-        let object = raw::object(&env)?;
-        raw::export::<Text>(&env, &object)?;
-        raw::export::<Binary>(&env, &object)?;
-        raw::export::<SendShared>(&env, &object)?;
-        raw::export::<Deliver>(&env, &object)?;
-        raw::export::<Flush>(&env, &object)?;
-        raw::export::<Unsent>(&env, &object)?;
-        raw::export::<UnsentMessages>(&env, &object)?;
-        raw::export::<IsBusy>(&env, &object)?;
-        let sizes = Sizes { meta: GROUP * META, small: GROUP * MAX_SMALL };
-        DISPATCH.set(Some(Dispatch::new(&env, &object, dispatch, sizes)?));
+        let object = Object::new(env).map_err(|error| internal(error.reason.clone()))?;
+        raw::export::<StageText>(env, &object)?;
+        raw::export::<StageBinary>(env, &object)?;
+        raw::export::<StageBroadcast>(env, &object)?;
+        raw::export::<Flush>(env, &object)?;
+        raw::export::<Deliver>(env, &object)?;
+        raw::export::<Unsent>(env, &object)?;
+        raw::export::<UnsentMessages>(env, &object)?;
+        raw::export::<IsBusy>(env, &object)?;
+        let sizes = Sizes { meta: MAX_GROUP * META, small: MAX_GROUP * MAX_SMALL };
+        DISPATCH.set(Some(Dispatch::new(env, &object, dispatch, sizes)?));
         Ok(object)
     })
 }
 
-/// The session that the first two arguments name.
+/// The session that the first two arguments identify.
 fn session(call: &Call) -> Result<SessionId> {
     Ok(SessionId { slot: call.number(0)?, generation: call.number(1)? })
 }
 
-fn stage_message(call: &Call, body: impl FnOnce(&mut Vec<u8>) -> Result<Body>) -> Result<Value> {
+/// Stages the message that `body` copies, into the batch that it gets or into its own memory.
+fn stage_message(call: &Call, body: impl FnOnce(&mut Vec<u8>) -> Result<Body>) -> Result<()> {
     let id = session(call)?;
     let receipt = call.number(3)? & RECEIPT != 0;
     with(|host| {
         let batch = host.batch(id.slot);
         let body = body(&mut batch.bytes)?;
         batch.commands.push(Command::Session(id, Action::Send { body, receipt }));
-        Ok(Value::UNDEFINED)
+        Ok(())
     })?
 }
 
 /// `text(slot, generation, string, flags)`: stages a text message.
-struct Text;
+struct StageText;
 
-impl Export for Text {
+impl Export for StageText {
     const NAME: &'static CStr = c"text";
 
-    fn run(call: &mut Call) -> Result<Value> {
+    fn run<'scope>(call: &mut Call<'scope>) -> Result<Option<Value<'scope>>> {
         stage_message(call, |bytes| {
             let start = bytes.len();
-            let written = call.append_text(2, bytes, INLINE)?;
-            // Room that is almost full may have cut the string: a character has at most four
-            // bytes, and a NUL takes one.
-            if written + 5 < INLINE {
+            let written = call.append_text(2, bytes, MAX_INLINE)?;
+            // If less than a character (4 bytes) and the NUL are left, the string may not have fit.
+            if written + 5 < MAX_INLINE {
                 return Ok(Body::Text(start..start + written));
             }
             bytes.truncate(start);
             Ok(Body::OwnText(call.text(2)?))
-        })
+        })?;
+        Ok(None)
     }
 }
 
 /// `binary(slot, generation, uint8Array, flags)`: stages a binary message; the bytes are copied.
-struct Binary;
+struct StageBinary;
 
-impl Export for Binary {
+impl Export for StageBinary {
     const NAME: &'static CStr = c"binary";
 
-    fn run(call: &mut Call) -> Result<Value> {
+    fn run<'scope>(call: &mut Call<'scope>) -> Result<Option<Value<'scope>>> {
         stage_message(call, |bytes| {
             let message = call.bytes(2);
-            if message.len() > INLINE {
+            if message.len() > MAX_INLINE {
                 return Ok(Body::OwnBinary(message.to_vec()));
             }
             let start = bytes.len();
-            bytes.extend_from_slice(message);
+            message.append_to(bytes);
             Ok(Body::Binary(start..bytes.len()))
-        })
+        })?;
+        Ok(None)
     }
 }
 
-/// `broadcast(pairs, count, data, frame)`: stages one message for many sessions. `pairs` is an
-/// Int32Array of slot and generation, `data` a string or Uint8Array, `frame` its WebSocket form
-/// if the app made it.
-struct SendShared;
+/// `broadcast(pairs, count, data, frame)`: stages one message for `count` sessions. `pairs` is an
+/// Int32Array of their slots and generations, `data` a string or Uint8Array. `frame` is a text
+/// message's WebSocket form, if the app encoded it.
+struct StageBroadcast;
 
-impl Export for SendShared {
+impl Export for StageBroadcast {
     const NAME: &'static CStr = c"broadcast";
 
-    fn run(call: &mut Call) -> Result<Value> {
+    fn run<'scope>(call: &mut Call<'scope>) -> Result<Option<Value<'scope>>> {
         let count = call.number(1)? as usize;
         let frame = call.bytes(3);
-        let broadcast = match call.is_string(2)? {
-            true if frame.is_empty() => Broadcast::text(&call.text(2)?),
-            true => Broadcast::with_frame(call.text(2)?, frame.to_vec()),
-            false => Broadcast::binary(call.bytes(2)),
+        let broadcast = if !call.is_string(2)? {
+            Broadcast::binary(&call.borrow_bytes(2))
+        } else if frame.is_empty() {
+            Broadcast::text(&call.text(2)?)
+        } else {
+            Broadcast::with_frame(call.text(2)?, frame.to_vec())
         };
         let pairs = call.pairs(0, count)?;
         with(|host| {
             let total = &host.pool.shared().totals.unsent;
             let broadcast = Arc::new(broadcast.charged_to(total));
-            for [slot, generation] in pairs.iter().map(|pair| pair.map(i32::cast_unsigned)) {
+            for [slot, generation] in pairs {
                 let id = SessionId { slot, generation };
                 host.stage(id, Action::SendShared(Arc::clone(&broadcast)));
             }
         })?;
-        Ok(Value::UNDEFINED)
+        Ok(None)
     }
 }
 
-/// `flush()`: has the staged commands carried out. Returns whether that has left something to
-/// deliver that no wake-up will tell of.
+/// `flush()`: flushes the staged commands. Returns whether the caller has to deliver the events that
+/// this has led to, because no wake-up will announce them.
 struct Flush;
 
 impl Export for Flush {
     const NAME: &'static CStr = c"flush";
 
-    fn run(call: &mut Call) -> Result<Value> {
+    fn run<'scope>(call: &mut Call<'scope>) -> Result<Option<Value<'scope>>> {
         let has_events = with(|host| {
             host.flush();
             host.pool.shared().inbox.claim()
         })?;
-        call.boolean(has_events)
+        call.boolean(has_events).map(Some)
     }
 }
 
-/// `unsent(slot, generation)`: bytes queued for a session's peer.
+/// `unsent(slot, generation)`: the bytes queued for a session's peer.
 struct Unsent;
 
 impl Export for Unsent {
     const NAME: &'static CStr = c"unsent";
 
-    fn run(call: &mut Call) -> Result<Value> {
+    fn run<'scope>(call: &mut Call<'scope>) -> Result<Option<Value<'scope>>> {
         let id = session(call)?;
         let bytes = with(|host| host.slots.gauge(id).map_or(0, |(gauge, _)| gauge.unsent()))?;
-        call.double(bytes as f64)
+        call.double(bytes as f64).map(Some)
     }
 }
 
-/// `unsentMessages(slot, generation)`: messages queued for a session's peer.
+/// `unsentMessages(slot, generation)`: the number of messages queued for a session's peer.
 struct UnsentMessages;
 
 impl Export for UnsentMessages {
     const NAME: &'static CStr = c"unsentMessages";
 
-    fn run(call: &mut Call) -> Result<Value> {
+    fn run<'scope>(call: &mut Call<'scope>) -> Result<Option<Value<'scope>>> {
         let id = session(call)?;
-        let of =
-            |host: &mut Host| host.slots.gauge(id).map_or(0, |(gauge, _)| gauge.unsent_messages());
-        let count = with(of)?;
-        call.double(count as f64)
+        let count =
+            with(|host| host.slots.gauge(id).map_or(0, |(gauge, _)| gauge.unsent_messages()))?;
+        call.double(count as f64).map(Some)
     }
 }
 
@@ -206,40 +214,41 @@ struct IsBusy;
 impl Export for IsBusy {
     const NAME: &'static CStr = c"isBusy";
 
-    fn run(call: &mut Call) -> Result<Value> {
+    fn run<'scope>(call: &mut Call<'scope>) -> Result<Option<Value<'scope>>> {
         let id = session(call)?;
-        let busy = with(|host| host.slots.gauge(id).is_some_and(|(gauge, _)| gauge.is_busy()))?;
-        call.boolean(busy)
+        let is_busy = with(|host| host.slots.gauge(id).is_some_and(|(gauge, _)| gauge.is_busy()))?;
+        call.boolean(is_busy).map(Some)
     }
 }
 
-/// `deliver()`: gives a turn's worth of events to `dispatch`. Returns whether there is more; if
-/// not, the next wake-up comes from the I/O threads.
+/// `deliver()`: delivers events to `dispatch`, within the bounds of a turn. Returns whether the
+/// caller has to call it again; if not, the I/O threads wake JavaScript for the next event.
 struct Deliver;
 
 impl Export for Deliver {
     const NAME: &'static CStr = c"deliver";
 
-    fn run(call: &mut Call) -> Result<Value> {
-        let dispatch = DISPATCH.get().ok_or_else(|| internal("deliver before hot"))?;
+    fn run<'scope>(call: &mut Call<'scope>) -> Result<Option<Value<'scope>>> {
+        let dispatch =
+            DISPATCH.get().ok_or_else(|| internal("deliver() was called before hot()"))?;
         let mut time = now();
         let end = time + TURN_TIME;
         let mut delivered = 0;
-        let mut more = true;
-        while more && delivered < TURN_EVENTS && time < end {
+        let mut has_more = true;
+        while has_more && delivered < TURN_EVENTS && time < end {
             let count = deliver_group(call, dispatch)?;
             delivered += count;
-            more = count > 0 || with(|host| !host.pool.shared().inbox.arm())?;
+            has_more = count > 0 || with(|host| !host.pool.shared().inbox.arm())?;
             let before = std::mem::replace(&mut time, now());
             let is_slow = (time - before) * SLOW_SHARE > TURN_TIME;
-            // The clock is looked at between groups, so slow handlers get one event each.
-            with(|host| host.group = if is_slow { 1 } else { GROUP })?;
+            // The time is only checked between groups, so slow handlers get single events.
+            with(|host| host.group = if is_slow { 1 } else { MAX_GROUP })?;
         }
-        call.boolean(more)
+        call.boolean(has_more).map(Some)
     }
 }
 
-/// Delivers up to a group of events and returns how many were taken.
+/// Delivers up to a group of events and returns how many it took.
 fn deliver_group(call: &mut Call, dispatch: Dispatch) -> Result<usize> {
     let mut accounting = DeliveryAccounting::default();
     let taken = with(|host| take_group(call, dispatch, host, &mut accounting))?;
@@ -251,23 +260,23 @@ fn deliver_group(call: &mut Call, dispatch: Dispatch) -> Result<usize> {
     called.map(|()| taken.count)
 }
 
-/// Events taken out of the inbox.
+/// Events taken from the inbox.
 #[derive(Default)]
-struct Taken {
-    /// How many there were.
+struct Taken<'scope> {
+    /// How many there were, including those that JavaScript does not get.
     count: usize,
     /// The values of those that JavaScript gets.
-    values: Vec<Value>,
+    values: Vec<Value<'scope>>,
 }
 
-/// Takes events out of the inbox, makes their values and describes them. An event that cannot be
-/// made a value ends its session.
-fn take_group(
-    call: &Call,
+/// Takes a group of events from the inbox, creates their values, and describes them in `meta`. An
+/// event whose value cannot be created ends its session.
+fn take_group<'scope>(
+    call: &Call<'scope>,
     dispatch: Dispatch,
     host: &mut Host,
     accounting: &mut DeliveryAccounting,
-) -> Taken {
+) -> Taken<'scope> {
     let mut taken = Taken::default();
     let Host { lanes, pool, undeliverable, group, .. } = host;
     let Some(batch) = lanes.next(|| pool.shared().inbox.take()) else { return taken };
@@ -282,7 +291,7 @@ fn take_group(
             }
         }
         let length = payload.len().try_into().unwrap_or(i32::MAX);
-        let offset = small_bytes(dispatch, &payload, bytes, &mut used);
+        let offset = copy_small(dispatch, &payload, bytes, &mut used);
         match value(call, event, payload, bytes) {
             Ok(value) => taken.values.push(value),
             Err(_) => {
@@ -294,14 +303,14 @@ fn take_group(
             }
         }
         let [first, second, kind, extra] = numbers(event);
-        let place = (taken.values.len() - 1) * META;
-        dispatch.write(place, &[first, second, kind, extra, offset, length]);
+        let at = (taken.values.len() - 1) * META;
+        dispatch.write_meta(at, &[first, second, kind, extra, offset, length]);
     }
     taken
 }
 
-/// An event as the numbers that JavaScript gets: slot, generation, kind and extra of a session's,
-/// number and kind of a stream's.
+/// An event as the integers that JavaScript gets: slot, generation, kind and extra for a session,
+/// number and kind for a stream.
 fn numbers(event: Event) -> [i32; 4] {
     match event {
         Event::Session { id: SessionId { slot, generation }, kind, extra } => {
@@ -311,8 +320,9 @@ fn numbers(event: Event) -> [i32; 4] {
     }
 }
 
-/// Copies a small binary message to where JavaScript takes its own copy from; -1 for anything else.
-fn small_bytes(dispatch: Dispatch, payload: &Payload, bytes: &[u8], used: &mut usize) -> i32 {
+/// Copies a small binary message to `small` and returns its offset there, or -1 for other payloads.
+/// JavaScript makes its own copy.
+fn copy_small(dispatch: Dispatch, payload: &Payload, bytes: &[u8], used: &mut usize) -> i32 {
     let Payload::Bytes(range) = payload else { return -1 };
     let offset = *used;
     dispatch.write_small(offset, &bytes[range.clone()]);
@@ -320,7 +330,13 @@ fn small_bytes(dispatch: Dispatch, payload: &Payload, bytes: &[u8], used: &mut u
     i32::try_from(offset).unwrap_or(-1)
 }
 
-fn value(call: &Call, event: Event, payload: Payload, bytes: &[u8]) -> Result<Value> {
+/// An event's payload as a JavaScript value.
+fn value<'scope>(
+    call: &Call<'scope>,
+    event: Event,
+    payload: Payload,
+    bytes: &[u8],
+) -> Result<Value<'scope>> {
     #[cfg(feature = "test-panic")]
     if is(event, Kind::Text) && FAILING.replace(FAILING.get().saturating_sub(1)) == 1 {
         return Err(internal("provoked by a test"));
@@ -341,11 +357,14 @@ fn is(event: Event, expected: Kind) -> bool {
     matches!(event, Event::Session { kind, .. } if kind == expected)
 }
 
-/// What is applied after JavaScript has handled a group.
+/// Notes of one group, applied after JavaScript has handled it.
 #[derive(Default)]
 struct DeliveryAccounting {
+    /// The cost of each event, to subtract from what its session has undelivered.
     credits: Vec<(SessionId, u64)>,
+    /// Sessions whose last event was delivered: their slots become free.
     closed: Vec<SessionId>,
+    /// Sessions to end because an event of theirs could not be delivered.
     undeliverable: Vec<SessionId>,
 }
 
@@ -357,7 +376,7 @@ impl DeliveryAccounting {
         }
     }
 
-    /// Counts what was delivered, resumes paused sessions, and frees slots.
+    /// Counts the events as delivered, resumes paused sessions, and frees slots.
     fn settle(self, host: &mut Host) {
         let mut has_commands = false;
         for (id, cost) in self.credits {
@@ -371,7 +390,7 @@ impl DeliveryAccounting {
             has_commands = true;
         }
         if has_commands {
-            // The delivery that is under way sees what this leaves in the inbox.
+            // The `deliver()` that is running also delivers the events that this leads to.
             host.flush();
         }
         host.pool.shared().check_relief();

@@ -1,10 +1,11 @@
 //! Ring 3: Node-API. Converts types and errors; knows no protocol beyond names.
 //!
-//! [`environment`] is what one JavaScript thread owns: the I/O threads, the table of slots, what is
-//! staged. [`engine`] and [`session`] are the cold API through napi-derive, [`hot_calls`] the calls made
-//! for every message, on the [`raw`] Node-API. [`guard`] keeps panics from crossing into Node.
+//! [`environment`] holds the state of one JavaScript thread: its I/O threads, the table of session
+//! slots, and the staged commands. [`engine`] and [`session`] export the calls that are not made for
+//! every message, through napi-derive. [`hot_calls`] exports those that are, through [`raw`]
+//! Node-API. [`guard`] keeps panics from crossing into Node.
 
-#![cfg_attr(test, allow(dead_code, reason = "exports are left out of test builds"))]
+#![cfg_attr(test, allow(dead_code, reason = "test builds omit the exports"))]
 
 mod engine;
 mod environment;

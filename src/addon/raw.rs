@@ -1,13 +1,18 @@
-//! Raw Node-API behind safe types, for the calls that are made for every message: napi-derive
-//! costs several times as much there. All `unsafe` of this ring.
+//! Safe types over raw Node-API, for the calls made for every message, where napi-derive costs
+//! several times as much. This file holds all the `unsafe` code of the ring; `hot_calls.rs` builds
+//! the exports on it.
 //!
-//! Handles live as long as the callback they came with, so [`Value`] borrows from its [`Call`].
-//! Memory of JavaScript is only lent while no JavaScript runs: what is lent borrows the call, and
-//! [`Dispatch::call`] needs it for itself.
+//! - A JavaScript value lives as long as the callback that it was made in. [`Value`] and [`Call`]
+//!   carry that callback's lifetime, and an [`Export`] is generic over it, so no value can be kept.
+//! - Memory of JavaScript stays in place while no JavaScript runs. Whatever points into it borrows
+//!   the call, and [`Dispatch::call`], which runs JavaScript, needs the call exclusively.
+//! - A `SharedArrayBuffer` can change at any time, so its bytes are copied through raw pointers and
+//!   never referenced.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_void};
 use std::marker::PhantomData;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::slice;
 
 use napi::bindgen_prelude::{Env, Function, Object, ToNapiValue};
@@ -15,38 +20,35 @@ use napi::sys;
 
 use super::guard::{Result, guard, internal};
 
-/// Most arguments of an export.
-const ARGUMENTS: usize = 4;
-/// The longest ArrayBuffer that is asked for: V8 ends the process where one cannot be had.
+/// The most arguments that an export reads.
+const MAX_ARGUMENTS: usize = 4;
+/// The longest `ArrayBuffer` to create: V8 ends the process when it cannot allocate one.
 const MAX_ARRAY_BUFFER: usize = 2 * 1024 * 1024 * 1024 - 1;
-/// Most arguments of a dispatch.
-pub const DISPATCHED: usize = 9;
+/// The most values that one [`Dispatch::call`] passes to JavaScript.
+pub const MAX_VALUES: usize = 8;
 
-/// A function for JavaScript.
+/// A function that JavaScript can call.
 pub trait Export {
-    /// Its name.
+    /// Its name in JavaScript.
     const NAME: &'static CStr;
 
-    /// Runs it. An error becomes an exception.
-    fn run(call: &mut Call) -> Result<Value>;
+    /// Runs the function. `None` returns `undefined`; an error is thrown as an exception.
+    fn run<'scope>(call: &mut Call<'scope>) -> Result<Option<Value<'scope>>>;
 }
 
-/// A running call from JavaScript.
-pub struct Call {
+/// A call from JavaScript while it runs. Node closes its handle scope, `'scope`, when it returns.
+pub struct Call<'scope> {
     env: sys::napi_env,
-    arguments: [sys::napi_value; ARGUMENTS],
+    arguments: [sys::napi_value; MAX_ARGUMENTS],
+    scope: PhantomData<&'scope ()>,
 }
 
-/// A JavaScript value. It must not outlive the call it was made in.
+/// A JavaScript value, valid within the call that it was made in.
 #[derive(Clone, Copy)]
-pub struct Value(sys::napi_value);
+pub struct Value<'scope>(sys::napi_value, PhantomData<&'scope ()>);
 
-impl Value {
-    /// What an export without a result returns.
-    pub const UNDEFINED: Self = Self(ptr::null_mut());
-}
-
-fn ok(status: sys::napi_status) -> Result<()> {
+/// Turns a Node-API status into a result.
+fn check(status: sys::napi_status) -> Result<()> {
     if status == sys::Status::napi_ok {
         Ok(())
     } else {
@@ -54,67 +56,154 @@ fn ok(status: sys::napi_status) -> Result<()> {
     }
 }
 
-/// Makes an object of exports.
-pub fn object(env: &Env) -> Result<Object<'static>> {
-    let mut object = ptr::null_mut();
-    // SAFETY: `env` is alive during this call; the result is checked before it is used.
-    unsafe {
-        ok(sys::napi_create_object(env.raw(), &mut object))?;
-        Ok(Object::from_raw(env.raw(), object))
-    }
-}
-
 /// Adds an export to an object.
 pub fn export<E: Export>(env: &Env, object: &Object<'_>) -> Result<()> {
     let (env, object) = (env.raw(), napi::JsValue::raw(object));
     let mut function = ptr::null_mut();
-    // SAFETY: `env` and `object` are alive during this call, the name is static.
+    let (name, data) = (E::NAME.as_ptr(), ptr::null_mut());
+    // SAFETY: `env` and `object` are alive during this call, and the name is static.
     unsafe {
-        let (name, data) = (E::NAME.as_ptr(), ptr::null_mut());
-        ok(sys::napi_create_function(env, name, -1, Some(trampoline::<E>), data, &mut function))?;
-        ok(sys::napi_set_named_property(env, object, name, function))
+        check(sys::napi_create_function(
+            env,
+            name,
+            -1,
+            Some(trampoline::<E>),
+            data,
+            &raw mut function,
+        ))?;
+        check(sys::napi_set_named_property(env, object, name, function))
     }
 }
 
-/// Enters an export from Node: what goes wrong in it becomes a JavaScript exception.
+/// The entry point of an export: turns errors and panics into JavaScript exceptions.
+///
+/// # Safety
+///
+/// Node calls this with a live `env` and the `info` of the running call.
 unsafe extern "C" fn trampoline<E: Export>(
     env: sys::napi_env,
     info: sys::napi_callback_info,
 ) -> sys::napi_value {
     let result = guard(|| {
-        let mut arguments = [ptr::null_mut(); ARGUMENTS];
-        let mut count = ARGUMENTS;
+        let mut arguments = [ptr::null_mut(); MAX_ARGUMENTS];
+        let mut count = MAX_ARGUMENTS;
         let (this, data) = (ptr::null_mut(), ptr::null_mut());
         let values = arguments.as_mut_ptr();
-        // SAFETY: Node gives a live `env` and the `info` of this call; there is room for `count`
-        // values, and missing ones become `undefined`.
-        ok(unsafe { sys::napi_get_cb_info(env, info, &mut count, values, this, data) })?;
-        E::run(&mut Call { env, arguments })
+        // SAFETY: `env` and `info` belong to the running call, and `values` has room for `count`
+        // handles. Node sets those of missing arguments to `undefined`.
+        check(unsafe { sys::napi_get_cb_info(env, info, &raw mut count, values, this, data) })?;
+        let value = E::run(&mut Call { env, arguments, scope: PhantomData })?;
+        Ok(value.map_or(ptr::null_mut(), |value| value.0))
     });
-    match result {
-        Ok(value) => value.0,
-        Err(error) => {
-            let code = CString::new(error.status).unwrap_or_default();
-            let reason = CString::new(error.reason.as_str()).unwrap_or_default();
-            // SAFETY: both strings live until the call returns. If an exception is pending already
-            // the call fails, which leaves that one.
-            unsafe { sys::napi_throw_error(env, code.as_ptr(), reason.as_ptr()) };
-            ptr::null_mut()
+    result.unwrap_or_else(|error| {
+        let code = CString::new(error.status).unwrap_or_default();
+        let reason = CString::new(error.reason.as_str()).unwrap_or_default();
+        // SAFETY: both strings outlive this call. When an exception is pending already, the call
+        // fails and leaves that exception in place.
+        unsafe { sys::napi_throw_error(env, code.as_ptr(), reason.as_ptr()) };
+        ptr::null_mut()
+    })
+}
+
+/// The bytes of a `Uint8Array`. They may be in a `SharedArrayBuffer`, where another thread can write
+/// at any time, so they can only be copied. A copy made meanwhile may hold old and new bytes.
+#[derive(Clone, Copy)]
+pub struct Bytes<'call> {
+    start: NonNull<u8>,
+    length: usize,
+    call: PhantomData<&'call ()>,
+}
+
+impl Bytes<'_> {
+    const EMPTY: Self = Self { start: NonNull::dangling(), length: 0, call: PhantomData };
+
+    /// How many bytes there are.
+    pub fn len(self) -> usize {
+        self.length
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.length == 0
+    }
+
+    /// Appends a copy to a vector.
+    pub fn append_to(self, bytes: &mut Vec<u8>) {
+        bytes.reserve(self.length);
+        // SAFETY: no JavaScript runs while `self` borrows its call, so Node neither moves nor frees
+        // the source. The destination is memory of the vector that was just reserved, and it is
+        // initialised before the vector's length covers it.
+        unsafe {
+            let end = bytes.as_mut_ptr().add(bytes.len());
+            ptr::copy_nonoverlapping(self.start.as_ptr(), end, self.length);
+            bytes.set_len(bytes.len() + self.length);
         }
+    }
+
+    /// A copy.
+    pub fn to_vec(self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.reserve_exact(self.length);
+        self.append_to(&mut bytes);
+        bytes
+    }
+}
+
+/// Where a typed array has its elements.
+struct TypedArray {
+    kind: sys::napi_typedarray_type,
+    /// Elements, not bytes.
+    length: usize,
+    data: *mut c_void,
+    /// Its `ArrayBuffer` or `SharedArrayBuffer`.
+    buffer: sys::napi_value,
+}
+
+impl TypedArray {
+    /// Looks at a value, or fails if it is no typed array.
+    ///
+    /// # Safety
+    ///
+    /// `env` and `value` must belong to a running call.
+    unsafe fn of(env: sys::napi_env, value: sys::napi_value) -> Result<Self> {
+        let (mut kind, mut length, mut data, mut buffer) = (0, 0, ptr::null_mut(), ptr::null_mut());
+        let offset = ptr::null_mut();
+        // SAFETY: the caller vouches for `env` and `value`; results go to live variables.
+        check(unsafe {
+            let (kind, length) = (&raw mut kind, &raw mut length);
+            let (data, buffer) = (&raw mut data, &raw mut buffer);
+            sys::napi_get_typedarray_info(env, value, kind, length, data, buffer, offset)
+        })?;
+        Ok(Self { kind, length, data, buffer })
+    }
+
+    /// The bytes of a `Uint8Array`, or `None` for other kinds. A detached array has none.
+    fn bytes<'call>(&self) -> Option<Bytes<'call>> {
+        if self.kind != sys::TypedarrayType::uint8_array {
+            return None;
+        }
+        let start = NonNull::new(self.data.cast());
+        Some(start.map_or(Bytes::EMPTY, |start| Bytes {
+            start,
+            length: self.length,
+            call: PhantomData,
+        }))
     }
 }
 
 // Arguments.
-impl Call {
+impl Call<'_> {
     fn argument(&self, index: usize) -> sys::napi_value {
         self.arguments[index]
     }
 
-    /// An argument as a whole number.
+    /// An argument as an unsigned integer.
     pub fn number(&self, index: usize) -> Result<u32> {
         let mut number = 0;
-        // SAFETY: the call is running, so its handles are alive; so in all that follows.
-        ok(unsafe { sys::napi_get_value_uint32(self.env, self.argument(index), &mut number) })?;
+        // SAFETY: `self` proves that the call is running, so `env` and its arguments are alive.
+        check(unsafe {
+            sys::napi_get_value_uint32(self.env, self.argument(index), &raw mut number)
+        })?;
         Ok(number)
     }
 
@@ -122,21 +211,23 @@ impl Call {
     pub fn is_string(&self, index: usize) -> Result<bool> {
         let mut kind = 0;
         // SAFETY: see `number`.
-        ok(unsafe { sys::napi_typeof(self.env, self.argument(index), &mut kind) })?;
+        check(unsafe { sys::napi_typeof(self.env, self.argument(index), &raw mut kind) })?;
         Ok(kind == sys::ValueType::napi_string)
     }
 
-    /// Appends a string's UTF-8 form (lone surrogates become U+FFFD), as much as `room` has space
-    /// for besides a NUL, and returns how much that was.
+    /// Appends as much of a string's UTF-8 form as fits into `room` bytes together with the NUL that
+    /// Node adds, and returns how many bytes that was. Lone surrogates become U+FFFD.
     pub fn append_text(&self, index: usize, bytes: &mut Vec<u8>, room: usize) -> Result<usize> {
         bytes.reserve(room);
         let mut written = 0;
         let free = bytes.spare_capacity_mut().get_mut(..room).unwrap_or_default();
-        // SAFETY: `free` is writable for its whole length, which is what the call is told; what
-        // the call reports as written is initialised.
+        // SAFETY: see `number`. Node writes at most `free.len()` bytes, and the vector's length
+        // grows by those that it reports as written.
         unsafe {
             let (value, start) = (self.argument(index), free.as_mut_ptr().cast());
-            ok(sys::napi_get_value_string_utf8(self.env, value, start, free.len(), &mut written))?;
+            let length = free.len();
+            let written_to = &raw mut written;
+            check(sys::napi_get_value_string_utf8(self.env, value, start, length, written_to))?;
             bytes.set_len(bytes.len() + written);
         }
         Ok(written)
@@ -146,110 +237,114 @@ impl Call {
     pub fn text(&self, index: usize) -> Result<Vec<u8>> {
         let mut length = 0;
         let (value, none) = (self.argument(index), ptr::null_mut());
-        // SAFETY: without a buffer the call only counts.
-        ok(unsafe { sys::napi_get_value_string_utf8(self.env, value, none, 0, &mut length) })?;
+        // SAFETY: see `number`. Without a buffer, Node only counts the bytes.
+        check(unsafe {
+            sys::napi_get_value_string_utf8(self.env, value, none, 0, &raw mut length)
+        })?;
         let mut bytes = Vec::new();
         bytes.reserve_exact(length + 1);
         self.append_text(index, &mut bytes, length + 1)?;
         Ok(bytes)
     }
 
-    /// The memory of a typed array, and its kind and number of elements.
-    fn memory(&self, index: usize) -> Result<(*const c_void, i32, usize)> {
-        let (mut kind, mut length, mut data) = (0, 0, ptr::null_mut());
-        let (buffer, offset) = (ptr::null_mut(), ptr::null_mut());
-        // SAFETY: results go to live locals; those not wanted are null.
-        ok(unsafe {
-            let value = self.argument(index);
-            let (kind, length, data) = (&mut kind, &mut length, &mut data);
-            sys::napi_get_typedarray_info(self.env, value, kind, length, data, buffer, offset)
-        })?;
-        Ok((data, kind, length))
+    fn typed_array(&self, index: usize) -> Result<TypedArray> {
+        // SAFETY: see `number`.
+        unsafe { TypedArray::of(self.env, self.argument(index)) }
     }
 
-    /// The bytes of a Uint8Array; none when it is detached, or when it is no typed array.
-    pub fn bytes(&self, index: usize) -> &[u8] {
-        match self.memory(index) {
-            Ok((data, sys::TypedarrayType::uint8_array, length)) if !data.is_null() => {
-                // SAFETY: Node says that so many bytes are there; nothing moves or detaches them
-                // while no JavaScript runs, and the slice borrows the call.
-                unsafe { slice::from_raw_parts(data.cast(), length) }
-            }
-            _ => &[],
+    /// The bytes of a `Uint8Array`; none if it is detached or if the argument is something else.
+    pub fn bytes(&self, index: usize) -> Bytes<'_> {
+        let array = self.typed_array(index);
+        array.ok().and_then(|array| array.bytes()).unwrap_or(Bytes::EMPTY)
+    }
+
+    /// As [`Self::bytes`], without a copy unless the memory is shared. Asking costs one more call of
+    /// Node, which only pays off where the bytes would be copied twice.
+    pub fn borrow_bytes(&self, index: usize) -> Cow<'_, [u8]> {
+        let Ok(array) = self.typed_array(index) else { return Cow::default() };
+        let Some(bytes) = array.bytes() else { return Cow::default() };
+        let mut is_unshared = false;
+        // SAFETY: see `number`; `buffer` is a handle of the running call.
+        let status =
+            unsafe { sys::napi_is_arraybuffer(self.env, array.buffer, &raw mut is_unshared) };
+        if check(status).is_err() || !is_unshared {
+            return Cow::Owned(bytes.to_vec());
         }
+        // SAFETY: only this thread can reach an ArrayBuffer, and no JavaScript runs on it while the
+        // slice borrows the call.
+        Cow::Borrowed(unsafe { slice::from_raw_parts(bytes.start.as_ptr(), bytes.length) })
     }
 
-    /// The first `count` pairs of an Int32Array.
-    pub fn pairs(&self, index: usize, count: usize) -> Result<&[[i32; 2]]> {
-        let (data, kind, length) = self.memory(index)?;
+    /// The first `count` pairs of integers in an `Int32Array`.
+    pub fn pairs(&self, index: usize, count: usize) -> Result<impl Iterator<Item = [u32; 2]>> {
+        let TypedArray { kind, length, data, .. } = self.typed_array(index)?;
         let fits = count.saturating_mul(2) <= length;
         if kind != sys::TypedarrayType::int32_array || !fits || (data.is_null() && count > 0) {
-            return Err(internal("an Int32Array of pairs is needed"));
+            return Err(internal("expected an Int32Array with as many pairs as announced"));
         }
-        if count == 0 {
-            return Ok(&[]);
-        }
-        // SAFETY: as in `bytes`; an Int32Array is aligned for i32, and so for pairs of them.
-        Ok(unsafe { slice::from_raw_parts(data.cast(), count) })
+        let pairs = data.cast::<[u32; 2]>();
+        // SAFETY: the array has at least `count` pairs, an Int32Array is aligned for integers of its
+        // size, and nothing moves it while the iterator borrows the call.
+        Ok((0..count).map(move |at| unsafe { pairs.add(at).read() }))
     }
 }
 
 // Results.
-impl Call {
+impl<'scope> Call<'scope> {
     fn make(
         &self,
         make: impl FnOnce(sys::napi_env, *mut sys::napi_value) -> sys::napi_status,
-    ) -> Result<Value> {
+    ) -> Result<Value<'scope>> {
         let mut value = ptr::null_mut();
-        ok(make(self.env, &mut value))?;
-        Ok(Value(value))
+        check(make(self.env, &raw mut value))?;
+        Ok(Value(value, PhantomData))
     }
 
-    /// `undefined`, as an argument.
-    pub fn undefined(&self) -> Result<Value> {
-        // SAFETY: the environment is alive and the result has a place; so in all that follows.
+    /// `undefined`, as an argument for JavaScript.
+    pub fn undefined(&self) -> Result<Value<'scope>> {
+        // SAFETY: `self` proves that `env` is alive, and `make` provides a place for the result.
         self.make(|env, value| unsafe { sys::napi_get_undefined(env, value) })
     }
 
     /// A number.
-    pub fn double(&self, number: f64) -> Result<Value> {
+    pub fn double(&self, number: f64) -> Result<Value<'scope>> {
         // SAFETY: see `undefined`.
         self.make(|env, value| unsafe { sys::napi_create_double(env, number, value) })
     }
 
     /// A boolean.
-    pub fn boolean(&self, is_true: bool) -> Result<Value> {
+    pub fn boolean(&self, is_true: bool) -> Result<Value<'scope>> {
         // SAFETY: see `undefined`.
         self.make(|env, value| unsafe { sys::napi_get_boolean(env, is_true, value) })
     }
 
     /// A string from ASCII text.
-    pub fn ascii(&self, text: &[u8]) -> Result<Value> {
+    pub fn ascii(&self, text: &[u8]) -> Result<Value<'scope>> {
         let (start, length) = (text.as_ptr().cast(), text.len().cast_signed());
-        // SAFETY: see `undefined`; the text is given with its length and copied.
+        // SAFETY: see `undefined`; Node copies `length` bytes from `start`.
         self.make(|env, value| unsafe { sys::napi_create_string_latin1(env, start, length, value) })
     }
 
     /// A string from UTF-8 text.
-    pub fn utf8(&self, text: &[u8]) -> Result<Value> {
+    pub fn utf8(&self, text: &[u8]) -> Result<Value<'scope>> {
         let (start, length) = (text.as_ptr().cast(), text.len().cast_signed());
         // SAFETY: see `ascii`.
         self.make(|env, value| unsafe { sys::napi_create_string_utf8(env, start, length, value) })
     }
 
-    /// An ArrayBuffer with a copy of the given bytes. Memory that V8 does not own could not be
-    /// transferred to a worker.
-    pub fn array_buffer(&self, bytes: &[u8]) -> Result<Value> {
+    /// An `ArrayBuffer` with a copy of the bytes. JavaScript could not transfer memory that V8 does
+    /// not own to a worker.
+    pub fn array_buffer(&self, bytes: &[u8]) -> Result<Value<'scope>> {
         if bytes.len() > MAX_ARRAY_BUFFER {
-            return Err(internal("more bytes than an ArrayBuffer can hold"));
+            return Err(internal("a message is longer than an ArrayBuffer can be"));
         }
         let mut data = ptr::null_mut();
-        // SAFETY: see `undefined`.
+        // SAFETY: see `undefined`; `data` is a live variable.
         let value = self.make(|env, value| unsafe {
-            sys::napi_create_arraybuffer(env, bytes.len(), &mut data, value)
+            sys::napi_create_arraybuffer(env, bytes.len(), &raw mut data, value)
         })?;
         if !bytes.is_empty() {
-            // SAFETY: the new buffer is as long as the bytes, and nothing else refers to it yet.
+            // SAFETY: the new buffer is as long as `bytes`, and nothing else refers to it yet.
             unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), data.cast::<u8>(), bytes.len()) };
         }
         Ok(value)
@@ -259,25 +354,25 @@ impl Call {
 /// Sizes of the memory that a [`Dispatch`] writes to.
 #[derive(Clone, Copy)]
 pub struct Sizes {
-    /// Integers.
+    /// Integers of `meta`.
     pub meta: usize,
-    /// Bytes.
+    /// Bytes of `small`.
     pub small: usize,
 }
 
-/// A function of JavaScript that is called again and again, and the memory it reads beside its
-/// arguments. Both live as long as the environment, and stay on its thread.
+/// The JavaScript function that receives events in groups, and the two arrays that it reads beside
+/// its arguments. All of them live as long as the environment and stay on its thread.
 #[derive(Clone, Copy)]
 pub struct Dispatch {
     function: sys::napi_ref,
     meta: *mut i32,
     small: *mut u8,
     sizes: Sizes,
-    _not_send: PhantomData<*mut ()>,
 }
 
 impl Dispatch {
-    /// Keeps `function`, and adds to `object` the Int32Array `meta` and the Uint8Array `small`.
+    /// Keeps `function`, and adds the `Int32Array` `meta` and the `Uint8Array` `small` to `object`.
+    /// JavaScript must not transfer their memory; only `lib/bridge/events.js` can reach it.
     pub fn new(
         env: &Env,
         object: &Object<'_>,
@@ -286,81 +381,87 @@ impl Dispatch {
     ) -> Result<Self> {
         let raw = env.raw();
         let (meta, int32) = (c"meta", sys::TypedarrayType::int32_array);
-        let meta = shared_array(env, object, meta, int32, sizes.meta, 4)?.cast();
+        let meta = add_array(env, object, meta, int32, sizes.meta, size_of::<i32>())?.cast();
         let (small, uint8) = (c"small", sys::TypedarrayType::uint8_array);
-        let small = shared_array(env, object, small, uint8, sizes.small, 1)?.cast();
+        let small = add_array(env, object, small, uint8, sizes.small, size_of::<u8>())?.cast();
         let mut reference = ptr::null_mut();
         let failed = |error: napi::Error| internal(error.reason.clone());
         // SAFETY: `env` and `function` are alive during this call. The strong reference is never
-        // given up, so that the function lives as long as the environment.
+        // deleted, so the function lives as long as the environment.
         unsafe {
             let function = Function::to_napi_value(raw, function).map_err(failed)?;
-            ok(sys::napi_create_reference(raw, function, 1, &mut reference))?;
+            check(sys::napi_create_reference(raw, function, 1, &raw mut reference))?;
         }
-        Ok(Self { function: reference, meta, small, sizes, _not_send: PhantomData })
+        Ok(Self { function: reference, meta, small, sizes })
     }
 
-    /// Writes integers at a place.
-    pub fn write(&self, at: usize, integers: &[i32]) {
+    /// Writes integers to `meta`, from index `at`.
+    pub fn write_meta(&self, at: usize, integers: &[i32]) {
         if at.saturating_add(integers.len()) > self.sizes.meta {
             return;
         }
-        // SAFETY: the place is inside the memory, which lives as long as the environment and is
-        // only used on this thread; no reference to it is ever handed out.
+        // SAFETY: the range is within the array, which lives as long as the environment and is only
+        // used on this thread. No reference to its memory exists.
         unsafe {
             ptr::copy_nonoverlapping(integers.as_ptr(), self.meta.add(at), integers.len());
         }
     }
 
-    /// Writes bytes at a place.
+    /// Writes bytes to `small`, from index `at`.
     pub fn write_small(&self, at: usize, bytes: &[u8]) {
         if at.saturating_add(bytes.len()) > self.sizes.small {
             return;
         }
-        // SAFETY: as in `write`.
+        // SAFETY: see `write_meta`.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.small.add(at), bytes.len()) };
     }
 
-    /// Calls the function. JavaScript runs in it.
-    pub fn call(&self, call: &mut Call, count: u32, values: &[Value]) -> Result<()> {
+    /// Calls the function with `count` and up to [`MAX_VALUES`] values. This runs JavaScript.
+    pub fn call<'scope>(
+        &self,
+        call: &mut Call<'scope>,
+        count: u32,
+        values: &[Value<'scope>],
+    ) -> Result<()> {
         let env = call.env;
-        let mut arguments = [ptr::null_mut(); DISPATCHED];
+        let mut arguments = [ptr::null_mut(); MAX_VALUES + 1];
         for (argument, value) in arguments[1..].iter_mut().zip(values) {
             *argument = value.0;
         }
-        let length = values.len().min(DISPATCHED - 1) + 1;
+        let length = values.len().min(MAX_VALUES) + 1;
         let (mut function, mut global) = (ptr::null_mut(), ptr::null_mut());
-        // SAFETY: the running call keeps its handles alive, the reference is as old as the
-        // environment; `length` handles are there.
+        // SAFETY: the running call keeps its handles alive, the reference lives as long as the
+        // environment, and the first `length` arguments are set.
         unsafe {
-            ok(sys::napi_create_uint32(env, count, &mut arguments[0]))?;
-            ok(sys::napi_get_reference_value(env, self.function, &mut function))?;
-            ok(sys::napi_get_global(env, &mut global))?;
+            check(sys::napi_create_uint32(env, count, &raw mut arguments[0]))?;
+            check(sys::napi_get_reference_value(env, self.function, &raw mut function))?;
+            check(sys::napi_get_global(env, &raw mut global))?;
             let (start, result) = (arguments.as_ptr(), ptr::null_mut());
-            ok(sys::napi_call_function(env, global, function, length, start, result))
+            check(sys::napi_call_function(env, global, function, length, start, result))
         }
     }
 }
 
 /// Adds a typed array to an object and returns its memory, which lives as long as the environment.
-fn shared_array(
+fn add_array(
     env: &Env,
     object: &Object<'_>,
     name: &CStr,
     kind: sys::napi_typedarray_type,
     length: usize,
-    size: usize,
+    element: usize,
 ) -> Result<*mut c_void> {
     let (raw, object) = (env.raw(), napi::JsValue::raw(object));
     let (mut data, mut buffer, mut array) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
-    let mut keep = ptr::null_mut();
-    // SAFETY: `env` and `object` are alive during this call, the name is static; results are
-    // checked before they are used. The strong reference is never given up.
+    let mut reference = ptr::null_mut();
+    // SAFETY: `env` and `object` are alive during this call, the name ends with a NUL, and each
+    // result is checked before it is used. The strong reference is never deleted.
     unsafe {
-        ok(sys::napi_create_arraybuffer(raw, length * size, &mut data, &mut buffer))?;
-        ok(sys::napi_create_typedarray(raw, kind, length, buffer, 0, &mut array))?;
-        ok(sys::napi_set_named_property(raw, object, name.as_ptr(), array))?;
-        ok(sys::napi_create_reference(raw, array, 1, &mut keep))?;
+        let size = length * element;
+        check(sys::napi_create_arraybuffer(raw, size, &raw mut data, &raw mut buffer))?;
+        check(sys::napi_create_typedarray(raw, kind, length, buffer, 0, &raw mut array))?;
+        check(sys::napi_set_named_property(raw, object, name.as_ptr(), array))?;
+        check(sys::napi_create_reference(raw, array, 1, &raw mut reference))?;
     }
     Ok(data)
 }
