@@ -9,11 +9,11 @@ use napi_derive::napi;
 
 use super::environment::{is_overloaded, with};
 use super::guard::{Result, guard};
+use super::raw::{CopiedBytes, NodeDescriptor};
 use crate::protocol::handshake::{self, Accepted, Known, Refusal, Request, Rules, TransportName};
 use crate::protocol::limits::{Limits, SlowConsumer};
 use crate::protocol::websocket::opening::{self, UpgradeHeaders, UpgradeRefusal};
 use crate::runtime::commands::{Action, NewLink, NewWebSocket, Open, SessionId};
-use crate::runtime::descriptor;
 
 /// Options of an engine, checked and completed in JavaScript. Times in milliseconds.
 #[napi(object)]
@@ -196,13 +196,13 @@ impl NativeEngine {
     pub fn open_web_socket(
         &mut self,
         sid: String,
-        descriptor: i32,
+        #[napi(ts_arg_type = "number")] descriptor: NodeDescriptor,
         stream: u32,
         key: String,
         protocol: Option<String>,
         headers: String,
         base64: bool,
-        early: Option<&[u8]>,
+        #[napi(ts_arg_type = "Uint8Array | undefined | null")] early: Option<CopiedBytes>,
     ) -> Result<Opened> {
         guard(|| {
             let answer = opening::response(&key, protocol.as_deref(), &headers);
@@ -240,13 +240,13 @@ impl NativeEngine {
     pub fn probe(
         &mut self,
         sid: String,
-        descriptor: i32,
+        #[napi(ts_arg_type = "number")] descriptor: NodeDescriptor,
         stream: u32,
         key: String,
         protocol: Option<String>,
         headers: String,
         base64: bool,
-        early: Option<&[u8]>,
+        #[napi(ts_arg_type = "Uint8Array | undefined | null")] early: Option<CopiedBytes>,
     ) -> Result<bool> {
         guard(|| {
             let Some(known) = self.sessions.get_mut(&sid) else { return Ok(false) };
@@ -293,19 +293,19 @@ fn refused(refusal: Refusal) -> Refused {
 
 /// Takes the connection from Node where that can be had.
 fn new_websocket(
-    descriptor: i32,
+    descriptor: NodeDescriptor,
     stream: u32,
     answer: String,
     base64: bool,
-    early: Option<&[u8]>,
+    early: Option<CopiedBytes>,
 ) -> (NewWebSocket, bool) {
-    let taken = descriptor::duplicate(descriptor);
+    let taken = descriptor.duplicate();
     let is_taken = taken.is_ok();
     let websocket = NewWebSocket {
         link: taken.map_or(NewLink::Stream(stream), NewLink::Tcp),
         answer: answer.into_bytes(),
         base64,
-        early: early.map(<[u8]>::to_vec).unwrap_or_default(),
+        early: early.map(|early| early.0).unwrap_or_default(),
     };
     (websocket, is_taken)
 }

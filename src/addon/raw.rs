@@ -1,6 +1,7 @@
 //! Safe types over raw Node-API, for the calls made for every message, where napi-derive costs
-//! several times as much. This file holds all the `unsafe` code of the ring; `hot_calls.rs` builds
-//! the exports on it.
+//! several times as much. `hot_calls.rs` builds the exports on them. Two types are for arguments of
+//! the other exports: [`CopiedBytes`] and [`NodeDescriptor`]. This file holds all the `unsafe` code
+//! of the ring.
 //!
 //! - A JavaScript value lives as long as the callback that it was made in. [`Value`] and [`Call`]
 //!   carry that callback's lifetime, and an [`Export`] is generic over it, so no value can be kept.
@@ -11,14 +12,18 @@
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_void};
+use std::io;
 use std::marker::PhantomData;
+use std::net::TcpStream;
 use std::ptr::{self, NonNull};
 use std::slice;
 
-use napi::bindgen_prelude::{Env, Function, Object, ToNapiValue};
+use napi::bindgen_prelude::{Env, FromNapiValue, Function, Object, ToNapiValue};
 use napi::sys;
 
 use super::guard::{Result, guard, internal};
+#[cfg(poller)]
+use crate::runtime::descriptor;
 
 /// The most arguments that an export reads.
 const MAX_ARGUMENTS: usize = 4;
@@ -188,6 +193,51 @@ impl TypedArray {
             length: self.length,
             call: PhantomData,
         }))
+    }
+}
+
+/// A copy of a `Uint8Array`, as an argument of a napi-derive export. A `&[u8]` there could refer to
+/// memory that another thread writes to.
+pub struct CopiedBytes(pub Vec<u8>);
+
+impl FromNapiValue for CopiedBytes {
+    unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> napi::Result<Self> {
+        // SAFETY: this function's caller vouches for `env` and `value`.
+        let bytes = unsafe { TypedArray::of(env, value) }.ok().and_then(|array| array.bytes());
+        let copied = bytes.map(|bytes| Self(bytes.to_vec()));
+        copied.ok_or_else(|| napi::Error::new(napi::Status::InvalidArg, "expected a Uint8Array"))
+    }
+}
+
+/// The descriptor of a connection, as an argument of a napi-derive export. JavaScript reads it from
+/// a handle of Node (`lib/transports/websocket-upgrade.js`) in the same tick, and passes -1 if there
+/// is none. Only Node-API can make one, so that no other integer is taken for a descriptor.
+pub struct NodeDescriptor(#[cfg_attr(not(poller), allow(dead_code))] i32);
+
+impl FromNapiValue for NodeDescriptor {
+    unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> napi::Result<Self> {
+        // SAFETY: this function's caller vouches for `env` and `value`.
+        unsafe { i32::from_napi_value(env, value) }.map(Self)
+    }
+}
+
+impl NodeDescriptor {
+    /// Duplicates the connection, if there is a descriptor.
+    #[cfg(poller)]
+    pub fn duplicate(self) -> io::Result<TcpStream> {
+        if self.0 < 0 {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // SAFETY: it is not -1. Node keeps it open during this call: only the JavaScript thread
+        // closes handles, and that thread is in this call.
+        descriptor::duplicate(unsafe { std::os::fd::BorrowedFd::borrow_raw(self.0) })
+    }
+
+    /// Without a poller there is nothing to wait for a socket with; the session is fed through the
+    /// JavaScript stream.
+    #[cfg(not(poller))]
+    pub fn duplicate(self) -> io::Result<TcpStream> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 

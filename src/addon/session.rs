@@ -4,6 +4,7 @@ use napi_derive::napi;
 
 use super::environment::{Host, with};
 use super::guard::{Result, guard};
+use super::raw::CopiedBytes;
 use crate::protocol::session::{Loss, PollingFault};
 use crate::runtime::commands::{Action, Command, SessionId};
 
@@ -43,8 +44,12 @@ pub fn post_progress(slot: u32, generation: u32, bytes: u32) -> Result<()> {
 
 /// A POST's body is complete.
 #[napi]
-pub fn post(slot: u32, generation: u32, body: &[u8]) -> Result<()> {
-    stage(slot, generation, Action::Post(body.to_vec()))
+pub fn post(
+    slot: u32,
+    generation: u32,
+    #[napi(ts_arg_type = "Uint8Array")] body: CopiedBytes,
+) -> Result<()> {
+    stage(slot, generation, Action::Post(body.0))
 }
 
 /// What a polling request did wrong.
@@ -110,8 +115,13 @@ fn stage_stream(slot: u32, command: Command) -> Result<()> {
 /// A JavaScript stream brought bytes. Returns whether its session has enough for now: the stream is
 /// to be paused at once, until it is told to go on.
 #[napi]
-pub fn stream_received(slot: u32, generation: u32, stream: u32, bytes: &[u8]) -> Result<bool> {
-    let command = Command::StreamReceived { stream, bytes: bytes.to_vec() };
+pub fn stream_received(
+    slot: u32,
+    generation: u32,
+    stream: u32,
+    #[napi(ts_arg_type = "Uint8Array")] bytes: CopiedBytes,
+) -> Result<bool> {
+    let command = Command::StreamReceived { stream, bytes: bytes.0 };
     guard(|| {
         with(|host: &mut Host| {
             host.batch(slot).commands.push(command);

@@ -123,7 +123,7 @@ pub struct Poller {
 impl Poller {
     /// Registers `poll` with the current tokio runtime.
     pub fn new(poll: mio::Poll) -> std::io::Result<Self> {
-        let poll = super::descriptor::watch(poll)?;
+        let poll = super::descriptor::register(poll)?;
         Ok(Self { poll, events: mio::Events::with_capacity(1024) })
     }
 
