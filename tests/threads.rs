@@ -36,7 +36,7 @@ const RECEIVE_QUEUE: u64 = 4_000;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What wakes the thread that stands for JavaScript.
-enum Bell {
+enum Wakeup {
     Inbox,
     Connection(TcpStream),
 }
@@ -47,7 +47,7 @@ struct JavaScript {
     slots: Slots,
     staged: Vec<CommandBatch>,
     limits: Arc<Limits>,
-    bell: Receiver<Bell>,
+    wakeups: Receiver<Wakeup>,
     closed: usize,
     /// Messages delivered, and how many are enough.
     delivered: usize,
@@ -55,12 +55,12 @@ struct JavaScript {
 }
 
 impl JavaScript {
-    fn start() -> (Self, Sender<Bell>) {
-        let (ring, bell) = channel();
-        let wake = ring.clone();
+    fn start() -> (Self, Sender<Wakeup>) {
+        let (sender, wakeups) = channel();
+        let wake = sender.clone();
         let inbox = Inbox::new(move || {
             // Nobody listens any more when the pool is dropped.
-            let _ = wake.send(Bell::Inbox);
+            let _ = wake.send(Wakeup::Inbox);
         });
         let limits = SharedLimits {
             max_loop_stall: Duration::from_secs(30),
@@ -72,12 +72,12 @@ impl JavaScript {
             slots: Slots::default(),
             staged: (0..THREADS).map(|_| CommandBatch::default()).collect(),
             limits: Arc::new(Limits::default()),
-            bell,
+            wakeups,
             closed: 0,
             delivered: 0,
             enough: usize::MAX,
         };
-        (javascript, ring)
+        (javascript, sender)
     }
 
     fn stage(&mut self, id: SessionId, action: Action) {
@@ -112,12 +112,12 @@ impl JavaScript {
     /// Turns until so many sessions have closed.
     fn run(&mut self, sessions: usize) {
         while self.closed < sessions {
-            match self.bell.recv_timeout(PATIENCE).expect("a wake-up") {
-                Bell::Connection(stream) => self.open(stream),
-                Bell::Inbox => self.deliver(),
+            match self.wakeups.recv_timeout(PATIENCE).expect("a wake-up") {
+                Wakeup::Connection(stream) => self.open(stream),
+                Wakeup::Inbox => self.deliver(),
             }
             self.flush();
-            if self.pool.shared().inbox.claim() {
+            if self.pool.shared().inbox.wake_self() {
                 self.deliver();
                 self.flush();
             }
@@ -176,11 +176,11 @@ impl JavaScript {
 }
 
 /// A connection to the pool, as its client has it.
-fn connect(ring: &Sender<Bell>) -> TcpStream {
+fn connect(wake: &Sender<Wakeup>) -> TcpStream {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
-    ring.send(Bell::Connection(listener.accept().unwrap().0)).unwrap();
+    wake.send(Wakeup::Connection(listener.accept().unwrap().0)).unwrap();
     client
 }
 
@@ -189,8 +189,8 @@ fn text(number: usize) -> String {
 }
 
 /// Sends in pieces that no frame ends with, while another thread reads what comes back.
-fn talk(ring: &Sender<Bell>, session: usize) {
-    let client = connect(ring);
+fn talk(wake: &Sender<Wakeup>, session: usize) {
+    let client = connect(wake);
     let mut writer = client.try_clone().unwrap();
     let sender = thread::spawn(move || {
         let frames =
@@ -241,11 +241,11 @@ impl FrameReader {
 
 #[test]
 fn messages_come_back_in_order_while_sessions_come_and_go() {
-    let (mut javascript, ring) = JavaScript::start();
+    let (mut javascript, wake) = JavaScript::start();
     let clients: Vec<JoinHandle<()>> = (0..CLIENTS)
         .map(|_| {
-            let ring = ring.clone();
-            thread::spawn(move || (0..SESSIONS).for_each(|session| talk(&ring, session)))
+            let wake = wake.clone();
+            thread::spawn(move || (0..SESSIONS).for_each(|session| talk(&wake, session)))
         })
         .collect();
     javascript.run(CLIENTS * SESSIONS);
@@ -260,10 +260,10 @@ fn messages_come_back_in_order_while_sessions_come_and_go() {
 
 #[test]
 fn a_pool_is_dropped_under_load() {
-    let (mut javascript, ring) = JavaScript::start();
+    let (mut javascript, wake) = JavaScript::start();
     let clients: Vec<JoinHandle<()>> = (0..CLIENTS)
         .map(|_| {
-            let mut client = connect(&ring);
+            let mut client = connect(&wake);
             thread::spawn(move || {
                 // Until the connection is gone; a peer that talks is not asked.
                 while client.write_all(&client::frame(0x81, b"4x")).is_ok() {}
@@ -272,9 +272,9 @@ fn a_pool_is_dropped_under_load() {
         .collect();
     javascript.enough = 1_000;
     while javascript.delivered < javascript.enough {
-        match javascript.bell.recv_timeout(PATIENCE).expect("a wake-up") {
-            Bell::Connection(stream) => javascript.open(stream),
-            Bell::Inbox => javascript.deliver(),
+        match javascript.wakeups.recv_timeout(PATIENCE).expect("a wake-up") {
+            Wakeup::Connection(stream) => javascript.open(stream),
+            Wakeup::Inbox => javascript.deliver(),
         }
         javascript.flush();
     }

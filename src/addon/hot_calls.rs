@@ -158,7 +158,7 @@ impl Export for StageBroadcast {
             let broadcast = Arc::new(broadcast.charged_to(total));
             for [slot, generation] in pairs {
                 let id = SessionId { slot, generation };
-                host.stage(id, Action::SendShared(Arc::clone(&broadcast)));
+                host.stage(id, Action::SendBroadcast(Arc::clone(&broadcast)));
             }
         })?;
         Ok(None)
@@ -175,7 +175,7 @@ impl Export for Flush {
     fn run<'scope>(call: &mut Call<'scope>) -> Result<Option<Value<'scope>>> {
         let has_events = with(|host| {
             host.flush();
-            host.pool.shared().inbox.claim()
+            host.pool.shared().inbox.wake_self()
         })?;
         call.boolean(has_events).map(Some)
     }

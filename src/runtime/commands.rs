@@ -69,7 +69,7 @@ pub enum Action {
         body: Body,
         receipt: bool,
     },
-    SendShared(Arc<Broadcast>),
+    SendBroadcast(Arc<Broadcast>),
     Get(Token),
     GetLost(Token),
     GetSent(usize),

@@ -18,7 +18,7 @@ use super::sync::{AtomicBool, Mutex, MutexGuard, Notify};
 #[derive(Default)]
 pub struct Mailbox {
     batches: Mutex<Vec<CommandBatch>>,
-    notify: Notify,
+    wakeup: Notify,
     stopped: AtomicBool,
 }
 
@@ -27,7 +27,7 @@ pub enum Inline {
     /// It was taken; the I/O thread has to look at the shard, or not.
     Done { wakes: bool },
     /// It is for the I/O thread.
-    Refused(CommandBatch),
+    Declined(CommandBatch),
 }
 
 /// A shard, unless the I/O thread is at work on it. A panic outside of any session leaves a shard
@@ -46,14 +46,14 @@ impl Mailbox {
     }
 
     /// Hands a batch over and wakes the thread if it sleeps.
-    pub fn submit(&self, batch: CommandBatch) {
+    pub fn enqueue(&self, batch: CommandBatch) {
         self.lock().push(batch);
         self.wake();
     }
 
     /// Has a batch carried out: by `turn` on the calling thread, unless the I/O thread is at work on
     /// the shard, something that was handed over before waits, or `turn` refuses; else by the thread.
-    pub fn hand_over<S>(
+    pub fn submit<S>(
         &self,
         shard: &Mutex<S>,
         batch: CommandBatch,
@@ -67,16 +67,16 @@ impl Mailbox {
                     }
                     return;
                 }
-                Inline::Refused(batch) => batch,
+                Inline::Declined(batch) => batch,
             },
             Some(_) | None => batch,
         };
-        self.submit(batch);
+        self.enqueue(batch);
     }
 
     /// Makes the thread take a turn.
     pub fn wake(&self) {
-        self.notify.notify_one();
+        self.wakeup.notify_one();
     }
 
     /// Whether all that was handed over has been taken.
@@ -87,7 +87,7 @@ impl Mailbox {
     /// Makes the thread end when it has carried out what was handed over.
     pub fn stop(&self) {
         self.stopped.store(true, SeqCst);
-        self.notify.notify_one();
+        self.wakeup.notify_one();
     }
 
     /// What has been handed over, and whether the thread ends when that is done.
@@ -102,7 +102,7 @@ impl Mailbox {
 impl Mailbox {
     /// Waits for a wake-up.
     pub fn wait(&self) {
-        self.notify.wait();
+        self.wakeup.wait();
     }
 }
 
@@ -187,7 +187,7 @@ pub async fn drive(shard: Arc<Mutex<Shard>>, mailbox: Arc<Mailbox>, mut poller: 
             }
             let (batches, is_stopped) = mailbox.take();
             shard.turn(now, batches);
-            (is_stopped, shard.has_work(), shard.wait_until())
+            (is_stopped, shard.has_work(), shard.note_sleep())
         };
         if is_stopped {
             return;
@@ -203,7 +203,7 @@ pub async fn drive(shard: Arc<Mutex<Shard>>, mailbox: Arc<Mailbox>, mut poller: 
         }
         tokio::select! {
             biased;
-            () = mailbox.notify.notified() => {}
+            () = mailbox.wakeup.notified() => {}
             () = poller.wait() => {}
             () = &mut sleep, if deadline.is_some() => {}
         }
@@ -218,7 +218,7 @@ pub async fn drive(shard: Arc<Mutex<Shard>>, mailbox: Arc<Mailbox>) {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             let (batches, is_stopped) = mailbox.take();
             shard.turn(now(), batches);
-            (is_stopped, shard.has_work(), shard.wait_until())
+            (is_stopped, shard.has_work(), shard.note_sleep())
         };
         if is_stopped {
             return;
@@ -230,7 +230,7 @@ pub async fn drive(shard: Arc<Mutex<Shard>>, mailbox: Arc<Mailbox>) {
         let sleep = tokio::time::sleep_until(deadline.unwrap_or_else(now).into());
         tokio::select! {
             biased;
-            () = mailbox.notify.notified() => {}
+            () = mailbox.wakeup.notified() => {}
             () = sleep, if deadline.is_some() => {}
         }
     }

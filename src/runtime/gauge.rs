@@ -13,7 +13,7 @@ pub struct Gauge {
     /// Messages among them; `writeBuffer` shows how many.
     unsent_messages: AtomicU64,
     /// Cost of all events put into the inbox; only the I/O thread writes it.
-    received: AtomicU64,
+    queued: AtomicU64,
     /// Cost of those that JavaScript has taken; only the JavaScript thread writes it.
     delivered: AtomicU64,
     /// Reading from the peer is paused because JavaScript lags.
@@ -42,8 +42,8 @@ impl Gauge {
     }
 
     /// Counts an event on its way to JavaScript.
-    pub fn add_received(&self, cost: u64) {
-        self.received.fetch_add(cost, Relaxed);
+    pub fn add_undelivered(&self, cost: u64) {
+        self.queued.fetch_add(cost, Relaxed);
     }
 
     /// Counts an event that JavaScript took.
@@ -53,7 +53,7 @@ impl Gauge {
 
     /// What JavaScript has not taken yet.
     pub fn undelivered(&self) -> u64 {
-        self.received.load(Relaxed).saturating_sub(self.delivered.load(SeqCst))
+        self.queued.load(Relaxed).saturating_sub(self.delivered.load(SeqCst))
     }
 
     /// Whether reading is paused. One side marks and then looks at what is undelivered, the other
@@ -103,7 +103,7 @@ pub struct Totals {
 
 impl Totals {
     /// Memory of what peers have sent and JavaScript has not taken.
-    pub fn received(&self) -> i64 {
+    pub fn receive_queue(&self) -> i64 {
         self.undelivered.load(SeqCst).saturating_add(self.unfinished.load(SeqCst))
     }
 
@@ -118,8 +118,8 @@ impl Totals {
     }
 
     /// All that is held for peers.
-    pub fn held(&self) -> i64 {
-        self.received().saturating_add(self.unsent.load(Relaxed))
+    pub fn memory(&self) -> i64 {
+        self.receive_queue().saturating_add(self.unsent.load(Relaxed))
     }
 }
 
@@ -128,7 +128,7 @@ impl Totals {
 pub struct SharedLimits {
     /// How long JavaScript may take no turn before pings stop. 30 s.
     pub max_loop_stall: std::time::Duration,
-    /// Bytes of [`Totals::received`] from which on a session that has any of them is not read.
+    /// Bytes of [`Totals::receive_queue`] from which on a session that has any of them is not read.
     pub max_total_receive_queue: i64,
     /// Bytes queued for all peers at which the longest queue is closed.
     pub max_total_send_buffer: i64,

@@ -190,7 +190,7 @@ impl Inbox {
         }
     }
 
-    /// Hands a batch over; [`Self::wake`] or [`Self::claim`] comes next.
+    /// Hands a batch over; [`Self::wake`] or [`Self::wake_self`] comes next.
     pub fn put(&self, batch: EventBatch) {
         lock(&self.queue).push_back(batch);
     }
@@ -204,7 +204,7 @@ impl Inbox {
 
     /// Whether there is something to deliver that nobody has been told of. JavaScript, which asks,
     /// has been told by that.
-    pub fn claim(&self) -> bool {
+    pub fn wake_self(&self) -> bool {
         !lock(&self.queue).is_empty() && self.armed.swap(false, SeqCst)
     }
 

@@ -19,7 +19,7 @@ pub struct Lanes {
     /// The lanes, in the order of their turns.
     turns: VecDeque<SessionId>,
     /// The lane that the last turn was given to.
-    served: Option<SessionId>,
+    last_lane: Option<SessionId>,
 }
 
 impl Lanes {
@@ -41,14 +41,14 @@ impl Lanes {
         if self.turns.is_empty() || (has_current && was_lanes_turn) {
             return has_current.then_some(&mut self.current);
         }
-        self.served = self.turns.pop_front();
-        self.lanes.get_mut(&self.served?)?.front_mut()
+        self.last_lane = self.turns.pop_front();
+        self.lanes.get_mut(&self.last_lane?)?.front_mut()
     }
 
     /// Moves the lane that had the last turn to the end of the line, or removes it when it is used
     /// up. Returns whether a lane had the last turn.
     fn end_turn(&mut self) -> bool {
-        let Some(id) = self.served.take() else { return false };
+        let Some(id) = self.last_lane.take() else { return false };
         let Some(batches) = self.lanes.get_mut(&id) else { return true };
         if batches.front().is_some_and(|batch| batch.records.is_empty()) {
             batches.pop_front();

@@ -9,7 +9,7 @@ use crate::protocol::limits::Limits;
 use crate::protocol::websocket::Connection;
 
 use super::inbox::{EventBatch, Payload, StreamKind};
-use super::shard::Queue;
+use super::shard::SendQueue;
 
 /// Bytes handed to a JavaScript stream that it may not have written yet.
 pub const STREAM_WINDOW: usize = 256 * 1024;
@@ -104,14 +104,14 @@ pub struct Released {
     /// Of its waiting bytes, those that are counted in the total.
     pub counted: usize,
     /// Its place among the send queues.
-    pub queue: Queue,
+    pub send_queue: SendQueue,
 }
 
 impl Released {
     /// A connection that its session has just let go of.
     pub fn new(connection: Connection, limits: Arc<Limits>, until: Instant) -> Self {
-        let queue = Queue::default();
-        Self { connection, limits, until, is_ended: false, counted: 0, queue }
+        let send_queue = SendQueue::default();
+        Self { connection, limits, until, is_ended: false, counted: 0, send_queue }
     }
 }
 
@@ -121,16 +121,16 @@ pub struct Link {
     pub state: State,
     pub readiness: Readiness,
     /// It is on the list of links to write.
-    pub is_dirty: bool,
+    pub is_write_scheduled: bool,
     /// It is on the list of links to read.
-    pub is_ready: bool,
+    pub is_read_scheduled: bool,
 }
 
 impl Link {
     /// A new connection, which may be readable and writable already.
     pub fn new(io: Io, state: State) -> Self {
         let readiness = Readiness { readable: true, is_over: false, writable: true };
-        Self { io, state, readiness, is_dirty: false, is_ready: false }
+        Self { io, state, readiness, is_write_scheduled: false, is_read_scheduled: false }
     }
 }
 

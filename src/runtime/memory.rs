@@ -32,7 +32,7 @@ impl Trim {
             Some(due) if due <= now => {
                 self.due = None;
                 shared.forget_peak();
-                give_back();
+                return_memory();
             }
             Some(_) => {}
         }
@@ -41,10 +41,10 @@ impl Trim {
 
 /// glibc keeps the small blocks of a long queue, all of them free, until the process ends.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn give_back() {
+fn return_memory() {
     super::descriptor::trim_heap();
 }
 
 /// Other allocators give memory back by themselves.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn give_back() {}
+fn return_memory() {}

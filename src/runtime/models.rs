@@ -107,7 +107,7 @@ fn events_of_an_inline_turn_are_claimed_or_woken_for() {
         // Before, while, or after the I/O thread has something; and when it has nothing more.
         for count in [2, 3] {
             inbox.put(events(count));
-            if inbox.claim() {
+            if inbox.wake_self() {
                 deliver(&inbox, &mut seen);
             }
             while seen.len() < count.unsigned_abs() as usize {
@@ -145,7 +145,7 @@ fn turn(mailbox: &Mailbox, shard: &Mutex<Vec<u32>>) -> (usize, bool) {
 
 /// Batches that are handed over while the I/O thread works, sleeps, or is about to: each is carried
 /// out once, by one thread or the other, in call order.
-fn hand_over(inline: [bool; 3]) {
+fn submit(inline: [bool; 3]) {
     loom::model(move || {
         let mailbox = Arc::new(Mailbox::default());
         let shard = Arc::new(Mutex::new(Vec::new()));
@@ -157,9 +157,9 @@ fn hand_over(inline: [bool; 3]) {
             }
         });
         for (number, inline) in (0..).zip(inline) {
-            mailbox.hand_over(&shard, commands(number), |shard, batch| {
+            mailbox.submit(&shard, commands(number), |shard, batch| {
                 if !inline {
-                    return Inline::Refused(batch);
+                    return Inline::Declined(batch);
                 }
                 apply(shard, &batch);
                 // The thread waits for the last one.
@@ -173,18 +173,18 @@ fn hand_over(inline: [bool; 3]) {
 
 #[test]
 fn batches_for_the_thread_arrive_in_order() {
-    hand_over([false, false, false]);
+    submit([false, false, false]);
 }
 
 #[test]
 fn batches_carried_out_inline_keep_their_place() {
-    hand_over([true, true, true]);
+    submit([true, true, true]);
 }
 
 #[test]
 fn inline_batches_wait_for_those_before_them() {
-    hand_over([false, true, true]);
-    hand_over([true, false, true]);
+    submit([false, true, true]);
+    submit([true, false, true]);
 }
 
 /// What was handed over before the thread was told to stop is carried out.
@@ -200,7 +200,7 @@ fn stopping_loses_no_batch() {
                 mailbox.wait();
             }
         });
-        mailbox.submit(commands(0));
+        mailbox.enqueue(commands(0));
         mailbox.stop();
         thread.join().unwrap();
         assert_eq!(*shard.lock().unwrap(), [0]);
@@ -215,7 +215,7 @@ fn a_pause_is_noticed_by_one_side_at_least() {
     const COST: u64 = 100;
     loom::model(|| {
         let gauge = Arc::new(Gauge::default());
-        gauge.add_received(COST);
+        gauge.add_undelivered(COST);
         let resumes = Arc::new(AtomicBool::default());
         let (js, staged) = (Arc::clone(&gauge), Arc::clone(&resumes));
         let javascript = thread::spawn(move || {

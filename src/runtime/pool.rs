@@ -58,11 +58,11 @@ impl Pool {
         let Some(thread) = self.threads.get(thread as usize) else { return };
         let turn = |shard: &mut Shard, batch: CommandBatch| {
             if batch.commands.len() > INLINE_COMMANDS || shard.has_work() {
-                return Inline::Refused(batch);
+                return Inline::Declined(batch);
             }
             Inline::Done { wakes: shard.turn_inline(driver::now(), batch) }
         };
-        thread.mailbox.hand_over(&thread.shard, batch, turn);
+        thread.mailbox.submit(&thread.shard, batch, turn);
     }
 }
 

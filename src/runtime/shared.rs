@@ -11,10 +11,10 @@ use super::inbox::Inbox;
 /// What each thread has at the top of an order of its own: the longest send queue, or the longest wait
 /// for the rest of a message.
 #[derive(Debug)]
-pub struct Ranking(Vec<Published>);
+pub struct Ranking(Vec<Rank>);
 
 #[derive(Debug, Default)]
-struct Published {
+struct Rank {
     rank: AtomicU64,
     /// Microseconds since the environment started.
     at: AtomicU64,
@@ -22,15 +22,15 @@ struct Published {
 
 impl Ranking {
     fn new(threads: usize) -> Self {
-        Self((0..threads).map(|_| Published::default()).collect())
+        Self((0..threads).map(|_| Rank::default()).collect())
     }
 
-    fn others(&self, thread: usize) -> impl Iterator<Item = (usize, &Published)> {
+    fn others(&self, thread: usize) -> impl Iterator<Item = (usize, &Rank)> {
         self.0.iter().enumerate().filter(move |(other, _)| *other != thread)
     }
 
     /// Publishes the rank of a thread, as it is at a moment; 0 is none.
-    pub fn publish(&self, thread: usize, rank: u64, at: u64) {
+    pub fn set(&self, thread: usize, rank: u64, at: u64) {
         if let Some(published) = self.0.get(thread) {
             published.rank.store(rank, SeqCst);
             published.at.store(at, SeqCst);
@@ -61,7 +61,7 @@ pub struct Shared {
     pub send_queues: Ranking,
     /// How early the oldest unfinished message of a thread last grew.
     pub unfinished: Ranking,
-    /// A thread waits for [`Totals::received`] to fall.
+    /// A thread waits for [`Totals::receive_queue`] to fall.
     waits_for_relief: AtomicBool,
     /// Bytes of the largest message that any engine takes.
     largest_message: AtomicI64,
@@ -95,15 +95,15 @@ impl Shared {
         (self.limits.max_total_receive_queue / 2).max(least)
     }
 
-    /// Bytes of [`Totals::received`] that are too many. Above them more than half of
+    /// Bytes of [`Totals::receive_queue`] that are too many. Above them more than half of
     /// `maxTotalReceiveQueue` is undelivered, because unfinished messages have less than the rest.
-    fn max_received(&self) -> i64 {
+    fn max_receive_queue(&self) -> i64 {
         self.max_unfinished().saturating_add(self.limits.max_total_receive_queue / 2)
     }
 
     /// Whether too much is held of what peers have sent.
     pub fn is_overloaded(&self) -> bool {
-        self.totals.received() > self.max_received()
+        self.totals.receive_queue() > self.max_receive_queue()
     }
 
     /// Whether unfinished messages have more than they may.
@@ -114,7 +114,8 @@ impl Shared {
     /// Whether so little is held that all sessions may be read again. JavaScript can always bring
     /// that about, as what is unfinished is less.
     pub fn is_relieved(&self) -> bool {
-        self.totals.received() <= self.max_received() - self.limits.max_total_receive_queue / 4
+        self.totals.receive_queue()
+            <= self.max_receive_queue() - self.limits.max_total_receive_queue / 4
     }
 
     /// Notes the largest message that an engine takes.
@@ -166,7 +167,7 @@ impl Shared {
 
     /// Bytes by which less is held than at the peak.
     pub fn below_peak(&self) -> i64 {
-        let held = self.totals.held();
+        let held = self.totals.memory();
         let peak = self.peak.load(Relaxed);
         if held > peak {
             self.peak.store(held, Relaxed);
@@ -176,6 +177,6 @@ impl Shared {
 
     /// The memory above what is held now has been given back.
     pub fn forget_peak(&self) {
-        self.peak.store(self.totals.held(), Relaxed);
+        self.peak.store(self.totals.memory(), Relaxed);
     }
 }

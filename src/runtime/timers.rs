@@ -5,9 +5,9 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-/// What has a deadline.
+/// A member of a shard, with a deadline and a send queue of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Target {
+pub enum Member {
     /// A session, by its index.
     Session(usize),
     /// A link, by its key.
@@ -16,17 +16,17 @@ pub enum Target {
 
 /// Deadlines, soonest first.
 #[derive(Debug, Default)]
-pub struct Timers(BTreeSet<(Instant, Target)>);
+pub struct Timers(BTreeSet<(Instant, Member)>);
 
 impl Timers {
-    /// Adds an entry. The caller keeps `deadline`, to remove the entry before `target` is gone.
-    pub fn add(&mut self, deadline: Instant, target: Target) {
-        self.0.insert((deadline, target));
+    /// Adds an entry. The caller keeps `deadline`, to remove the entry before `member` is gone.
+    pub fn add(&mut self, deadline: Instant, member: Member) {
+        self.0.insert((deadline, member));
     }
 
     /// Removes the entry that was added with `deadline`, if it is still there.
-    pub fn remove(&mut self, deadline: Instant, target: Target) {
-        self.0.remove(&(deadline, target));
+    pub fn remove(&mut self, deadline: Instant, member: Member) {
+        self.0.remove(&(deadline, member));
     }
 
     /// The soonest deadline.
@@ -35,11 +35,11 @@ impl Timers {
     }
 
     /// Takes an entry that is due.
-    pub fn due(&mut self, now: Instant) -> Option<Target> {
+    pub fn due(&mut self, now: Instant) -> Option<Member> {
         if self.next()? > now {
             return None;
         }
-        self.0.pop_first().map(|(_, target)| target)
+        self.0.pop_first().map(|(_, member)| member)
     }
 
     /// How many entries there are.

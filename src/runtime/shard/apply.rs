@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::receive_bounds::Received;
-use super::send_bounds::Queue;
+use super::receive_bounds::ReceiveState;
+use super::send_bounds::SendQueue;
 use super::{Entry, Shard};
 use crate::protocol::effects::Role;
 use crate::protocol::limits::Limits;
@@ -25,7 +25,7 @@ impl Shard {
                 Command::Session(id, Action::Open(open)) => self.open(now, id, *open),
                 Command::Session(id, action) => match self.find(id) {
                     Some(index) => self.act(now, index, action, &bytes),
-                    None => self.refuse(action),
+                    None => self.reject(action),
                 },
                 Command::StreamReceived { stream, mut bytes } => {
                     if let Some(key) = self.streams.get(&stream).copied() {
@@ -47,13 +47,13 @@ impl Shard {
 
     /// A command for a session that is over. Only a stream has to hear of it; a socket closes
     /// with the command.
-    fn refuse(&mut self, action: Action) {
+    fn reject(&mut self, action: Action) {
         if let Action::Probe(websocket) = action {
-            self.refuse_link(&websocket.link);
+            self.reject_link(&websocket.link);
         }
     }
 
-    fn refuse_link(&mut self, link: &NewLink) {
+    fn reject_link(&mut self, link: &NewLink) {
         if let NewLink::Stream(id) = link {
             self.batch.push_stream(*id, StreamKind::Reset, Payload::None);
         }
@@ -71,7 +71,7 @@ impl Shard {
                 };
                 return self.send(now, index, message, receipt);
             }
-            Action::SendShared(broadcast) => {
+            Action::SendBroadcast(broadcast) => {
                 return self.send(now, index, Outgoing::Shared(&broadcast), false);
             }
             Action::Probe(websocket) => return self.probe(now, index, *websocket),
@@ -151,19 +151,19 @@ impl Shard {
             links: Links::new(main),
             scheduled: None,
             counted: 0,
-            queue: Queue::default(),
-            received: Received::default(),
+            send_queue: SendQueue::default(),
+            receive: ReceiveState::default(),
             is_held: false,
             is_in_backlogs: false,
             lane: None,
         }));
-        self.schedule(index);
+        self.schedule_timeout(index);
         if lost {
             let loss = Loss::Read(None);
             return self.input(now, index, Input::Lost { role: Role::Main, loss });
         }
         if let Some(key) = main {
-            self.want_write(key);
+            self.schedule_write(key);
             self.receive_early(now, key, early);
         }
     }
@@ -172,7 +172,7 @@ impl Shard {
         let NewWebSocket { link, answer, base64, early } = websocket;
         let Some(entry) = self.entry_mut(index) else { return };
         if entry.links.get(Role::Probe).is_some() {
-            return self.refuse_link(&link);
+            return self.reject_link(&link);
         }
         let user_timeout = patience(&entry.limits);
         let state = State::Owned { index, role: Role::Probe };
@@ -229,7 +229,7 @@ impl Shard {
         {
             *in_flight = in_flight.saturating_sub(bytes);
             link.readiness.writable = true;
-            self.want_write(key);
+            self.schedule_write(key);
         }
     }
 }

@@ -15,10 +15,10 @@ use crate::runtime::commands::SessionId;
 use crate::runtime::gauge::{Gauge, Totals};
 use crate::runtime::inbox::{EventBatch, Kind, Payload};
 use crate::runtime::link::{Link, Links, Released, State};
-use crate::runtime::timers::{Target, Timers};
+use crate::runtime::timers::{Member, Timers};
 
 /// One session's way to the rest of its shard.
-pub struct Sink<'a> {
+pub struct SessionEffects<'a> {
     pub now: Instant,
     pub id: SessionId,
     pub index: usize,
@@ -30,27 +30,27 @@ pub struct Sink<'a> {
     pub links: &'a mut Links,
     /// The links of all sessions.
     pub all_links: &'a mut Slab<Link>,
-    pub dirty: &'a mut Vec<usize>,
+    pub writes: &'a mut Vec<usize>,
     pub timers: &'a mut Timers,
 }
 
-impl Sink<'_> {
+impl SessionEffects<'_> {
     fn push(&mut self, kind: Kind, extra: i32, payload: Payload) {
         let cost = self.batch.push(self.id, kind, extra, payload);
-        self.gauge.add_received(cost);
+        self.gauge.add_undelivered(cost);
         self.totals.add_undelivered(cost);
     }
 
-    fn mark_dirty(&mut self, key: usize) {
+    fn schedule_write(&mut self, key: usize) {
         let Some(link) = self.all_links.get_mut(key) else { return };
-        if !link.is_dirty {
-            link.is_dirty = true;
-            self.dirty.push(key);
+        if !link.is_write_scheduled {
+            link.is_write_scheduled = true;
+            self.writes.push(key);
         }
     }
 }
 
-impl Effects for Sink<'_> {
+impl Effects for SessionEffects<'_> {
     fn message(&mut self, message: Message<'_>) {
         let (kind, payload) = match message {
             Message::Text(text) => (Kind::Text, self.batch.text(text)),
@@ -108,13 +108,13 @@ impl Effects for Sink<'_> {
         let until = after(self.now, patience);
         let released = Released::new(connection, Arc::clone(self.limits), until);
         link.state = State::Released(Box::new(released));
-        self.timers.add(until, Target::Link(key));
-        self.mark_dirty(key);
+        self.timers.add(until, Member::Link(key));
+        self.schedule_write(key);
     }
 
     fn wants_write(&mut self, role: Role) {
         if let Some(key) = self.links.get(role) {
-            self.mark_dirty(key);
+            self.schedule_write(key);
         }
     }
 }

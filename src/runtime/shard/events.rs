@@ -79,7 +79,7 @@ impl Shard {
         let batch = lane.as_deref_mut().unwrap_or(&mut self.batch);
         let payload = payload(batch);
         let cost = batch.push(*id, kind, 0, payload);
-        gauge.add_received(cost);
+        gauge.add_undelivered(cost);
         self.shared.totals.add_undelivered(cost);
         self.note_lane(index);
     }

@@ -27,12 +27,12 @@ use super::inbox::EventBatch;
 use super::link::{Link, Links, Readiness};
 use super::memory::Trim;
 use super::shared::Shared;
-use super::timers::{Target, Timers};
+use super::timers::{Member, Timers};
 use crate::protocol::limits::Limits;
 use crate::protocol::session::{Input, Session};
-use effects::Sink;
-use receive_bounds::Received;
-pub use send_bounds::Queue;
+use effects::SessionEffects;
+use receive_bounds::ReceiveState;
+pub use send_bounds::SendQueue;
 use send_bounds::SendQueues;
 
 /// Bytes read from one connection in a turn.
@@ -51,9 +51,9 @@ struct Entry {
     /// Of its waiting bytes, those that are counted in the total.
     counted: usize,
     /// Its place among the send queues.
-    queue: Queue,
+    send_queue: SendQueue,
     /// What it holds of what its peer has sent.
-    received: Received,
+    receive: ReceiveState,
     /// Its WebSocket is not read, because what it brought before has to be handled first.
     is_held: bool,
     /// It is on the list of sessions with packets to handle.
@@ -78,8 +78,8 @@ pub struct Shard {
     /// Events are in the inbox that JavaScript has not been woken for.
     has_put: bool,
     /// Links that may have something to write, or to read.
-    dirty: Vec<usize>,
-    ready: Vec<usize>,
+    writes: Vec<usize>,
+    reads: Vec<usize>,
     /// Sessions that have packets to handle before more is read.
     backlogs: Vec<SessionId>,
     /// Sessions that are not read until less is held for JavaScript.
@@ -95,7 +95,7 @@ pub struct Shard {
     /// Threads that wait for the end of this turn.
     barriers: Vec<SyncSender<()>>,
     /// When the I/O thread wakes up by itself.
-    waits_until: Option<Instant>,
+    sleeps_until: Option<Instant>,
     #[cfg(poller)]
     registry: mio::Registry,
 }
@@ -114,8 +114,8 @@ impl Shard {
             batch: EventBatch::default(),
             lanes: Vec::new(),
             has_put: false,
-            dirty: Vec::new(),
-            ready: Vec::new(),
+            writes: Vec::new(),
+            reads: Vec::new(),
             backlogs: Vec::new(),
             deferred: Vec::new(),
             paused: 0,
@@ -125,7 +125,7 @@ impl Shard {
             trim: Trim::default(),
             buffer: Vec::new(),
             barriers: Vec::new(),
-            waits_until: None,
+            sleeps_until: None,
             #[cfg(poller)]
             registry,
         }
@@ -136,30 +136,30 @@ impl Shard {
         let Some(link) = self.links.get_mut(key) else { return };
         link.readiness.add(news);
         if news.readable {
-            self.want_read(key);
+            self.schedule_read(key);
         }
         if news.writable {
-            self.want_write(key);
+            self.schedule_write(key);
         }
     }
 
     /// A turn of the I/O thread: does all that can be done now.
     pub fn turn(&mut self, now: Instant, batches: Vec<CommandBatch>) {
-        self.survive(|shard| {
+        self.catch_panic(|shard| {
             for batch in batches {
                 shard.apply(now, batch);
             }
             shard.resume_deferred(now);
-            shard.read_ready(now);
+            shard.read_scheduled(now);
             shard.read_backlogs(now);
             shard.meet_deadlines(now);
-            shard.judge_unfinished(now);
+            shard.enforce_unfinished_bound(now);
         });
         // JavaScript can start on what came while this thread writes.
         self.publish();
-        self.survive(|shard| {
-            shard.write_dirty(now);
-            shard.judge_send_queues(now);
+        self.catch_panic(|shard| {
+            shard.write_scheduled(now);
+            shard.enforce_send_bound(now);
         });
         self.publish();
         self.answer_barriers();
@@ -171,17 +171,17 @@ impl Shard {
     /// waits. Events go into the inbox without a wake-up. Returns whether the I/O thread has to
     /// look at the shard.
     pub fn turn_inline(&mut self, now: Instant, batch: CommandBatch) -> bool {
-        self.survive(|shard| {
+        self.catch_panic(|shard| {
             shard.apply(now, batch);
-            shard.judge_unfinished(now);
-            shard.write_dirty(now);
-            shard.judge_send_queues(now);
+            shard.enforce_unfinished_bound(now);
+            shard.write_scheduled(now);
+            shard.enforce_send_bound(now);
         });
         self.put();
         self.has_put = false;
         self.answer_barriers();
-        let is_sooner = match (self.deadline(), self.waits_until) {
-            (Some(deadline), Some(waits_until)) => deadline < waits_until,
+        let is_sooner = match (self.deadline(), self.sleeps_until) {
+            (Some(deadline), Some(sleeps_until)) => deadline < sleeps_until,
             (deadline, None) => deadline.is_some(),
             (None, Some(_)) => false,
         };
@@ -189,7 +189,7 @@ impl Shard {
     }
 
     /// A defect outside of any session must not take the thread with it.
-    fn survive(&mut self, work: impl FnOnce(&mut Self)) {
+    fn catch_panic(&mut self, work: impl FnOnce(&mut Self)) {
         if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
             self.shared.totals.panics.fetch_add(1, Relaxed);
         }
@@ -203,14 +203,14 @@ impl Shard {
     }
 
     /// Notes until when the I/O thread is going to wait.
-    pub fn wait_until(&mut self) -> Option<Instant> {
-        self.waits_until = self.deadline();
-        self.waits_until
+    pub fn note_sleep(&mut self) -> Option<Instant> {
+        self.sleeps_until = self.deadline();
+        self.sleeps_until
     }
 
     /// Whether another turn has something to do at once.
     pub fn has_work(&self) -> bool {
-        !self.ready.is_empty() || !self.dirty.is_empty() || !self.backlogs.is_empty()
+        !self.reads.is_empty() || !self.writes.is_empty() || !self.backlogs.is_empty()
     }
 
     /// When the next turn is needed at the latest.
@@ -220,10 +220,10 @@ impl Shard {
     }
 
     fn meet_deadlines(&mut self, now: Instant) {
-        while let Some(target) = self.timers.due(now) {
-            match target {
-                Target::Session(index) => self.session_due(now, index),
-                Target::Link(key) => self.reset_link(key),
+        while let Some(member) = self.timers.due(now) {
+            match member {
+                Member::Session(index) => self.session_due(now, index),
+                Member::Link(key) => self.reset_link(key),
             }
         }
     }
@@ -232,12 +232,12 @@ impl Shard {
         let Some(entry) = self.entry_mut(index) else { return };
         entry.scheduled = None;
         if entry.session.deadline().is_none_or(|deadline| deadline > now) {
-            return self.schedule(index);
+            return self.schedule_timeout(index);
         }
         if self.loop_stalls(now) {
             self.postpone_ping(now, index);
         }
-        self.step(now, index, |session, sink| session.handle_timeout(now, sink));
+        self.step(now, index, |session, effects| session.handle_timeout(now, effects));
     }
 
     fn loop_stalls(&self, now: Instant) -> bool {
@@ -275,7 +275,7 @@ impl Shard {
     }
 
     fn input(&mut self, now: Instant, index: usize, input: Input<'_>) {
-        self.step(now, index, |session, sink| session.handle_input(now, input, sink));
+        self.step(now, index, |session, effects| session.handle_input(now, input, effects));
     }
 
     /// Runs one change of a session. A panic in it ends that session alone.
@@ -283,12 +283,12 @@ impl Shard {
         &mut self,
         now: Instant,
         index: usize,
-        change: impl FnOnce(&mut Session, &mut Sink<'_>),
+        change: impl FnOnce(&mut Session, &mut SessionEffects<'_>),
     ) {
         self.choose_lane(index);
         let Some(Some(entry)) = self.entries.get_mut(index) else { return };
         let Entry { id, session, limits, gauge, links, lane, .. } = &mut **entry;
-        let mut sink = Sink {
+        let mut effects = SessionEffects {
             now,
             id: *id,
             index,
@@ -298,16 +298,16 @@ impl Shard {
             totals: &self.shared.totals,
             links,
             all_links: &mut self.links,
-            dirty: &mut self.dirty,
+            writes: &mut self.writes,
             timers: &mut self.timers,
         };
-        if catch_unwind(AssertUnwindSafe(|| change(session, &mut sink))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| change(session, &mut effects))).is_err() {
             self.shared.totals.panics.fetch_add(1, Relaxed);
-            session.handle_input(now, Input::Broken, &mut sink);
+            session.handle_input(now, Input::Broken, &mut effects);
         }
         let is_closed = session.is_closed();
         self.note_lane(index);
-        if is_closed { self.forget(index) } else { self.schedule(index) }
+        if is_closed { self.forget(index) } else { self.schedule_timeout(index) }
     }
 
     /// Drops a session that is over.
@@ -315,23 +315,23 @@ impl Shard {
         self.put_lane(index);
         let Some(mut entry) = self.entries.get_mut(index).and_then(Option::take) else { return };
         if let Some(scheduled) = entry.scheduled {
-            self.timers.remove(scheduled, Target::Session(index));
+            self.timers.remove(scheduled, Member::Session(index));
         }
         self.shared.totals.unsent.fetch_sub(entry.counted as i64, Relaxed);
-        self.send_queues.remove(send_bounds::Holder::Session(index), &mut entry.queue);
-        self.forget_received(index, &mut entry.received);
+        self.send_queues.remove(Member::Session(index), &mut entry.send_queue);
+        self.forget_receive_queue(index, &mut entry.receive);
         entry.gauge.set_unsent(0, 0);
     }
 
-    fn schedule(&mut self, index: usize) {
+    fn schedule_timeout(&mut self, index: usize) {
         let Some(Some(entry)) = self.entries.get_mut(index) else { return };
         let Some(deadline) = entry.session.deadline() else { return };
         if entry.scheduled.is_none_or(|scheduled| deadline < scheduled) {
-            let target = Target::Session(index);
+            let member = Member::Session(index);
             if let Some(scheduled) = entry.scheduled.replace(deadline) {
-                self.timers.remove(scheduled, target);
+                self.timers.remove(scheduled, member);
             }
-            self.timers.add(deadline, target);
+            self.timers.add(deadline, member);
         }
     }
 }

@@ -12,18 +12,18 @@ use crate::runtime::link::{Io, State};
 
 impl Shard {
     /// Puts a link on the list of those to read.
-    pub(super) fn want_read(&mut self, key: usize) {
+    pub(super) fn schedule_read(&mut self, key: usize) {
         let Some(link) = self.links.get_mut(key) else { return };
-        if !link.is_ready {
-            link.is_ready = true;
-            self.ready.push(key);
+        if !link.is_read_scheduled {
+            link.is_read_scheduled = true;
+            self.reads.push(key);
         }
     }
 
-    pub(super) fn read_ready(&mut self, now: Instant) {
-        for key in std::mem::take(&mut self.ready) {
+    pub(super) fn read_scheduled(&mut self, now: Instant) {
+        for key in std::mem::take(&mut self.reads) {
             if let Some(link) = self.links.get_mut(key) {
-                link.is_ready = false;
+                link.is_read_scheduled = false;
                 self.read_link(now, key);
             }
         }
@@ -56,14 +56,14 @@ impl Shard {
                 // it has told already of an end that waits behind these bytes.
                 link.readiness.readable = count == budget || link.readiness.is_over;
                 if link.readiness.readable {
-                    self.want_read(key);
+                    self.schedule_read(key);
                 }
                 self.received(now, key, &mut buffer[..count]);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 link.readiness.readable = false;
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.want_read(key),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.schedule_read(key),
             Err(error) => self.lose_link(now, key, Loss::Read(error.raw_os_error())),
         }
         self.buffer = buffer;
@@ -75,12 +75,12 @@ impl Shard {
         match &mut link.state {
             State::Released(released) => {
                 released.connection.drop_received(bytes, &released.limits);
-                self.want_write(key);
+                self.schedule_write(key);
             }
             State::Owned { index, role } => {
                 let (index, role) = (*index, *role);
                 self.input(now, index, Input::Received { role, bytes });
-                self.check_received(now, index);
+                self.check_receive_bounds(now, index);
             }
         }
     }
@@ -88,13 +88,13 @@ impl Shard {
     /// Hands a session what a POST brought.
     pub(super) fn post(&mut self, now: Instant, index: usize, input: Input<'_>) {
         self.input(now, index, input);
-        self.check_received(now, index);
+        self.check_receive_bounds(now, index);
     }
 
     /// Counts what a session has taken in, and stops reading where that is too much.
-    fn check_received(&mut self, now: Instant, index: usize) {
-        self.count_received(now, index);
-        self.check_receive_queue(now, index);
+    fn check_receive_bounds(&mut self, now: Instant, index: usize) {
+        self.count_receive_queue(now, index);
+        self.pause_if_over(now, index);
         self.check_backlog(index);
     }
 
@@ -106,7 +106,7 @@ impl Shard {
             entry.is_in_backlogs = false;
             if !entry.gauge.is_paused() {
                 self.input(now, index, Input::Continue);
-                self.check_received(now, index);
+                self.check_receive_bounds(now, index);
             }
         }
     }
@@ -137,7 +137,7 @@ impl Shard {
             self.push_stream_event(index, kind);
         }
         if let Some(key) = main.filter(|_| was_held && !is_held) {
-            self.want_read(key);
+            self.schedule_read(key);
         }
     }
 

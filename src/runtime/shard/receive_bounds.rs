@@ -20,7 +20,7 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What a session holds of what its peer has sent, as counted in the totals.
 #[derive(Debug, Default)]
-pub struct Received {
+pub struct ReceiveState {
     unhandled: usize,
     unfinished: usize,
     /// When the unfinished message last grew: its key among those that grow.
@@ -35,23 +35,23 @@ impl Shard {
         if !self.shared.is_overloaded() {
             return Some(READ_BUDGET);
         }
-        if self.holds_received(index) {
+        if self.has_receive_queue(index) {
             self.pause_for_total(now, index);
             return None;
         }
         Some(SCARCE_READ)
     }
 
-    fn holds_received(&mut self, index: usize) -> bool {
+    fn has_receive_queue(&mut self, index: usize) -> bool {
         self.entry_mut(index)
-            .is_some_and(|entry| entry.gauge.undelivered() > 0 || entry.received.unfinished > 0)
+            .is_some_and(|entry| entry.gauge.undelivered() > 0 || entry.receive.unfinished > 0)
     }
 
     /// Counts what a session holds after it has taken something in.
-    pub(super) fn count_received(&mut self, now: Instant, index: usize) {
+    pub(super) fn count_receive_queue(&mut self, now: Instant, index: usize) {
         let Some(Some(entry)) = self.entries.get_mut(index) else { return };
         let totals = &self.shared.totals;
-        let received = &mut entry.received;
+        let received = &mut entry.receive;
         let unhandled = entry.session.unhandled();
         if unhandled != received.unhandled {
             let change = unhandled as i64 - received.unhandled as i64;
@@ -71,22 +71,22 @@ impl Shard {
             received.grew_at = Some(now);
             self.growing.insert((now, index));
         }
-        self.publish_oldest();
+        self.rank_oldest();
     }
 
     /// Takes a session that is over out of the totals.
-    pub(super) fn forget_received(&mut self, index: usize, received: &mut Received) {
+    pub(super) fn forget_receive_queue(&mut self, index: usize, received: &mut ReceiveState) {
         let totals = &self.shared.totals;
         totals.undelivered.fetch_sub(received.unhandled as i64, SeqCst);
         totals.unfinished.fetch_sub(received.unfinished as i64, SeqCst);
         if let Some(grew_at) = received.grew_at.take() {
             self.growing.remove(&(grew_at, index));
-            self.publish_oldest();
+            self.rank_oldest();
         }
     }
 
-    fn publish_oldest(&self) {
-        self.shared.unfinished.publish(self.number, self.oldest(), 0);
+    fn rank_oldest(&self) {
+        self.shared.unfinished.set(self.number, self.oldest(), 0);
     }
 
     /// The rank of the message that has not grown for the longest time; 0 for none.
@@ -96,22 +96,22 @@ impl Shard {
 
     /// Closes the sessions whose unfinished messages have not grown for the longest time, until all
     /// together fit.
-    pub(super) fn judge_unfinished(&mut self, now: Instant) {
+    pub(super) fn enforce_unfinished_bound(&mut self, now: Instant) {
         while self.shared.has_too_much_unfinished() {
             if let Some(other) = self.shared.unfinished.above(self.number, self.oldest()) {
                 return self.shared.wake(other);
             }
             let Some((_, index)) = self.growing.first().copied() else { return };
             let limit = self.shared.limits.max_total_receive_queue.unsigned_abs();
-            self.step(now, index, |session, sink| {
-                session.evict_unfinished("maxTotalReceiveQueue", limit, sink);
+            self.step(now, index, |session, effects| {
+                session.evict_unfinished("maxTotalReceiveQueue", limit, effects);
             });
         }
     }
 
     /// Stops reading from a session whose messages JavaScript does not take, or from one that has
     /// any when all together are too many.
-    pub(super) fn check_receive_queue(&mut self, now: Instant, index: usize) {
+    pub(super) fn pause_if_over(&mut self, now: Instant, index: usize) {
         let Some(entry) = self.entry_mut(index) else { return };
         let (value, limit) = (entry.gauge.undelivered(), entry.max_receive_queue);
         if value > limit {
@@ -119,7 +119,7 @@ impl Shard {
                 self.report_pause(index, "maxReceiveQueue", limit, value, 1);
                 self.pause(now, index);
             }
-        } else if self.shared.is_overloaded() && self.holds_received(index) {
+        } else if self.shared.is_overloaded() && self.has_receive_queue(index) {
             self.pause_for_total(now, index);
         }
     }
@@ -130,7 +130,7 @@ impl Shard {
         if entry.gauge.is_paused() {
             return;
         }
-        if !std::mem::replace(&mut entry.received.is_deferred, true) {
+        if !std::mem::replace(&mut entry.receive.is_deferred, true) {
             self.deferred.push(id);
         }
         self.paused = self.paused.saturating_add(1);
@@ -158,7 +158,7 @@ impl Shard {
     fn pause(&mut self, now: Instant, index: usize) {
         let Some(entry) = self.entry_mut(index) else { return };
         entry.gauge.set_paused(true);
-        let is_deferred = entry.received.is_deferred;
+        let is_deferred = entry.receive.is_deferred;
         self.input(now, index, Input::Pause);
         // What JavaScript took before it could see the mark would never resume the session.
         let is_taken = self.entry_mut(index).is_some_and(|entry| entry.gauge.undelivered() == 0);
@@ -175,7 +175,7 @@ impl Shard {
         let links = entry.links.keys();
         self.input(now, index, Input::Resume);
         for key in links {
-            self.want_read(key);
+            self.schedule_read(key);
         }
         self.check_backlog(index);
     }
@@ -188,7 +188,7 @@ impl Shard {
         for id in std::mem::take(&mut self.deferred) {
             let Some(index) = self.find(id) else { continue };
             let Some(entry) = self.entry_mut(index) else { continue };
-            entry.received.is_deferred = false;
+            entry.receive.is_deferred = false;
             let is_full = entry.gauge.undelivered() > entry.max_receive_queue / 2;
             if entry.gauge.is_paused() && !is_full {
                 self.resume(now, index);

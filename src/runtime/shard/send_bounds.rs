@@ -11,6 +11,7 @@ use super::{Entry, Shard};
 use crate::protocol::effects::Role;
 use crate::protocol::heartbeat::after;
 use crate::runtime::link::State;
+use crate::runtime::timers::Member;
 
 /// Of the longest queues, how many are compared.
 const CANDIDATES: usize = 16;
@@ -25,18 +26,9 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// When to look again while no queue can be closed.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// What a queue belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Holder {
-    /// A session, by its index.
-    Session(usize),
-    /// A link that its session has released, by its key.
-    Link(usize),
-}
-
 /// A queue's place in the order.
 #[derive(Debug, Default)]
-pub struct Queue {
+pub struct SendQueue {
     /// Bytes that wait, shared ones included; 0 when it has no place.
     bytes: usize,
     /// When the peer last took some.
@@ -46,7 +38,7 @@ pub struct Queue {
 /// Queues that their peers have not taken, in the order of their length.
 #[derive(Debug, Default)]
 pub struct SendQueues {
-    ordered: BTreeSet<(usize, Holder)>,
+    ordered: BTreeSet<(usize, Member)>,
     /// Set while all queues together are over the limit.
     overload: Option<Overload>,
 }
@@ -55,7 +47,7 @@ pub struct SendQueues {
 #[derive(Debug)]
 struct Overload {
     /// When to judge again.
-    judge_at: Instant,
+    retry_at: Instant,
     /// When the other threads were asked to look at their queues.
     asked_at: Option<Instant>,
 }
@@ -63,20 +55,20 @@ struct Overload {
 impl SendQueues {
     /// When to judge again.
     pub fn deadline(&self) -> Option<Instant> {
-        self.overload.as_ref().map(|overload| overload.judge_at)
+        self.overload.as_ref().map(|overload| overload.retry_at)
     }
 
     /// Notes how much waits in a queue after a write.
-    pub fn set(&mut self, now: Instant, holder: Holder, queue: &mut Queue, bytes: usize) {
+    pub fn set(&mut self, now: Instant, member: Member, queue: &mut SendQueue, bytes: usize) {
         if bytes == queue.bytes {
             return;
         }
         if bytes < queue.bytes || queue.bytes == 0 {
             queue.moved_at = Some(now);
         }
-        self.remove(holder, queue);
+        self.remove(member, queue);
         if bytes > 0 {
-            self.ordered.insert((bytes, holder));
+            self.ordered.insert((bytes, member));
             queue.bytes = bytes;
         }
     }
@@ -88,9 +80,9 @@ impl SendQueues {
     }
 
     /// Takes a queue out of the order.
-    pub fn remove(&mut self, holder: Holder, queue: &mut Queue) {
+    pub fn remove(&mut self, member: Member, queue: &mut SendQueue) {
         if queue.bytes > 0 {
-            self.ordered.remove(&(queue.bytes, holder));
+            self.ordered.remove(&(queue.bytes, member));
             queue.bytes = 0;
         }
     }
@@ -98,7 +90,7 @@ impl SendQueues {
 
 /// A queue that may be closed.
 struct Candidate {
-    holder: Holder,
+    member: Member,
     /// Bytes that this frees for certain.
     alone: usize,
     is_stalled: bool,
@@ -106,31 +98,31 @@ struct Candidate {
 
 impl Shard {
     /// Closes the longest queues while all together are too long.
-    pub(super) fn judge_send_queues(&mut self, now: Instant) {
+    pub(super) fn enforce_send_bound(&mut self, now: Instant) {
         let limit = self.shared.limits.max_total_send_buffer;
         if limit == 0 || self.shared.totals.unsent.load(Relaxed) <= limit {
             if self.send_queues.overload.take().is_some() {
-                self.shared.send_queues.publish(self.number, 0, self.shared.micros(now));
+                self.shared.send_queues.set(self.number, 0, self.shared.micros(now));
             }
             return;
         }
-        self.judge_again(now, RETRY);
+        self.retry_after(now, RETRY);
         while self.shared.totals.unsent.load(Relaxed) > limit {
             let candidate = self.candidate(now);
             let rank = candidate.as_ref().map_or(0, |candidate| candidate.alone as u64 + 1);
-            self.shared.send_queues.publish(self.number, rank, self.shared.micros(now));
+            self.shared.send_queues.set(self.number, rank, self.shared.micros(now));
             if self.is_for_others(now, rank) {
-                return self.judge_again(now, ROUND);
+                return self.retry_after(now, ROUND);
             }
-            let Some(Candidate { holder, .. }) = candidate else { return };
-            self.evict(now, holder, limit.unsigned_abs());
+            let Some(Candidate { member, .. }) = candidate else { return };
+            self.evict(now, member, limit.unsigned_abs());
         }
     }
 
-    fn judge_again(&mut self, now: Instant, delay: Duration) {
-        let judge_at = after(now, delay);
+    fn retry_after(&mut self, now: Instant, delay: Duration) {
+        let retry_at = after(now, delay);
         let overload = &mut self.send_queues.overload;
-        overload.get_or_insert(Overload { judge_at, asked_at: None }).judge_at = judge_at;
+        overload.get_or_insert(Overload { retry_at, asked_at: None }).retry_at = retry_at;
     }
 
     /// Whether another thread has a queue that should be closed first, or has yet to look.
@@ -158,8 +150,8 @@ impl Shard {
     fn candidate(&self, now: Instant) -> Option<Candidate> {
         let longest = self.send_queues.ordered.iter().rev().take(CANDIDATES);
         let (mut most, mut stalled): (Option<Candidate>, Option<Candidate>) = (None, None);
-        for (waiting, holder) in longest {
-            let candidate = self.examine(now, *holder);
+        for (waiting, member) in longest {
+            let candidate = self.examine(now, *member);
             let best = most.as_ref().map_or(0, |most| most.alone);
             let is_mostly_shared = candidate.alone < waiting / 4;
             if candidate.alone >= MIN_ALONE.max(best) && !is_mostly_shared {
@@ -171,42 +163,42 @@ impl Shard {
         most.or(stalled)
     }
 
-    fn examine(&self, now: Instant, holder: Holder) -> Candidate {
-        let stalls = |queue: &Queue| {
+    fn examine(&self, now: Instant, member: Member) -> Candidate {
+        let stalls = |queue: &SendQueue| {
             queue.moved_at.is_some_and(|at| now.duration_since(at) >= STALLED_AFTER)
         };
-        let (is_stalled, alone) = match holder {
-            Holder::Session(index) => match self.entry(index) {
-                Some(Entry { session, queue, .. }) if stalls(queue) => {
+        let (is_stalled, alone) = match member {
+            Member::Session(index) => match self.entry(index) {
+                Some(Entry { session, send_queue, .. }) if stalls(send_queue) => {
                     (true, session.waiting_alone())
                 }
                 Some(Entry { session, .. }) => (false, session.waiting_own()),
                 None => (false, 0),
             },
-            Holder::Link(key) => match self.links.get(key).map(|link| &link.state) {
-                Some(State::Released(released)) if stalls(&released.queue) => {
+            Member::Link(key) => match self.links.get(key).map(|link| &link.state) {
+                Some(State::Released(released)) if stalls(&released.send_queue) => {
                     (true, released.connection.wire().alone())
                 }
                 Some(State::Released(released)) => (false, released.connection.wire().own()),
                 Some(State::Owned { .. }) | None => (false, 0),
             },
         };
-        Candidate { holder, alone, is_stalled }
+        Candidate { member, alone, is_stalled }
     }
 
-    fn evict(&mut self, now: Instant, holder: Holder, limit: u64) {
-        match holder {
-            Holder::Session(index) => {
+    fn evict(&mut self, now: Instant, member: Member, limit: u64) {
+        match member {
+            Member::Session(index) => {
                 let main = self.entry(index).and_then(|entry| entry.links.get(Role::Main));
-                self.step(now, index, |session, sink| {
-                    session.evict("maxTotalSendBuffer", limit, sink);
+                self.step(now, index, |session, effects| {
+                    session.evict("maxTotalSendBuffer", limit, effects);
                 });
                 // The link is reset at once, which frees the queue.
                 if let Some(key) = main {
                     self.write_link(now, key);
                 }
             }
-            Holder::Link(key) => self.reset_link(key),
+            Member::Link(key) => self.reset_link(key),
         }
     }
 
@@ -225,7 +217,7 @@ impl Shard {
                 let (waiting, own) = (wire.cost(), wire.own());
                 self.shared.totals.add_unsent(own as i64 - released.counted as i64);
                 released.counted = own;
-                self.send_queues.set(now, Holder::Link(key), &mut released.queue, waiting);
+                self.send_queues.set(now, Member::Link(key), &mut released.send_queue, waiting);
             }
         }
     }
@@ -245,6 +237,6 @@ impl Shard {
     pub(super) fn order_session(&mut self, now: Instant, index: usize) {
         let Some(Some(entry)) = self.entries.get_mut(index) else { return };
         let waiting = entry.session.waiting();
-        self.send_queues.set(now, Holder::Session(index), &mut entry.queue, waiting);
+        self.send_queues.set(now, Member::Session(index), &mut entry.send_queue, waiting);
     }
 }

@@ -202,7 +202,7 @@ fn over_the_total_only_sessions_with_nothing_undelivered_are_read() {
         world.receive(client, &flood);
     }
     world.settle();
-    let received = world.shared.totals.received();
+    let received = world.shared.totals.receive_queue();
     assert!(received > MIB as i64 && received < 3 * MIB as i64, "{received}");
     let mut quiet = world.websocket(40);
     world.receive(&mut quiet, &client::frame(0x81, b"4quiet"));
@@ -213,7 +213,7 @@ fn over_the_total_only_sessions_with_nothing_undelivered_are_read() {
         let all: Vec<&Client> = clients.iter().chain([&quiet]).collect();
         let seen = world.deliver(&all);
         texts += seen.iter().filter(|(_, kind)| *kind == Kind::Text).count();
-        assert!(world.shared.totals.received() < 3 * MIB as i64);
+        assert!(world.shared.totals.receive_queue() < 3 * MIB as i64);
         let resumed: Vec<SessionId> =
             clients.iter().filter(|client| client.gauge.is_paused()).map(|it| it.id).collect();
         for id in resumed {
@@ -225,7 +225,7 @@ fn over_the_total_only_sessions_with_nothing_undelivered_are_read() {
         }
     }
     assert_eq!(texts, 40 * 4000 + 1, "nothing is lost");
-    assert_eq!(world.shared.totals.received(), 0);
+    assert_eq!(world.shared.totals.receive_queue(), 0);
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn sessions_that_have_only_begun_a_message_resume_when_others_have_been_delivere
         world.settle();
     }
     assert!(!slow.gauge.is_paused());
-    assert_eq!(world.shared.totals.received(), 0);
+    assert_eq!(world.shared.totals.receive_queue(), 0);
 }
 
 #[test]
@@ -276,7 +276,7 @@ fn messages_that_are_large_beside_the_total_arrive() {
         world.settle();
     }
     assert_eq!(arrived, 3);
-    assert_eq!(world.shared.totals.received(), 0);
+    assert_eq!(world.shared.totals.receive_queue(), 0);
 }
 
 #[test]
@@ -344,7 +344,7 @@ fn a_broadcast_closes_no_peer_that_reads() {
     for _ in 0..1200 {
         let broadcast = Arc::new(Broadcast::binary(&[0; 10_000]).charged_to(&total));
         for client in &clients {
-            let action = Action::SendShared(Arc::clone(&broadcast));
+            let action = Action::SendBroadcast(Arc::clone(&broadcast));
             commands.push(Command::Session(client.id, action));
         }
     }
@@ -375,7 +375,7 @@ fn a_broadcast_that_only_stalled_peers_hold_closes_them() {
     let broadcast = Arc::new(Broadcast::binary(&vec![0; 20 * MIB]).charged_to(&total));
     let commands = clients
         .iter()
-        .map(|client| Command::Session(client.id, Action::SendShared(Arc::clone(&broadcast))))
+        .map(|client| Command::Session(client.id, Action::SendBroadcast(Arc::clone(&broadcast))))
         .collect();
     drop(broadcast);
     world.turn(commands);

@@ -3,13 +3,12 @@
 use std::io::{self, IoSlice};
 use std::time::Instant;
 
-use super::send_bounds::Holder;
 use super::{Entry, Shard};
 use crate::protocol::session::Loss;
 use crate::protocol::websocket::Connection;
 use crate::runtime::inbox::{Payload, StreamKind};
 use crate::runtime::link::{Io, Link, State};
-use crate::runtime::timers::Target;
+use crate::runtime::timers::Member;
 
 /// Bytes written to one connection in a turn.
 const WRITE_BUDGET: usize = 256 * 1024;
@@ -25,19 +24,19 @@ enum Outcome {
 
 impl Shard {
     /// Puts a link on the list of those to write.
-    pub(super) fn want_write(&mut self, key: usize) {
+    pub(super) fn schedule_write(&mut self, key: usize) {
         let Some(link) = self.links.get_mut(key) else { return };
-        if !link.is_dirty {
-            link.is_dirty = true;
-            self.dirty.push(key);
+        if !link.is_write_scheduled {
+            link.is_write_scheduled = true;
+            self.writes.push(key);
         }
     }
 
-    pub(super) fn write_dirty(&mut self, now: Instant) {
+    pub(super) fn write_scheduled(&mut self, now: Instant) {
         // A link that a write puts on the list again waits for the next turn.
-        for key in std::mem::take(&mut self.dirty) {
+        for key in std::mem::take(&mut self.writes) {
             if let Some(link) = self.links.get_mut(key) {
-                link.is_dirty = false;
+                link.is_write_scheduled = false;
                 self.write_link(now, key);
             }
         }
@@ -58,7 +57,7 @@ impl Shard {
             }
         }
         if written >= WRITE_BUDGET {
-            self.want_write(key);
+            self.schedule_write(key);
         }
         self.finish_link(key);
         self.count_waiting(now, key);
@@ -109,7 +108,7 @@ impl Shard {
             Some(State::Released(released)) => released.connection.written(count),
             Some(State::Owned { index, role }) => {
                 let (index, role) = (*index, *role);
-                self.step(now, index, |session, sink| session.written(role, count, sink));
+                self.step(now, index, |session, effects| session.written(role, count, effects));
             }
             None => {}
         }
@@ -143,9 +142,9 @@ impl Shard {
     pub(super) fn drop_link(&mut self, key: usize) -> Option<Link> {
         let mut link = self.links.try_remove(key)?;
         if let State::Released(released) = &mut link.state {
-            self.timers.remove(released.until, Target::Link(key));
+            self.timers.remove(released.until, Member::Link(key));
             self.shared.totals.add_unsent(-(released.counted as i64));
-            self.send_queues.remove(Holder::Link(key), &mut released.queue);
+            self.send_queues.remove(Member::Link(key), &mut released.send_queue);
         }
         match &link.io {
             // Closing the descriptor takes it out of the poller as well.
