@@ -1,5 +1,5 @@
-/** Next.js calls this once, when its server starts. */
+/** Next.js calls this function once, when its server starts. */
 export async function register() {
-  // It is compiled for the edge runtime as well, where there is no server.
+  // Next.js also compiles this file for the edge runtime, where there is no server.
   if (process.env.NEXT_RUNTIME === 'nodejs') await import('./socket')
 }

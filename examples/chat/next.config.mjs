@@ -1,8 +1,8 @@
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 
-// The folder whose node_modules holds Next.js: the repository when this app is a workspace of it,
-// the app itself when it was copied somewhere else. Said here, or Next.js guesses from lockfiles.
+// The folder whose node_modules contains Next.js: the repository if this app is a workspace of it, or the
+// app itself if it was copied. Without this setting, Next.js guesses the folder from lockfiles.
 const require = createRequire(import.meta.url)
 const root = join(require.resolve('next/package.json'), '../../..')
 

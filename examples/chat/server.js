@@ -1,7 +1,7 @@
 'use strict'
 
 const dev = process.argv.includes('--dev')
-// React and Next.js choose their builds by it while they are loaded.
+// React and Next.js read NODE_ENV while they are loaded, and choose their builds by it.
 Object.assign(process.env, { NODE_ENV: dev ? 'development' : 'production' })
 
 const { createServer } = require('node:http')
@@ -17,7 +17,7 @@ async function main() {
   const handle = app.getRequestHandler()
   const server = createServer((req, res) => handle(req, res))
 
-  // The largest image has 2 MiB, a third more when long-polling carries it as base64.
+  // The largest image has 2 MiB. Over long-polling it is sent as base64, which adds a third.
   const io = attach(server, { path: '/socket.io', maxHttpBufferSize: 3 * 1024 * 1024 })
   registerChat(io)
 
@@ -28,7 +28,7 @@ async function main() {
 
   const shutdown = () => {
     server.close(() => app.close())
-    // The dev server watches files and holds its HMR sockets: it never ends by itself.
+    // The dev server watches files and keeps its HMR sockets open, so it would never exit by itself.
     if (dev) process.exit()
   }
   process.once('SIGTERM', shutdown)

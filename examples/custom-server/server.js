@@ -10,7 +10,7 @@ import { attach } from 'upwire'
 import { cleanText } from './shared/text.js'
 
 const dev = process.argv.includes('--dev')
-// React and Next.js choose their builds by it while they are loaded.
+// React and Next.js read NODE_ENV while they are loaded, and choose their builds by it.
 Object.assign(process.env, { NODE_ENV: dev ? 'development' : 'production' })
 const { default: next } = await import('next')
 
@@ -24,10 +24,10 @@ attach(server, { path: '/socket.io' }, setUp)
 const port = Number(process.env.PORT ?? 3000)
 server.listen(port, () => console.log(`> http://localhost:${port}`))
 
-// Closes the connections of Socket.IO first, then the server; nothing is left to wait for then.
+// upwire closes the connections of Socket.IO before the server closes, so the process can exit.
 const shutdown = () => {
   server.close(() => app.close())
-  // The dev server watches files and holds its HMR sockets: it never ends by itself.
+  // The dev server watches files and keeps its HMR sockets open, so it would never exit by itself.
   if (dev) process.exit()
 }
 process.once('SIGTERM', shutdown)

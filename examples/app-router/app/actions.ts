@@ -6,5 +6,5 @@ import { cleanText } from '@/shared/text'
 
 export async function announce(form: FormData) {
   const text = cleanText(form.get('text'))
-  if (text) getIO<ClientToServer, ServerToClient>().emit('message', { text })
+  if (text) getIO<ClientToServer, ServerToClient>()?.emit('message', { text })
 }

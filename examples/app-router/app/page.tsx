@@ -5,7 +5,7 @@ import { announce } from './actions'
 export default function Page() {
   return (
     <Live title="App Router" lead="No custom server: instrumentation.ts registers Socket.IO.">
-      <Announce action={announce} hint="A server action calls getIO().emit()" />
+      <Announce action={announce} hint="A server action calls getIO()?.emit()" />
     </Live>
   )
 }

@@ -1,6 +1,6 @@
 interface Props {
   hint: string
-  /** A server action: the form also works before, and without, the page's JavaScript. */
+  /** A server action, so the form also works before the page's JavaScript has loaded, or without it. */
   action(form: FormData): Promise<void>
 }
 

@@ -1,7 +1,7 @@
-/** What client and server say to each other. Both sides are typed with this file. */
+/** The events between client and server. This file types both sides. */
 
 export interface Message {
-  /** The id of the socket that has sent it; nobody's when the app itself speaks. */
+  /** The id of the socket that has sent the message; `undefined` for an announcement of the app. */
   author?: string
   text: string
 }
@@ -12,6 +12,6 @@ export interface ClientToServer {
 
 export interface ServerToClient {
   message(message: Message): void
-  /** How many pages are connected. */
+  /** The number of connected pages. */
   people(count: number): void
 }

@@ -2,7 +2,7 @@ import type { CSSProperties } from 'react'
 import type { Member } from '@/shared/events'
 import styles from './avatar.module.css'
 
-/** The colour comes from the id, so that two people of one name can be told apart. */
+/** The colour depends on the id, so that two people with the same name look different. */
 export function Avatar({ member }: { member: Member }) {
   const hue = (parseInt(member.id.slice(0, 4), 16) || 0) % 360
   return (

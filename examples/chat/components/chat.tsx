@@ -4,7 +4,7 @@ import { profileStore, useProfile } from '@/lib/profile'
 import { Room } from './room'
 import { Welcome } from './welcome'
 
-/** Asks for a name first; a tab that has one goes straight to its room. */
+/** Asks for a name first. A tab that has one shows its room at once. */
 export function Chat({ title }: { title: string }) {
   const profile = useProfile()
   if (!profile) return null

@@ -23,7 +23,7 @@ export function Composer({ room, onSend }: Props) {
   }
 
   const sendOnEnter = (event: KeyboardEvent) => {
-    // Enter while an input method is composing picks a word.
+    // While an input method is composing, Enter chooses a word.
     if (event.key !== 'Enter' || event.shiftKey || event.nativeEvent.isComposing) return
     event.preventDefault()
     form.current?.requestSubmit()
@@ -38,7 +38,7 @@ export function Composer({ room, onSend }: Props) {
     } catch (error) {
       setProblem(error instanceof UnusableImage ? error.message : 'The file cannot be read.')
     }
-    // Else the same file could not be chosen again.
+    // Without this, the same file could not be chosen again.
     input.value = ''
   }
 

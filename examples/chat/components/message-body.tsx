@@ -12,7 +12,7 @@ export function MessageBody({ body }: { body: Body }) {
 }
 
 function Picture({ data, mediaType, fileName }: Image) {
-  // The URL keeps the bytes alive, so it lives exactly as long as the element.
+  // The URL keeps the bytes in memory, so it is revoked together with the element.
   const show = useCallback(
     (element: HTMLImageElement) => {
       const url = URL.createObjectURL(new Blob([data], { type: mediaType }))

@@ -6,14 +6,14 @@ import { Tick, type TickState } from './tick'
 import styles from './message-item.module.css'
 
 interface Props {
-  /** Undefined when it is ours. */
+  /** `undefined` if this tab is the author. */
   author: Member | undefined
   at: number
   body: Body
   state: TickState
-  /** Follows another one of the same author: the name is not repeated. */
+  /** Whether it follows a message of the same author, whose name is then not repeated. */
   continued?: boolean
-  /** What can be done about a message that is not delivered. */
+  /** Buttons for a message that was not delivered. */
   children?: ReactNode
 }
 

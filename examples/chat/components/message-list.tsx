@@ -16,8 +16,8 @@ interface Props {
 }
 
 export function MessageList({ messages, drafts, me, joined, onRetry, onDiscard }: Props) {
-  // One list with one kind of element: a draft that becomes a message keeps its place in the page,
-  // and an image is not loaded a second time.
+  // Messages and drafts are one list of the same element, so a draft that becomes a message keeps its
+  // place in the page, and its image is not loaded again.
   const items = [
     ...messages.map((message, index) => (
       <MessageItem
@@ -49,7 +49,7 @@ export function MessageList({ messages, drafts, me, joined, onRetry, onDiscard }
     )),
   ]
   return (
-    // Reversed, the browser itself keeps the newest message in view, also when an image grows.
+    // In reversed direction, the browser keeps the newest message in view, also while an image loads.
     <div className={styles.scroller} tabIndex={0} role="log" aria-label="Messages">
       {items.length === 0 && (
         <p className={styles.empty}>No messages here yet. Write the first one.</p>
@@ -61,7 +61,7 @@ export function MessageList({ messages, drafts, me, joined, onRetry, onDiscard }
   )
 }
 
-/** One after the other by the same author: the name is said once. */
+/** Whether a message follows shortly after one of the same author; the name is then shown once. */
 function continues(before: Message | undefined, { author, at }: Message) {
   return (
     before?.author.id === author.id &&

@@ -6,7 +6,7 @@ interface Props {
   refusal: string | undefined
 }
 
-/** What is wrong, and what becomes of what is written meanwhile. */
+/** Tells the user about a problem, and when messages that are written meanwhile will be sent. */
 export function Notice({ status, refusal }: Props) {
   const text =
     refusal ??

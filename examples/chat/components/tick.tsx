@@ -17,7 +17,7 @@ const shapes: Record<TickState, string> = {
   refused: 'M5.8 5.8l4.4 4.4m0-4.4-4.4 4.4M14 8A6 6 0 1 1 2 8a6 6 0 0 1 12 0Z',
 }
 
-/** Where a message of ours is: on its way, with the server, or neither. */
+/** Shows whether a message of this tab is being sent, was delivered, or was not. */
 export function Tick({ state }: { state: TickState }) {
   return (
     <svg

@@ -3,7 +3,7 @@ import styles from './undelivered.module.css'
 
 interface Props {
   draft: Draft
-  /** Without a connection it goes by itself as soon as there is one. */
+  /** `false` without a connection: the message is sent automatically once there is one. */
   canRetry: boolean
   onRetry(): void
   onDiscard(): void

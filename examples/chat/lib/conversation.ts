@@ -5,13 +5,13 @@ import type { ChatSocket } from './use-socket'
 
 const KEPT_MESSAGES = 200
 
-/** A message of ours that the server has not confirmed yet. */
+/** A message of this tab that the server has not confirmed yet. */
 export interface Draft {
   id: string
   room: string
   at: number
   body: Body
-  /** pending: on its way. unsent: no connection, or no answer. refused: the server said no. */
+  /** `pending`: being sent. `unsent`: no connection, or no reply. `refused`: by the server. */
   state: 'pending' | 'unsent' | 'refused'
   reason?: string
 }
@@ -24,7 +24,7 @@ export interface RoomView {
 export interface ConversationState {
   room: string
   joined: boolean
-  /** Why the server does not let us into the room. */
+  /** The reason for which the server has refused to let this tab enter the room. */
   refusal: string | undefined
   me: Member | undefined
   rooms: Readonly<Record<string, RoomView>>
@@ -36,8 +36,8 @@ const emptyRoom: RoomView = { messages: [], members: [] }
 export const roomView = ({ rooms }: ConversationState, room: string) => rooms[room] ?? emptyRoom
 
 /**
- * The rooms as this tab knows them. After every connect, the first and all later ones, it joins
- * the current room, takes over what it missed, and sends what could not be sent before.
+ * The rooms as this tab knows them. After every connect, the first one and later ones, it joins the current
+ * room, adds the messages that it has missed, and sends the messages that it could not send before.
  */
 export class Conversation extends Store<ConversationState> {
   readonly #socket: ChatSocket
@@ -90,10 +90,10 @@ export class Conversation extends Store<ConversationState> {
     const reply = await this.#socket
       .emitWithAck('join', { room, name: this.#name })
       .catch(() => undefined)
-    // Somebody who clicks faster than the answers come has another join on its way.
+    // The user has entered another room before the reply arrived, which has its own join.
     if (room !== this.getState().room) return
     if (!reply) {
-      // Without a connection the next 'connect' calls this again.
+      // Without a connection, the next 'connect' event calls this method again.
       if (this.#socket.connected) void this.#join()
       return
     }
@@ -131,7 +131,7 @@ export class Conversation extends Store<ConversationState> {
     this.#changeRoom(room, { members: members.sort((a, b) => a.name.localeCompare(b.name)) })
   }
 
-  /** The first of an id stays: nobody replaces a message by sending its id again. */
+  /** The first message with an id stays, so a client cannot replace one by sending its id again. */
   #addMessages(room: string, added: readonly Message[]) {
     const { messages } = roomView(this.getState(), room)
     const known = new Set(messages.map(({ id }) => id))

@@ -5,7 +5,7 @@ const { imageTypes, limits } = settings
 
 export class UnusableImage extends Error {}
 
-/** Reads a chosen file, or says in words for the author why it cannot be sent. */
+/** Reads a chosen file, or throws an error that tells the user why it cannot be sent. */
 export async function readImage(file: File): Promise<Image> {
   if (!imageTypes.includes(file.type)) {
     throw new UnusableImage(`“${file.name}” is not a PNG, JPEG, GIF, WebP or AVIF image.`)
@@ -26,6 +26,6 @@ export async function readImage(file: File): Promise<Image> {
 
 export function formatBytes(bytes: number): string {
   const [amount, unit] = bytes < 1024 ** 2 ? [bytes / 1024, 'KB'] : [bytes / 1024 ** 2, 'MB']
-  // Up, or a file just above the limit would seem to be within it.
+  // Rounded up, because a file just above the limit would otherwise seem to be within it.
   return `${Math.ceil(amount * 10) / 10} ${unit}`
 }

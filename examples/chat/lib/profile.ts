@@ -3,7 +3,7 @@ import settings from '@/shared/settings.json'
 import { randomId } from './random-id'
 import { Store } from './store'
 
-/** Who this tab is, and where. Another tab of the same browser is somebody else. */
+/** The name and the room of this tab. Another tab of the same browser is another member. */
 export interface Profile {
   /** Empty until chosen. */
   name: string
@@ -41,11 +41,11 @@ function write(storage: Storage, field: string, value: string) {
   return value
 }
 
-// Made on first use: storage exists in the browser only.
+// Made on first use, because storage exists only in the browser.
 let store: ProfileStore | undefined
 export const profileStore = () => (store ??= new ProfileStore())
 
-/** Undefined while the server renders, and until the browser has taken over. */
+/** `undefined` while the server renders, and until the browser has hydrated the page. */
 export function useProfile(): Profile | undefined {
   return useSyncExternalStore(subscribe, getState, () => undefined)
 }

@@ -1,6 +1,6 @@
 import { useSyncExternalStore } from 'react'
 
-/** State outside React: one immutable value, and those who want to know when it is another. */
+/** State outside React: one immutable value, and listeners that are called when it is replaced. */
 export class Store<State> {
   #state: State
   readonly #listeners = new Set<() => void>()

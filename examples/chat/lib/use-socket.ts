@@ -7,22 +7,22 @@ export type ChatSocket = Socket<ServerToClient, ClientToServer>
 
 export interface Connection {
   status: 'connecting' | 'connected' | 'reconnecting'
-  /** The transports of this connection in their order; the last one is in use. */
+  /** The transports of this connection, in order; the last one is in use. */
   transports: readonly string[]
 }
 
-/** The official client with what React has to know about it. Does nothing before `open()`. */
+/** The official client, and its state for React. It does nothing before `open()`. */
 class SocketStore extends Store<Connection> {
   readonly socket: ChatSocket
 
   constructor(auth: Auth) {
     super({ status: 'connecting', transports: [] })
     this.socket = io({
-      // After it, and when the connection is lost, `emitWithAck()` rejects.
+      // `emitWithAck()` rejects after this time, and when the connection is lost.
       ackTimeout: 10_000,
       auth,
       autoConnect: false,
-      // Every hook owns its connection; else two calls with one address would share it.
+      // Each hook has its own connection. By default, two sockets with the same URL share one.
       forceNew: true,
       reconnectionDelay: 500,
       reconnectionDelayMax: 2000,
@@ -30,7 +30,7 @@ class SocketStore extends Store<Connection> {
     this.socket.on('connect', () => this.update({ status: 'connected' }))
     this.socket.on('disconnect', (reason) => {
       this.update({ status: 'reconnecting', transports: [] })
-      // Only after this one does the client not come back by itself.
+      // After this reason, and no other, the client does not reconnect by itself.
       if (reason === 'io server disconnect') this.socket.connect()
     })
     this.socket.io.on('open', () => {
@@ -51,8 +51,9 @@ class SocketStore extends Store<Connection> {
 }
 
 /**
- * Connects while the component is mounted. Strict Mode mounts, unmounts and mounts again:
- * the socket is made without a connection, so what is thrown away was never open.
+ * Connects while the component is mounted. React's Strict Mode mounts a component, unmounts it and mounts
+ * it again, and may make a socket that it never uses. So a socket is made without a connection, and the
+ * effect connects it.
  */
 export function useSocket(auth: Auth): Connection & { socket: ChatSocket } {
   const [store] = useState(() => new SocketStore(auth))

@@ -1,7 +1,7 @@
 'use strict'
 
 /**
- * The chat: plain Socket.IO handlers, nothing in here knows about upwire or Next.js.
+ * The chat: plain Socket.IO handlers that depend on neither upwire nor Next.js.
  *
  * @import { Server, Socket } from 'socket.io'
  * @import { ClientToServer, Member, Message, Reply, ServerToClient } from '../shared/events'
@@ -48,7 +48,7 @@ function registerChat(io) {
 
         const known = history(room).find(id)
         if (known && known.author.id !== author.id) throw new Refusal('This id is taken.')
-        // Sent again, because our answer was lost with the connection.
+        // The client sends a message again if the connection was lost before our reply arrived.
         if (known) return { at: known.at }
 
         const message = history(room).add({ id, room, author, body })
@@ -80,7 +80,7 @@ function registerChat(io) {
   }
 }
 
-/** Others see the hash only, so nobody can take a member's place by reading its messages.
+/** Other clients see only the hash, so they cannot impersonate a member whose messages they read.
  *  @param {ChatSocket} socket */
 function memberId(socket) {
   const { key } = socket.handshake.auth
@@ -88,7 +88,7 @@ function memberId(socket) {
   return createHash('sha256').update(secret).digest('hex').slice(0, 16)
 }
 
-/** Clients may leave out the acknowledgement, or send anything in its place.
+/** A client may omit the acknowledgement, or send any other value in its place.
  *  @template {object} Value
  *  @param {(reply: Reply<Value>) => void} reply
  *  @param {() => Value} handler */

@@ -4,7 +4,7 @@
 
 const { limits } = require('../shared/settings.json')
 
-/** The recent messages of one room, bounded in number and, because of the images, in bytes. */
+/** The recent messages of one room. Their number is limited, and because of the images also their size. */
 class History {
   /** @type {Message[]} */
   #messages = []
@@ -21,7 +21,7 @@ class History {
     return this.#messages.find((message) => message.id === id)
   }
 
-  /** Stamps the message with its time, which is also its place: two never have the same.
+  /** Sets the time of the message. It also orders the messages, so no two have the same time.
    *  @param {Omit<Message, 'at'>} draft @returns {Message} */
   add(draft) {
     this.#lastTime = Math.max(Date.now(), this.#lastTime + 1)

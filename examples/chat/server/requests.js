@@ -1,8 +1,8 @@
 'use strict'
 
 /**
- * Whatever a client sends is unknown data. Here it becomes a request, or a Refusal whose text
- * the author of the message gets to see.
+ * A client may send any data. This module turns it into a request, or throws a Refusal with a text for
+ * the author of the message.
  *
  * @import { Body, JoinRequest, SendRequest } from '../shared/events'
  */
@@ -43,7 +43,7 @@ function parseBody(value) {
   }
 }
 
-/** Rooms are a fixed list, so that clients cannot make the server keep any number of them.
+/** The list of rooms is fixed, so that clients cannot make the server keep an unlimited number.
  *  @param {unknown} value */
 function parseRoom(value) {
   const room = rooms.find(({ id }) => id === value)

@@ -1,13 +1,13 @@
-/** What client and server say to each other. Both sides are typed with this file. */
+/** The events between client and server. This file types both sides. */
 
 /** Sent by the client in the handshake (`io({ auth })`). */
 export interface Auth {
-  /** Secret of a browser tab: a reload or a reconnect is still the same member. */
+  /** Secret of a browser tab, so that it is the same member after a reload or a reconnect. */
   key: string
 }
 
 export interface Member {
-  /** Public, made by the server from the key of the tab. */
+  /** Public. The server derives it from the key of the tab. */
   id: string
   name: string
 }
@@ -28,7 +28,7 @@ export interface Image {
 export type Body = Text | Image
 
 export interface Message {
-  /** Chosen by the author's client, so that sending it again after a lost answer adds nothing. */
+  /** Chosen by the author's client, so that a message that is sent again is not added twice. */
   id: string
   room: string
   author: Member
@@ -48,7 +48,7 @@ export interface SendRequest {
   body: Body
 }
 
-/** Recent messages of the room, and who the server thinks we are. */
+/** The recent messages of the room, and the member that the server has made of this client. */
 export interface Joined {
   me: Member
   messages: Message[]
@@ -61,7 +61,7 @@ export interface Sent {
 export type Reply<Value> = ({ ok: true } & Value) | { ok: false; reason: string }
 
 export interface ClientToServer {
-  /** Enters a room and leaves the one before. */
+  /** Enters a room and leaves the previous one. */
   join(request: JoinRequest, reply: (reply: Reply<Joined>) => void): void
   send(request: SendRequest, reply: (reply: Reply<Sent>) => void): void
 }

@@ -15,7 +15,7 @@ interface Entry extends Message {
 interface Props {
   title: string
   lead: string
-  /** What else there is to do. */
+  /** Shown below the conversation. */
   children: ReactNode
 }
 

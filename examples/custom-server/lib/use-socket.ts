@@ -6,13 +6,14 @@ export type AppSocket = Socket<ServerToClient, ClientToServer>
 
 export interface Connection {
   status: 'connecting' | 'connected' | 'reconnecting'
-  /** The one in use: `polling` at first, then `websocket`. */
+  /** The transport in use: `polling` at first, then `websocket`. */
   transport?: string
 }
 
 /**
- * The official client, connected while the component is mounted. React's Strict Mode mounts, unmounts
- * and mounts again: the socket is made without a connection, so one that is thrown away was never open.
+ * The official client, connected while the component is mounted. React's Strict Mode mounts a component,
+ * unmounts it and mounts it again, and may make a socket that it never uses. So a socket is made without
+ * a connection, and the effect connects it.
  */
 export function useSocket(): Connection & { socket: AppSocket } {
   const [socket] = useState(createSocket)
@@ -22,7 +23,7 @@ export function useSocket(): Connection & { socket: AppSocket } {
     const onConnect = () => setConnection((before) => ({ ...before, status: 'connected' }))
     const onDisconnect = (reason: string) => {
       setConnection({ status: 'reconnecting' })
-      // Only after this one does the client not come back by itself.
+      // After this reason, and no other, the client does not reconnect by itself.
       if (reason === 'io server disconnect') socket.connect()
     }
     const onOpen = () => {
@@ -48,6 +49,6 @@ export function useSocket(): Connection & { socket: AppSocket } {
 }
 
 function createSocket(): AppSocket {
-  // Every hook has a connection of its own; else two with one address would share it.
+  // Each hook has its own connection. By default, two sockets with the same URL share one.
   return io({ autoConnect: false, forceNew: true })
 }

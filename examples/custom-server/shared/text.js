@@ -3,7 +3,7 @@
 const MAX_LENGTH = 500
 
 /**
- * A text from outside, which may be anything; empty when it is none.
+ * Cleans a text that a client has sent. A value that is not a string becomes an empty text.
  * @param {unknown} value
  */
 export function cleanText(value) {

@@ -1,6 +1,6 @@
 import type { FormEvent } from 'react'
 
-/** Asks a route to speak to everyone. */
+/** Asks a route to send an announcement to all pages. */
 export function Announce({ hint }: { hint: string }) {
   const announce = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
@@ -10,7 +10,7 @@ export function Announce({ hint }: { hint: string }) {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ text: new FormData(form).get('text') }),
     }).catch(() => undefined)
-    // What could not be announced stays in the field.
+    // If the announcement fails, its text stays in the field.
     if (response?.ok) form.reset()
   }
 

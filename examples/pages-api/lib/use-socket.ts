@@ -6,13 +6,14 @@ export type AppSocket = Socket<ServerToClient, ClientToServer>
 
 export interface Connection {
   status: 'connecting' | 'connected' | 'reconnecting'
-  /** The one in use: `polling` at first, then `websocket`. */
+  /** The transport in use: `polling` at first, then `websocket`. */
   transport?: string
 }
 
 /**
- * The official client, connected while the component is mounted. React's Strict Mode mounts, unmounts
- * and mounts again: the socket is made without a connection, so one that is thrown away was never open.
+ * The official client, connected while the component is mounted. React's Strict Mode mounts a component,
+ * unmounts it and mounts it again, and may make a socket that it never uses. So a socket is made without
+ * a connection, and the effect connects it.
  */
 export function useSocket(): Connection & { socket: AppSocket } {
   const [socket] = useState(createSocket)
@@ -23,7 +24,7 @@ export function useSocket(): Connection & { socket: AppSocket } {
     const onConnect = () => setConnection((before) => ({ ...before, status: 'connected' }))
     const onDisconnect = (reason: string) => {
       setConnection({ status: 'reconnecting' })
-      // Only after this one does the client not come back by itself.
+      // After this reason, and no other, the client does not reconnect by itself.
       if (reason === 'io server disconnect') socket.connect()
     }
     const onOpen = () => {
@@ -36,8 +37,8 @@ export function useSocket(): Connection & { socket: AppSocket } {
     socket.on('connect', onConnect)
     socket.on('disconnect', onDisconnect)
     socket.io.on('open', onOpen)
-    // Nobody runs Socket.IO until the route has been called once. When the server restarts, the
-    // client's own requests call it: they go to the same address.
+    // Socket.IO does not run until the route was called once. After a restart of the server, the client's
+    // own requests call the route, because they go to the same URL.
     fetch('/api/socket')
       .catch(() => {})
       .then(() => isMounted && socket.connect())
@@ -56,11 +57,11 @@ export function useSocket(): Connection & { socket: AppSocket } {
 
 function createSocket(): AppSocket {
   return io({
-    // As in pages/api/socket.ts.
+    // The same options as in pages/api/socket.ts.
     path: '/api/socket',
     addTrailingSlash: false,
     autoConnect: false,
-    // Every hook has a connection of its own; else two with one address would share it.
+    // Each hook has its own connection. By default, two sockets with the same URL share one.
     forceNew: true,
   })
 }

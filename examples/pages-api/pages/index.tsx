@@ -10,7 +10,7 @@ export default function Page() {
         <meta name="description" content="Socket.IO in an API route of a Next.js app" />
       </Head>
       <Live title="Pages API" lead="No custom server: an API route attaches Socket.IO.">
-        <Announce hint="POST /api/announce: an API route calls getIO().emit()" />
+        <Announce hint="POST /api/announce: an API route calls getIO()?.emit()" />
       </Live>
     </>
   )

@@ -5,12 +5,12 @@ import { attach, type Setup } from 'upwire'
 import type { ClientToServer, ServerToClient } from '@/shared/events'
 import { cleanText } from '@/shared/text'
 
-/** A connection knows the server that accepted it, but Node's types do not say so. */
+/** Node's types do not declare that a connection has the server that accepted it. */
 type ServerResponse = NextApiResponse & { socket: Socket & { server: HttpServer } }
 
 /**
- * The page asks for this before it connects. From the second time on there is nothing to do, unless
- * `setUp` was edited under `next dev`: then the new one takes the place of the old one.
+ * The page calls this route before it connects. From the second call on, `attach()` changes nothing, unless
+ * `setUp` was edited under `next dev`: then the new function replaces the old one.
  */
 export default function handler(_req: NextApiRequest, res: ServerResponse) {
   attach(res.socket.server, { path: '/api/socket', addTrailingSlash: false }, setUp)
