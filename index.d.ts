@@ -6,28 +6,31 @@ import type { DefaultEventsMap, Server, ServerOptions } from 'socket.io'
 
 /**
  * Runs Socket.IO on an HTTP server: the official `Server` of the package `socket.io`, on upwire's
- * engine. It does what `new Server(server, options)` does, and our path's upgrades are seen by
- * nobody else.
+ * engine. It replaces `new Server(server, options)`. No other listener of the HTTP server receives the
+ * upgrades of upwire's path.
  *
- * A second call for the same server and path gives the same `Server`; other options are ignored
- * then, with the warning `UPWIRE_ATTACHED`, and a listener for `connection` or a middleware that reads
- * like one of before takes its place, so that a route may make the call at each request. After
- * `io.close()` a new `Server` is made.
+ * A second call for the same server and path returns the same `Server`. If its options differ, they are
+ * ignored with the warning `UPWIRE_ATTACHED`. A route may make the call at each request: a listener or
+ * middleware that is added after the second call replaces an earlier one with the same source. After
+ * `io.close()`, a call makes a new `Server`.
  *
  * The type parameters are those of socket.io's `Server`.
  *
  * @example
  * const io = attach<ClientToServerEvents, ServerToClientEvents>(server, { path: '/socket.io' })
  *
- * @param setup adds the app's handlers. A later call with a function that reads differently, as after an
- *   edit under `next dev`, takes away what this one has added; the clients then reconnect to the new
- *   handlers.
+ * @param server an HTTP or HTTPS server, listening or not
+ * @param options those of the engine and those of socket.io, in one object
+ * @param setup adds the app's handlers. If a later call passes a function with another source, as after
+ *   an edit under `next dev`, the handlers that this one has added are removed, the new function runs,
+ *   and the clients reconnect to its handlers.
  *
- * @throws `ERR_UPWIRE_INVALID_SERVER` when `server` is no HTTP server
- * @throws `ERR_UPWIRE_INVALID_OPTION` when an option has a wrong type or is out of range
- * @throws `ERR_UPWIRE_UNSUPPORTED_OPTION` when an option asks for what upwire does not have yet
- * @throws `ERR_UPWIRE_PATH_IN_USE` when another engine of this server has the path
- * @throws `ERR_UPWIRE_SOCKET_IO_MISSING` when the package `socket.io` is not installed
+ * @throws `ERR_UPWIRE_INVALID_SERVER` if `server` is not an HTTP server
+ * @throws `ERR_UPWIRE_INVALID_OPTION` if an option has a wrong type or is out of range
+ * @throws `ERR_UPWIRE_UNSUPPORTED_OPTION` if an option asks for a feature that upwire does not have yet
+ * @throws `ERR_UPWIRE_PATH_IN_USE` if another engine of this server has the path
+ * @throws `ERR_UPWIRE_SOCKET_IO_MISSING` if the package `socket.io` is not installed
+ * @throws the errors that `setup` throws
  */
 declare function attach<
   ListenEvents extends EventsMap = DefaultEventsMap,
@@ -41,7 +44,7 @@ declare function attach<
   setup?: Setup<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
 ): AttachedServer<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
 
-/** The official `Server`, with upwire's engine. */
+/** socket.io's `Server`, with upwire's engine. */
 type AttachedServer<
   ListenEvents extends EventsMap = DefaultEventsMap,
   EmitEvents extends EventsMap = ListenEvents,
@@ -51,10 +54,12 @@ type AttachedServer<
 > = { readonly engine: Engine } & Server<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
 
 /**
- * Adds handlers to a socket.io server: those that it adds until it returns, or until its promise
- * resolves. A function that it returns, or resolves with, is called when another setup takes its place.
- * When it throws or rejects, what it has added is taken away, and the next call runs it again. What one adds
- * that was replaced before its promise resolved stays.
+ * Adds an app's handlers to a socket.io server. An asynchronous setup may add handlers until its promise
+ * resolves. The function that it returns or resolves with, if any, is called when another setup replaces
+ * it.
+ *
+ * If it throws or rejects, the handlers that it has added are removed, and the next call runs it again.
+ * If it is replaced before its promise resolves, the handlers that it adds afterwards stay.
  */
 type Setup<
   ListenEvents extends EventsMap = DefaultEventsMap,
@@ -62,10 +67,16 @@ type Setup<
   ServerSideEvents extends EventsMap = DefaultEventsMap,
   // biome-ignore lint/suspicious/noExplicitAny: as in socket.io
   SocketData = any,
-> = (io: AttachedServer<ListenEvents, EmitEvents, ServerSideEvents, SocketData>) => unknown
+> = (
+  io: AttachedServer<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
+) => SetupResult | Promise<SetupResult>
+
+/** Nothing, or a function that cleans up when another setup replaces the one that has returned it. */
+// biome-ignore lint/suspicious/noConfusingVoidType: a setup without a `return` returns void
+type SetupResult = void | (() => void)
 
 /**
- * An Engine.IO server, without Socket.IO: engine.io's `Server`. `io.bind(engine)` puts a socket.io
+ * An Engine.IO server without Socket.IO: engine.io's `Server`. `io.bind(engine)` puts a socket.io
  * `Server` on it.
  *
  * @example
@@ -75,10 +86,28 @@ type Setup<
  */
 declare class Engine extends TypedEmitter<EngineEvents> {
   /**
-   * @throws `ERR_UPWIRE_INVALID_OPTION` when an option has a wrong type or is out of range
-   * @throws `ERR_UPWIRE_UNSUPPORTED_OPTION` when an option asks for what upwire does not have yet
+   * @throws `ERR_UPWIRE_INVALID_OPTION` if an option has a wrong type or is out of range
+   * @throws `ERR_UPWIRE_UNSUPPORTED_OPTION` if an option asks for a feature that upwire does not have yet
    */
   constructor(options?: EngineOptions)
+
+  /**
+   * Makes an engine and attaches it to an HTTP server: the function `attach()` of engine.io.
+   * @throws as the constructor and {@link Engine.attach}
+   */
+  static attach(server: HttpServer | HttpsServer, options?: EngineOptions): Engine
+
+  /**
+   * Makes an engine on an HTTP server of its own, {@link Engine.httpServer}, and listens: the function
+   * `listen()` of engine.io. Requests on other paths get 501.
+   * @param callback called when the server listens
+   * @throws as the constructor
+   */
+  static listen(port: number, options?: EngineOptions, callback?: () => void): Engine
+  static listen(port: number, callback?: () => void): Engine
+
+  /** The version of the Engine.IO protocol: the constant `protocol` of engine.io. */
+  static readonly protocol: 4
 
   /** The codes of `connection_error`. */
   static readonly errors: {
@@ -90,57 +119,74 @@ declare class Engine extends TypedEmitter<EngineEvents> {
     readonly UNSUPPORTED_PROTOCOL_VERSION: 5
   }
 
-  /** The texts that go with {@link Engine.errors}. */
-  static readonly errorMessages: Readonly<Record<ConnectionErrorCode, string>>
+  /** The messages of {@link Engine.errors}, by code. */
+  static readonly errorMessages: {
+    readonly 0: 'Transport unknown'
+    readonly 1: 'Session ID unknown'
+    readonly 2: 'Bad handshake method'
+    readonly 3: 'Bad request'
+    readonly 4: 'Forbidden'
+    readonly 5: 'Unsupported protocol version'
+  }
 
   /** The options, checked, with their defaults. */
   readonly opts: EngineOptions
 
-  /** The sessions by id. */
+  /** The open sessions by id. */
   readonly clients: Record<string, EngineSocket>
 
-  /** How many sessions there are. */
+  /** The number of open sessions. */
   readonly clientsCount: number
+
+  /** The HTTP server that {@link Engine.listen} has made. */
+  readonly httpServer?: HttpServer
+
+  /** The transports that a session on the given transport may upgrade to. */
+  upgrades(transport: TransportName): TransportName[]
 
   /** Adds an Express-style middleware for every request and upgrade on this engine's path. */
   use(middleware: Middleware): void
 
   /**
-   * Makes the id of a session: 20 characters of `[A-Za-z0-9_-]`, 120 random bits. It may be
-   * replaced; the id must be unique, of 1 to 256 characters, without control characters.
+   * Generates the id of a session: 20 characters of `[A-Za-z0-9_-]`, with 120 random bits. An app may
+   * replace it. An id must be unique and have 1 to 256 characters, none of them a control character.
    */
   generateId(request?: EngineRequest): string | PromiseLike<string>
 
   /**
-   * Takes the requests and upgrades of one path of an HTTP server.
-   * @throws `ERR_UPWIRE_PATH_IN_USE` when another engine of this server has the path
+   * Claims a path of an HTTP server: its requests and upgrades come to this engine. An engine may be
+   * attached to several servers.
+   * @throws `ERR_UPWIRE_PATH_IN_USE` if another engine of this server has the path
+   * @throws `ERR_UPWIRE_INVALID_OPTION` if an option has a wrong type or is out of range
    */
   attach(server: HttpServer | HttpsServer, options?: PathOptions): void
 
-  /** Handles a polling request; for servers that route requests themselves. */
+  /** Handles a polling request, for servers that route requests themselves. */
   handleRequest(request: IncomingMessage, response: ServerResponse): void
 
-  /** Handles an upgrade; for servers that route upgrades themselves. */
+  /** Handles an upgrade, for servers that route upgrades themselves. */
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void
 
-  /** Counters. */
+  /** Returns counters of this engine and of the Node environment that it runs in. */
   stats(): EngineStats
 
   /**
-   * Closes the engine little by little, so that its clients do not all reconnect at once. From the call on
-   * handshakes get 503, while requests of sessions pass. `rate` sessions a second are closed: what was
-   * sent to them goes out first, then a WebSocket gets a close frame 1001, and a poll a close packet. At the
-   * deadline, or when none is left, the engine closes; `close()` ends it early.
+   * Closes the engine gradually, so that its clients do not all reconnect at once. Handshakes get 503
+   * from the call on, while requests of open sessions pass. `rate` sessions are closed per second: the
+   * messages that wait for a client go out first, then a WebSocket gets a close frame 1001, and a polling
+   * client a close packet. The engine closes at the deadline, or when no session is left. `close()`
+   * ends the drain early.
    *
-   * Resolves when the engine is closed. Until the server listens again further calls return the same promise.
+   * Resolves when the engine is closed. Further calls return the same promise until the server listens
+   * again.
    *
-   * @throws `ERR_UPWIRE_INVALID_OPTION` when an option has a wrong type or is out of range
+   * @throws `ERR_UPWIRE_INVALID_OPTION` if an option has a wrong type or is out of range
    */
   drain(options?: DrainOptions): Promise<DrainResult>
 
   /**
-   * Closes all sessions: a parked poll gets a close packet, a WebSocket a close frame 1001. What
-   * waits to be sent is dropped. Handshakes get 503 until the server listens again.
+   * Closes all sessions: a parked poll gets a close packet, a WebSocket a close frame 1001. Messages that
+   * wait to be sent are dropped. Handshakes get 503 until the server listens again.
    */
   close(): this
 }
@@ -149,43 +195,45 @@ declare class Engine extends TypedEmitter<EngineEvents> {
 declare class EngineSocket extends TypedEmitter<EngineSocketEvents> {
   private constructor()
 
-  /** The session's id. Who knows it can act as the client. */
+  /** The session's id. Anyone who has it can impersonate the client. */
   readonly id: string
 
+  /** The engine that the session belongs to. */
   readonly server: Engine
 
-  /** The request that opened the session. May be set to `null` to free its memory. */
+  /** The request that opened the session. Set it to `null` to free its memory. */
   request: EngineRequest | null
 
   /** The version of the Engine.IO protocol. */
   readonly protocol: 4
 
   /**
-   * The address of the TCP peer, as it was at the handshake; with `trustProxy` that of the client behind
-   * the proxies.
+   * The address of the TCP peer at the handshake. Behind the proxies of `trustProxy`, it is the address
+   * of the client.
    */
   readonly remoteAddress: string | undefined
 
+  /** The state of the session: `closing` from a call of `close()` until the event `close`. */
   readonly readyState: ReadyState
 
   /** The transport in use. */
   readonly transport: Transport
 
-  /** Whether a WebSocket is being probed for an upgrade. */
+  /** Whether an upgrade is in progress: the client probes a WebSocket. */
   readonly upgrading: boolean
 
   /** Whether the session has moved from polling to WebSocket. */
   readonly upgraded: boolean
 
   /**
-   * Stands for what waits to be sent: its length is right, the messages themselves are native. In
-   * `close` listeners it has the length of what was not sent.
+   * The messages that wait to be sent. Only its length is meaningful, because the messages themselves
+   * are native. In `close` listeners it counts the messages that were not sent.
    */
   readonly writeBuffer: readonly Packet[]
 
   /**
-   * Sends a message. All that one session sends leaves in call order. Binary data is copied.
-   * @param callback is called with the transport when the message has left
+   * Sends a message. The messages of a session leave in the order of the calls. Binary data is copied.
+   * @param callback called with the transport when the message has left
    */
   send(data: Data, options?: SendOptions, callback?: SendCallback): this
   send(data: Data, callback: SendCallback): this
@@ -195,34 +243,58 @@ declare class EngineSocket extends TypedEmitter<EngineSocketEvents> {
   write(data: Data, callback: SendCallback): this
 
   /**
-   * Closes the session, with the reason `forced close`. What was sent before goes out first, within
-   * `closeTimeout`; on polling the close waits at most 30 s for the GET that fetches it.
-   * @param discard drops what waits and closes at once
+   * Closes the session, with the reason `forced close`. Earlier messages are sent first, within
+   * `closeTimeout`. On polling, the close waits at most 30 s for the GET that fetches them.
+   * @param discard drops the messages that wait to be sent, and closes at once
    */
   close(discard?: boolean): this
 }
 
-/** The transport of a session. */
-interface Transport extends EventEmitter {
+/** The transport of a session: engine.io's `Transport`. */
+interface Transport extends TypedEmitter<TransportEvents> {
   readonly name: TransportName
+
+  /** The id of the session. */
   readonly sid: string
+
+  /** The version of the Engine.IO protocol. */
   readonly protocol: 4
+
+  /** The state of the session; `closed` when the session has moved on to another transport. */
   readonly readyState: ReadyState
 
   /** Whether a volatile packet would be sent now. */
   readonly writable: boolean
 
-  /** Whether the session has moved on to another transport. */
+  /** Whether the session has moved on to another transport, or the probe of this one has failed. */
   readonly discarded: boolean
 
-  /** Of a WebSocket: what there is to ask about the connection. */
-  readonly socket:
-    | {
-        /** Bytes that wait to be sent, beyond the kernel's. */
-        readonly bufferedAmount: number
-        readonly _socket: { readonly remoteAddress: string | undefined }
-      }
-    | undefined
+  /** Closes the session, as {@link EngineSocket.close} does. */
+  close(): void
+
+  /** Stands for the WebSocket object that engine.io has here; `undefined` on polling. */
+  readonly socket: WebSocketFacade | undefined
+}
+
+/** The members of a WebSocket object that apps use. */
+interface WebSocketFacade {
+  /** Bytes that wait to be sent, without those that the kernel holds. */
+  readonly bufferedAmount: number
+
+  /** 1 while the session is open, then 3, as in the WebSocket API. */
+  readonly readyState: 1 | 3
+
+  readonly _socket: {
+    readonly remoteAddress: string | undefined
+    /** Does nothing: upwire has switched Nagle's algorithm off. */
+    setNoDelay(noDelay?: boolean): void
+  }
+
+  /** Closes the session, as {@link EngineSocket.close} does. */
+  close(): void
+
+  /** Closes the session at once, without sending the messages that wait. */
+  terminate(): void
 }
 
 type TransportName = 'polling' | 'websocket'
@@ -231,11 +303,11 @@ type Data = string | ArrayBufferView | ArrayBufferLike
 type SendCallback = (transport: Transport) => void
 
 interface SendOptions {
-  /** Taken, and without effect as long as there is no compression. */
+  /** Accepted, but without effect as long as upwire has no compression. */
   compress?: boolean
 }
 
-/** An Engine.IO packet, as the events show it. */
+/** An Engine.IO packet, as events show it. */
 interface Packet {
   type: 'ping' | 'pong' | 'message'
   data?: Data
@@ -244,22 +316,26 @@ interface Packet {
 
 /** A request on the engine's path. */
 interface EngineRequest extends IncomingMessage {
-  /** The query; of repeated names the last value. */
+  /** The query string; if a name occurs several times, its last value. */
   _query: Record<string, string>
+  /** The response, if this is not an upgrade. */
   res?: ServerResponse
 }
 
-/** An Express-style middleware. On an upgrade the response's headers go into the 101. */
+/**
+ * An Express-style middleware. On an upgrade, the headers that it sets on the response become headers of
+ * the 101.
+ */
 type Middleware = (
   request: EngineRequest,
   response: ServerResponse,
   next: (error?: unknown) => void,
 ) => unknown
 
-/** Which requests are the engine's. */
+/** Options that decide which requests and upgrades of a server an engine takes. */
 interface PathOptions {
   /**
-   * Path of the requests, compared with the beginning of the URL as it is.
+   * Path of the requests. It is compared with the beginning of the URL, without any decoding.
    * @default "/socket.io" with `attach()`, "/engine.io" with `Engine`
    */
   path?: string
@@ -271,13 +347,13 @@ interface PathOptions {
   addTrailingSlash?: boolean
 
   /**
-   * Whether an upgrade that nobody answers is answered with 404.
+   * Whether upwire answers an upgrade on other paths with 404 if no listener answers it.
    * @default true
    */
   destroyUpgrade?: boolean
 
   /**
-   * Milliseconds after which it is.
+   * Milliseconds until such an upgrade gets the 404.
    * @default 1000
    */
   destroyUpgradeTimeout?: number
@@ -297,14 +373,18 @@ interface UnsupportedOptions {
   wsEngine?: false
 }
 
-/** `'*'`, an origin, or an expression that origins match. */
+/** `'*'`, an origin, or a regular expression that is tested against the whole origin. */
 type OriginEntry = string | RegExp
 
-/** Options of an {@link Engine}. */
+/**
+ * Options of an {@link Engine}. Times are in milliseconds, sizes in bytes. Where the comment names a
+ * status or a close code, it is the one that a client gets at the limit.
+ */
 interface EngineOptions extends PathOptions, UnsupportedOptions {
   /**
-   * Decides whether a handshake may become a session; not asked for later requests of a session,
-   * nor where the Origin is refused. One that throws or rejects counts as a refusal (403).
+   * Decides whether a handshake may become a session: it calls `decide(message, success)`. It is not
+   * called for later requests of a session, nor for a handshake whose Origin is refused. If it throws or
+   * rejects, the handshake is refused (403).
    */
   allowRequest?: (
     request: EngineRequest,
@@ -318,11 +398,11 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
   allowUpgrades?: boolean
 
   /**
-   * Origins whose pages may talk to the engine beside its own (403 for others): `'*'` for any,
-   * origins such as `"https://app.example"`, expressions that are tested against the whole origin,
-   * or a function that is asked about each request with an Origin that is not the engine's own.
-   * `[]` allows no others. `cors` sets headers alone where this is given.
-   * @default what `cors.origin` allows
+   * Origins whose pages may use the engine, besides the server's own (403 for others): `'*'` for all,
+   * origins such as `"https://app.example"`, regular expressions that are tested against the whole
+   * origin, or a function that is called for each request whose Origin is not the server's own.
+   * `[]` allows no other origins. If this option is given, `cors` only sets headers.
+   * @default the origins that `cors.origin` allows
    */
   allowedOrigins?:
     | OriginEntry
@@ -330,14 +410,14 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
     | ((origin: string, request: EngineRequest) => boolean | Promise<boolean>)
 
   /**
-   * Milliseconds a peer may take to answer our close frame before it is reset.
+   * Milliseconds that a peer may take to answer a close frame. After that its connection is reset.
    * @default 3000
    */
   closeTimeout?: number
 
   /**
-   * Options of the package `cors`, which runs as a middleware on both transports. Its `origin`
-   * also decides who may talk to the engine, unless there are `allowedOrigins`.
+   * Options of the package `cors`, which runs as a middleware on both transports. Without
+   * `allowedOrigins`, its `origin` also decides which pages may use the engine.
    * @default false
    */
   cors?: boolean | ServerOptions['cors']
@@ -350,26 +430,28 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
   handshakeTimeout?: number
 
   /**
-   * I/O threads, 1 to 64. All engines of a Node environment share them: the first one decides.
+   * Number of I/O threads, 1 to 64. All engines of a Node environment share them, and the first engine
+   * decides.
    * @default 1
    */
   ioThreads?: number
 
   /**
-   * Levels of arrays and objects in a Socket.IO packet's JSON (parse error); the array of an event is one.
-   * 0 is any number.
-   * @default 1000 with `attach()`; 0 with `Engine`, and where there is a `parser`
+   * Nested arrays and objects in a Socket.IO packet's JSON, where the array of an event is the first
+   * level. Beyond that the session closes with `parse error`. 0 is unlimited.
+   * @default 1000 with `attach()`; 0 with `Engine`, or if there is a `parser`
    */
   maxDepth?: number
 
   /**
-   * Frames of one WebSocket message, empty ones counted (close 1008).
+   * Frames of one WebSocket message, including empty ones (close 1008).
    * @default 16384
    */
   maxFragments?: number
 
   /**
-   * Handshakes that each address may begin in a second, and twice as many at once (503). 0 is any number.
+   * Handshakes per second that each address may begin, with bursts of twice as many (503). 0 is
+   * unlimited.
    * @default 0
    */
   maxHandshakeRate?: number
@@ -381,15 +463,15 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
   maxHttpBufferSize?: number
 
   /**
-   * Milliseconds without a turn of the event loop after which pings stop. The first engine of a
-   * Node environment decides.
+   * Milliseconds without a turn of the event loop after which pings stop, so that clients notice a hung
+   * process. The first engine of a Node environment decides.
    * @default 30000
    */
   maxLoopStall?: number
 
   /**
-   * Messages that a session may bring in a second, and twice as many at once (close 1008). A binary
-   * attachment is one more. 0 is any number.
+   * Messages per second that a session may send, with bursts of twice as many (close 1008). A binary
+   * attachment counts as a message. 0 is unlimited.
    * @default 0
    */
   maxMessageRate?: number
@@ -401,48 +483,48 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
   maxPendingHandshakes?: number
 
   /**
-   * Pongs that wait to be sent to one peer; beyond that only the newest is kept.
+   * Pongs that wait to be sent to one peer. Beyond that, only the newest is kept.
    * @default 60
    */
   maxPendingPongs?: number
 
   /**
-   * Bytes of one connection's messages that JavaScript has not taken; reading stops there, until
-   * half of it.
+   * Bytes of one connection's messages that were not yet delivered to JavaScript. At this limit reading
+   * pauses, until half of them are delivered.
    * @default twice maxHttpBufferSize, at least 1 MiB
    */
   maxReceiveQueue?: number
 
   /**
-   * Bytes that may wait for one peer when the next message is sent; see `slowConsumer`. 0 is none.
+   * Bytes that may wait for one peer when the next message is sent; see `slowConsumer`. 0 is unlimited.
    * @default 16777216
    */
   maxSendBuffer?: number
 
   /**
-   * Sessions of this engine, and handshakes that may become one (503). 0 is any number.
+   * Sessions of this engine, including handshakes that may become one (503). 0 is unlimited.
    * @default 100000
    */
   maxSessions?: number
 
   /**
-   * Sessions of one address, and handshakes that may become one (503). 0 is any number. IPv6 addresses
-   * count by their first 64 bits. Behind a proxy it needs `trustProxy`.
+   * Sessions of one address, including handshakes that may become one (503). IPv6 addresses count by
+   * their first 64 bits. Behind a proxy, it needs `trustProxy`. 0 is unlimited.
    * @default 0
    */
   maxSessionsPerAddress?: number
 
   /**
-   * Bytes of all connections' messages that JavaScript has not taken; the largest stop first. The
-   * first engine of a Node environment decides.
+   * Bytes of all connections' messages that were not yet delivered to JavaScript. At this limit, the
+   * connections with most of them are paused first. The first engine of a Node environment decides.
    * @default 67108864
    */
   maxTotalReceiveQueue?: number
 
   /**
-   * Bytes that wait for all peers; the longest queue is closed. 0 is none. The first engine of a
-   * Node environment decides.
-   * @default a quarter of the memory this process may use, at least 256 MiB
+   * Bytes that wait for all peers. At this limit, the client with the longest queue is disconnected.
+   * 0 is unlimited. The first engine of a Node environment decides.
+   * @default a quarter of the memory that this process may use, at least 256 MiB
    */
   maxTotalSendBuffer?: number
 
@@ -453,19 +535,19 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
   pingInterval?: number
 
   /**
-   * Milliseconds a pong may take.
+   * Milliseconds that a pong may take. After that the session closes with `ping timeout`.
    * @default 20000
    */
   pingTimeout?: number
 
   /**
-   * Whether a WebSocket must have an Origin (403). Browsers send one, other clients often none.
+   * Whether a WebSocket must have an Origin (403). Browsers always send one, other clients often do not.
    * @default false
    */
   requireOrigin?: boolean
 
   /**
-   * What becomes of a message that meets `maxSendBuffer`: it closes the session, or is dropped.
+   * The effect of a message that exceeds `maxSendBuffer`: the session closes, or the message is dropped.
    * @default "close"
    */
   slowConsumer?: 'close' | 'drop'
@@ -477,14 +559,14 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
   transports?: readonly TransportName[]
 
   /**
-   * Addresses of the proxies before the server, and blocks such as `"10.0.0.0/8"`. Of a request that one
-   * of them has forwarded the client's address is read from `X-Forwarded-For`, or `Forwarded`.
+   * Addresses of the proxies in front of the server, and blocks such as `"10.0.0.0/8"`. If one of them
+   * has forwarded a request, the client's address is read from `X-Forwarded-For` or `Forwarded`.
    * @default []
    */
   trustProxy?: readonly string[] | false
 
   /**
-   * Milliseconds a WebSocket may take to complete an upgrade.
+   * Milliseconds that a WebSocket may take to complete an upgrade.
    * @default 10000
    */
   upgradeTimeout?: number
@@ -508,25 +590,25 @@ interface AttachOptions
 /** Options of {@link Engine.drain}. */
 interface DrainOptions {
   /**
-   * Milliseconds after which the sessions that are left end at once.
+   * Milliseconds after which the remaining sessions are closed at once.
    * @default 10000
    */
   deadline?: number
 
   /**
-   * Sessions that are closed in a second, 1 to 1,000,000.
-   * @default such that the last one is closed after four fifths of the deadline
+   * Sessions that are closed per second, 1 to 1,000,000.
+   * @default a rate at which the last session is closed after four fifths of the deadline
    */
   rate?: number
 }
 
-/** What became of the sessions that {@link Engine.drain} has found. */
+/** The outcome of {@link Engine.drain}, as numbers of sessions. */
 interface DrainResult {
   /** Closed one after the other. */
   closed: number
-  /** Ended by themselves in the meantime. */
+  /** Closed by their clients in the meantime. */
   left: number
-  /** Ended at the deadline, or by `close()`. */
+  /** Closed at the deadline, or by `close()`. */
   forced: number
 }
 
@@ -536,59 +618,67 @@ interface EngineEvents {
   connection: [socket: EngineSocket]
   /** A request was refused. */
   connection_error: [error: ConnectionError]
-  /** Headers of the first answer of a session; may be changed. */
+  /** The headers of a session's first response. A listener may change them. */
   initial_headers: [headers: Headers, request: EngineRequest]
-  /** Headers of an answer; may be changed. */
+  /** The headers of a response. A listener may change them. */
   headers: [headers: Headers, request: EngineRequest]
-  /** A session hands packets over. */
+  /** A session passes packets to its transport. */
   flush: [socket: EngineSocket, packets: Packet[]]
-  /** A session's packets have left. */
+  /** All packets of a session have left. */
   drain: [socket: EngineSocket]
-  /** A limit was met; at most ten a second and name. */
+  /** A limit was met. Each limit emits at most ten events per second. */
   limit: [limit: LimitReached]
-  /** The engine closes; its sessions end after this. */
+  /** The engine closes. Its sessions close after this event. */
   shutdown: []
 }
 
 /** Events of an {@link EngineSocket}, by name, with their arguments. */
 interface EngineSocketEvents {
-  /** A message came; `undefined` when it was empty. */
+  /** A message has arrived; `undefined` if it was empty. */
   data: [data: string | Buffer | undefined]
-  /** As `data`. */
+  /** The same as `data`. */
   message: [data: string | Buffer | undefined]
-  /** A packet came: a message, or a pong. */
+  /** A packet has arrived: a message, or a pong. */
   packet: [packet: Packet]
-  /** A packet is to be sent: a message, or a ping. */
+  /** A packet is about to be sent: a message, or a ping. */
   packetCreate: [packet: Packet]
-  /** A pong came. */
+  /** A pong has arrived. */
   heartbeat: []
-  /** Packets are handed over. */
+  /** Packets are passed to the transport. */
   flush: [packets: Packet[]]
-  /** They have left. */
+  /** All packets have left. */
   drain: []
-  /** A WebSocket is being probed. */
+  /** The client probes a WebSocket. */
   upgrading: [transport: Transport]
   /** The WebSocket is now the transport. */
   upgrade: [transport: Transport]
-  /** The session is over; emitted once. */
+  /** The session is closed. Emitted once. */
   close: [reason: CloseReason, description?: CloseError]
+}
+
+/** Events of a {@link Transport}, by name, with their arguments. */
+interface TransportEvents {
+  /** All packets of the session have left. */
+  drain: []
+  /** The session is closed, it has moved on to another transport, or the probe has failed. */
+  close: []
 }
 
 type Headers = Record<string, string | number | readonly string[]>
 
 type ConnectionErrorCode = 0 | 1 | 2 | 3 | 4 | 5
 
-/** Why a request was refused. */
+/** The reason for which a request was refused. */
 interface ConnectionError {
   req: EngineRequest
   /** One of {@link Engine.errors}. */
   code: ConnectionErrorCode
   message: string
-  /** More about it; `name` tells cases of one code apart, `error` is what the app's code threw. */
+  /** Details. `name` distinguishes cases of one code; `error` is the error that the app's code threw. */
   context?: { name?: string; message?: string; error?: unknown; [detail: string]: unknown }
 }
 
-/** Why a session ended. */
+/** The reason for which a session has closed. */
 type CloseReason =
   | 'transport error'
   | 'transport close'
@@ -596,21 +686,22 @@ type CloseReason =
   | 'ping timeout'
   | 'parse error'
 
-/** What is known about the end of a session beyond its reason. */
+/** Details of the end of a session. */
 interface CloseError extends Error {
   code?: CloseErrorCode
   /** With the reason `transport error`. */
   type?: 'TransportError'
+  /** The cause, with the reason `transport error`. */
   description?: Error
-  /** Status of the peer's close frame, or of the one it was sent. */
+  /** Status of the peer's close frame, or of the one that was sent to it. */
   wsCode?: number
   /** Reason in the peer's close frame. */
   wsReason?: string
-  /** Number of the failed system call's error. */
+  /** Error number of the failed system call. */
   errno?: number
   /** Name of the limit that was met. */
   limit?: string
-  /** Its value. */
+  /** Value of that limit. */
   value?: number
 }
 
@@ -618,37 +709,38 @@ interface CloseError extends Error {
 interface LimitReached {
   /** Name of the option. */
   name: string
-  /** Its value. */
+  /** Value of the option. */
   limit: number
-  /** What it was compared with. */
+  /** The value that was compared with the limit. */
   value: number
-  /** What happened. */
+  /** The consequence for the session, request or message. */
   action: 'closed' | 'refused' | 'dropped' | 'paused'
-  /** The session, if there is one. */
+  /** Id of the session, if there is one. */
   sid: string | undefined
+  /** Address of the client. */
   remoteAddress: string | undefined
 }
 
 /** Counters of an {@link Engine}, and of the Node environment that it runs in. */
 interface EngineStats {
-  /** Sessions that are open. */
+  /** Open sessions. */
   sessions: number
-  /** Handshakes that wait for middlewares, `allowRequest` or `generateId`. */
+  /** Handshakes that wait for middlewares, `allowedOrigins`, `allowRequest` or `generateId`. */
   pendingHandshakes: number
-  /** Memory of what clients have sent ahead of the answer to their upgrade, in the environment. */
+  /** Bytes of memory for data that clients have sent before their upgrade was answered; environment. */
   earlyBytes: number
   /**
-   * WebSockets of the environment that JavaScript streams carry: over TLS, or because there was no free
-   * descriptor.
+   * WebSockets of the environment whose bytes pass through a JavaScript stream: over TLS, or because no
+   * descriptor was free.
    */
   streams: number
-  /** How often limits were met: `"maxSendBuffer closed": 2`. */
+  /** How often each limit was met, such as `"maxSendBuffer closed": 2`. */
   limits: Record<string, number>
   /** Bytes that wait for all peers of the environment. */
   unsent: number
-  /** Memory of what clients have sent and JavaScript has not taken, in the environment. */
+  /** Bytes of memory for messages of the environment that were not yet delivered to JavaScript. */
   undelivered: number
-  /** Memory of messages and POST bodies that clients have begun and not finished, in the environment. */
+  /** Bytes of memory for unfinished messages and POST bodies of the environment. */
   unfinished: number
   /** Panics of the environment's I/O threads that were caught. */
   panics: number
@@ -711,13 +803,13 @@ type WarningCode =
   | 'UPWIRE_PATH'
   | 'UPWIRE_SHARED_OPTION'
 
-/** As in socket.io: names of events and the functions that listen for them. */
+/** As in socket.io: a listener's type for each event name. */
 interface EventsMap {
   // biome-ignore lint/suspicious/noExplicitAny: as in socket.io
   [event: string]: any
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: events of the app's own may carry anything
+// biome-ignore lint/suspicious/noExplicitAny: an app's own events may have any arguments
 type AnyListener = (...args: any[]) => void
 
 type Listener<Events extends EventArguments<Events>, Name> = Name extends keyof Events
@@ -728,7 +820,7 @@ type EventArguments<Events> = { [Name in keyof Events]: unknown[] }
 
 type EventName<Events> = keyof Events | (string & {}) | symbol
 
-/** An EventEmitter that knows its events. The app may add others. */
+/** An EventEmitter with typed events. An app may add events of its own. */
 declare class TypedEmitter<Events extends EventArguments<Events>> extends EventEmitter {
   on<Name extends EventName<Events>>(event: Name, listener: Listener<Events, Name>): this
   once<Name extends EventName<Events>>(event: Name, listener: Listener<Events, Name>): this
@@ -773,8 +865,11 @@ export type {
   ReadyState,
   SendOptions,
   Setup,
+  SetupResult,
   Transport,
+  TransportEvents,
   TransportName,
   WarningCode,
+  WebSocketFacade,
 }
 export { attach, Engine, EngineSocket }

@@ -4,7 +4,7 @@ import type { DefaultEventsMap } from 'socket.io'
 import type { AttachOptions, AttachedServer, EventsMap, Setup } from './index'
 
 /**
- * Runs Socket.IO on the server that Next.js runs, where there is no custom server. Call it in a module
+ * Runs Socket.IO on the server that Next.js runs, in an app without a custom server. Call it in a module
  * that `instrumentation.ts` imports:
  *
  * @example
@@ -18,19 +18,19 @@ import type { AttachOptions, AttachedServer, EventsMap, Setup } from './index'
  *   io.on('connection', (socket) => socket.on('ping', (answer) => answer('pong')))
  * })
  *
- * A second call for the same path does nothing in production. Under `next dev` its `setup` takes the
- * place of the first one, and the clients reconnect. Where `attach()` runs the path already, that
- * server is taken.
+ * In production, a second call for the same path does nothing. Under `next dev`, its `setup` replaces the
+ * first one, and the clients reconnect. If `attach()` already runs Socket.IO on the path, that server is
+ * used.
  *
- * It does nothing in `next build`, in the edge runtime, and, with one warning, where there is no server
- * that could be found: `ERR_UPWIRE_SERVERLESS`, `ERR_UPWIRE_NEXT_WORKERS`.
+ * The call does nothing in `next build` and in the edge runtime. Where no server can be found, it only
+ * prints one warning, with the code `ERR_UPWIRE_SERVERLESS` or `ERR_UPWIRE_NEXT_WORKERS`.
  *
  * The type parameters are those of socket.io's `Server`.
  *
- * @param options those of `attach()`; `path` is by default the environment variable `UPWIRE_PATH`, or
- *   `/socket.io`
+ * @param options those of `attach()`, and `match`. The default of `path` is the environment variable
+ *   `UPWIRE_PATH`, or `/socket.io`.
  * @param setup adds the app's handlers; it is called at once
- * @throws as `attach()`
+ * @throws the errors that `attach()` throws, except `ERR_UPWIRE_INVALID_SERVER`
  */
 declare function registerUpwire<
   ListenEvents extends EventsMap = DefaultEventsMap,
@@ -46,25 +46,27 @@ declare function registerUpwire<
 /** Options of {@link registerUpwire}. */
 interface RegisterOptions extends AttachOptions {
   /**
-   * Whether an HTTP server of this process is the one to take; asked for those that take connections.
-   * @default the one that listens on the environment variable `PORT`, which Next.js sets; without
-   *   `PORT` the first that has a listener for requests
+   * Decides whether Socket.IO runs on an HTTP server of this process. It is called when a server receives
+   * a connection or request, until it returns `true`.
+   * @default matches the server that listens on the environment variable `PORT`, which Next.js sets;
+   *   without `PORT`, the first server that has a listener for requests
    */
   match?: (server: HttpServer | HttpsServer) => boolean
 }
 
 /**
- * The socket.io server of this process, wherever it was made: for route handlers, server actions and
- * server components.
+ * Returns the socket.io server of this process, for route handlers, server actions, server components and
+ * API routes. It does not matter whether `attach()`, `registerUpwire()` or `socketRoute()` has made it.
  *
- * In `next build`, where pages are rendered without a server, it gives `undefined`: write
- * `getIO()?.emit(…)` in what is rendered there.
+ * In `next build` it returns `undefined`, because pages are rendered there without a server. Everywhere
+ * else it returns a server or throws, so `getIO()?.emit(…)` is enough.
  *
  * The type parameters are those of socket.io's `Server`.
  *
- * @param path which one, when there are several; by default that of the environment variable
- *   `UPWIRE_PATH`, or `/socket.io`, or the only one
- * @throws `ERR_UPWIRE_NOT_REGISTERED` when nothing runs on the path
+ * @param path the path of the server that is meant, if there are several. By default it is the environment
+ *   variable `UPWIRE_PATH`, or `/socket.io`, or else the only path there is.
+ * @throws `ERR_UPWIRE_NOT_REGISTERED` if Socket.IO does not run on the path
+ * @throws `ERR_UPWIRE_INVALID_OPTION` if `path` is not a path
  * @throws `ERR_UPWIRE_NEXT_WORKERS` in the processes in which Next.js 13.4 renders
  * @throws `ERR_UPWIRE_SERVERLESS` on platforms that run functions
  * @throws `ERR_UPWIRE_EDGE` in the edge runtime and in browsers
@@ -75,12 +77,12 @@ declare function getIO<
   ServerSideEvents extends EventsMap = DefaultEventsMap,
   // biome-ignore lint/suspicious/noExplicitAny: as in socket.io
   SocketData = any,
->(path?: string): AttachedServer<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
+>(path?: string): AttachedServer<ListenEvents, EmitEvents, ServerSideEvents, SocketData> | undefined
 
 /**
  * Makes a Pages API route that runs Socket.IO on the server that Next.js runs, from the route's first
- * request on. When the path is the route's own, that may be the first poll of a client: it is answered,
- * and the page need not call the route before it connects.
+ * request on. If the path is the route's own, a client's first poll may be that request: upwire answers
+ * it, and the page need not call the route before it connects.
  *
  * @example
  * // pages/api/socket.ts
@@ -91,8 +93,8 @@ declare function getIO<
  * The type parameters are those of socket.io's `Server`.
  *
  * @param options those of `attach()`
- * @param setup adds the app's handlers; that of an edited route takes the place of the first one
- * @returns the route; it rejects with what `attach()` throws
+ * @param setup adds the app's handlers. After an edit of the route, the new setup replaces the earlier one.
+ * @returns the route; its promise rejects with the errors that `attach()` throws
  * @throws `ERR_UPWIRE_EDGE` in the edge runtime
  */
 declare function socketRoute<
@@ -107,18 +109,20 @@ declare function socketRoute<
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void>
 
 /**
- * Adds to the config of a Next.js app what upwire needs: it is left to Node instead of being bundled,
- * and on Next.js 13 and 14 instrumentation is switched on. In the process that listens it also holds
- * what clients send before the app's instrumentation has run. Put it around all other wrappers: most of
- * them take objects alone.
+ * Extends the config of a Next.js app: upwire is excluded from the bundles, and on Next.js 13 and 14
+ * instrumentation is switched on. In the process that listens, it also claims the path early: the requests
+ * of clients that connect before the app's instrumentation has run are held until then.
+ *
+ * Put it around all other wrappers, because most of them accept only objects and it returns a function.
  *
  * @example
  * module.exports = withUpwire({ reactStrictMode: true })
  *
  * @param nextConfig an object, a function, or an asynchronous function
- * @throws `ERR_UPWIRE_INVALID_OPTION` when `path` is no path
- * @throws `ERR_UPWIRE_INVALID_CONFIG`, when the config is read, if `transpilePackages` names a package
+ * @returns a config function; it throws `ERR_UPWIRE_INVALID_CONFIG` if `transpilePackages` names a package
  *   that must not be bundled
+ * @throws `ERR_UPWIRE_INVALID_OPTION` if `path` is not a path
+ * @throws `ERR_UPWIRE_INVALID_CONFIG` as above, if `nextConfig` is an object
  */
 declare function withUpwire<Config extends object = object>(
   nextConfig?: Config | ConfigFunction<Config>,
@@ -132,8 +136,8 @@ type ConfigFunction<Config> = (phase: string, context: any) => Config | Promise<
 /** Options of {@link withUpwire}. */
 interface WithUpwireOptions {
   /**
-   * The path that `registerUpwire()` is given.
-   * @default the environment variable UPWIRE_PATH, or "/socket.io"
+   * The path that `registerUpwire()` is called with.
+   * @default the environment variable `UPWIRE_PATH`, or "/socket.io"
    */
   path?: string
 }

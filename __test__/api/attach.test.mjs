@@ -1,4 +1,4 @@
-// What `attach` and `Engine.attach` give, on the first call and on later ones.
+// The results of `attach` and `Engine.attach`, on the first call and on later ones.
 
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
@@ -12,7 +12,7 @@ import { event, gather, turns } from '../clients/support/events.mjs'
 import { fetchText } from '../clients/support/http.mjs'
 import { listen, pages, serve, shut } from '../clients/support/servers.mjs'
 
-/** The warnings of upwire that come while `action` runs. */
+/** The warnings that upwire prints while `action` runs. */
 async function warnings(_t, action) {
   const seen = gather(process, 'warning')
   const value = await action()
@@ -41,19 +41,19 @@ describe('the package', () => {
     assert.equal(Engine.errorMessages[1], 'Session ID unknown')
   })
 
-  test('says what to install when socket.io is missing', (t) => {
+  test('names the package to install when socket.io is missing', (t) => {
     const { attach: attachCopy, Engine: EngineCopy } = load(
-      copyPackage(t, { dependencies: ['cors'] }),
+      copyPackage(t, { dependencies: ['cors', 'debug'] }),
     )
     assert.throws(() => attachCopy(createServer()), {
       code: 'ERR_UPWIRE_SOCKET_IO_MISSING',
       message: /npm install socket\.io/,
     })
-    assert.doesNotThrow(() => new EngineCopy(), 'Engine.IO alone does not need it')
+    assert.doesNotThrow(() => new EngineCopy(), 'Engine.IO alone does not need socket.io')
   })
 
-  test('leaves the server as it was when socket.io is missing', (t) => {
-    const folder = copyPackage(t, { dependencies: ['cors'] })
+  test('leaves the server unchanged when socket.io is missing', (t) => {
+    const folder = copyPackage(t, { dependencies: ['cors', 'debug'] })
     const server = createServer()
     assert.throws(() => load(folder).attach(server), { code: 'ERR_UPWIRE_SOCKET_IO_MISSING' })
     const io = attach(server)
@@ -61,7 +61,7 @@ describe('the package', () => {
     io.close()
   })
 
-  test('says what to do when its binary is missing', (t) => {
+  test('explains what to do when its binary is missing', (t) => {
     const folder = copyPackage(t, { native: false })
     assert.throws(
       () => load(folder),
@@ -77,7 +77,7 @@ describe('the package', () => {
 })
 
 describe('attach', () => {
-  test('gives the official Server on upwire’s engine', async (t) => {
+  test('returns the official Server on upwire’s engine', async (t) => {
     const { io, server, engine } = await serve(t)
     assert.ok(io instanceof Server)
     assert.ok(engine instanceof Engine)
@@ -88,14 +88,14 @@ describe('attach', () => {
     assert.equal(far.conn.server, engine)
   })
 
-  test('passes socket.io’s own options on', async (t) => {
+  test('passes socket.io’s own options to socket.io', async (t) => {
     const { io } = await serve(t, { connectTimeout: 123, path: '/own/', serveClient: false })
     assert.equal(io.connectTimeout(), 123)
     assert.equal(io.path(), '/own')
     assert.equal(io.serveClient(), false)
   })
 
-  test('gives the same io for the same server and path', async (t) => {
+  test('returns the same io for the same server and path', async (t) => {
     const { io, server } = await serve(t, { path: '/socket.io' })
     const { seen } = await warnings(t, () => {
       assert.equal(attach(server), io)
@@ -111,7 +111,7 @@ describe('attach', () => {
     t.after(() => attach(server, { path: '/other' }).close())
   })
 
-  test('ignores other options on a second call, with one warning', async (t) => {
+  test('ignores different options on a second call, with one warning', async (t) => {
     const path = '/warned'
     const { io, server, url } = await serve(t, { path, pingInterval: 1000 })
     const { seen } = await warnings(t, () => {
@@ -129,7 +129,7 @@ describe('attach', () => {
     assert.equal(near.io.engine._pingInterval, 1000)
   })
 
-  test('a second copy of the package gives the same io', async (t) => {
+  test('a second copy of the package returns the same io', async (t) => {
     const { io, server, url } = await serve(t)
     const copy = load(copyPackage(t))
     assert.notEqual(copy.attach, attach)
@@ -137,7 +137,7 @@ describe('attach', () => {
     assert.throws(() => new copy.Engine().attach(server, { path: '/socket.io' }), {
       code: 'ERR_UPWIRE_PATH_IN_USE',
     })
-    // Another path of the same server, by the copy: both work.
+    // The copy attaches another path of the same server; both paths work.
     const other = copy.attach(server, { path: '/copy' })
     t.after(() => other.close())
     other.on('connection', (socket) => socket.on('who', (ack) => ack('copy')))
@@ -151,7 +151,7 @@ describe('attach', () => {
     assert.equal(attach(server, { path: '/copy' }), other)
   })
 
-  test('the same files evaluated anew share the native image', async (t) => {
+  test('the package, evaluated a second time, shares the native image', async (t) => {
     const { io, server, url } = await serve(t)
     const again = loadAnew()
     assert.notEqual(again.attach, attach)
@@ -168,7 +168,7 @@ describe('attach', () => {
     }
   })
 
-  test('after io.close() a new one is made, also when the server listens again first', async (t) => {
+  test('makes a new io after io.close(), also when the server listens again before the call', async (t) => {
     const server = pages()
     const first = attach(server, { pingInterval: 1000 })
     first.on('connection', (socket) => socket.emit('who', 'first'))
@@ -186,7 +186,7 @@ describe('attach', () => {
     }
   })
 
-  test('while io.close() is under way a new one is made', async (t) => {
+  test('makes a new io while io.close() is in progress', async (t) => {
     const server = pages()
     const first = attach(server)
     const port = await listen(server)
@@ -199,7 +199,7 @@ describe('attach', () => {
     await connect(t, `http://127.0.0.1:${port}`)
   })
 
-  test('after io.close() a new one is made', async (t) => {
+  test('makes a new io after io.close()', async (t) => {
     const server = pages()
     const first = attach(server)
     let url = `http://127.0.0.1:${await listen(server)}`
@@ -219,11 +219,11 @@ describe('attach', () => {
     assert.equal(second.engine.clientsCount, TRANSPORTS.length)
   })
 
-  test('refuses what is not a server or not options', () => {
+  test('throws for a value that is not a server, and for options that are not an object', () => {
     for (const server of [undefined, null, 3000, {}, 'http', [], () => {}]) {
       assert.throws(() => attach(server), { name: 'TypeError', code: 'ERR_UPWIRE_INVALID_SERVER' })
     }
-    // As Express makes them.
+    // An Express app is such a function.
     const app = Object.assign((_req, _res) => {}, { emit() {}, listen() {} })
     for (const handler of [(_req, _res) => {}, app]) {
       assert.throws(() => attach(handler), /request handler/)
@@ -236,12 +236,12 @@ describe('attach', () => {
     }
   })
 
-  test('an undefined path is /socket.io', async (t) => {
+  test('takes an undefined path for /socket.io', async (t) => {
     const { url } = await serve(t, { path: undefined })
     await connect(t, url)
   })
 
-  test('works on a server that listens already', async (t) => {
+  test('works on a server that is already listening', async (t) => {
     const server = pages()
     const url = `http://127.0.0.1:${await listen(server)}`
     assert.equal(
@@ -255,7 +255,7 @@ describe('attach', () => {
 })
 
 describe('Engine.attach', () => {
-  test('refuses a path that another engine has, until that one is closed', async (t) => {
+  test('throws for a path that another engine has, until that engine is closed', async (t) => {
     const server = pages()
     const first = new Engine()
     first.attach(server, { path: '/e' })
@@ -281,7 +281,7 @@ describe('Engine.attach', () => {
     )
   })
 
-  test('after a refused attach() the server can be attached on another path', async (t) => {
+  test('leaves other paths of the server free after an attach() that throws', async (t) => {
     const server = pages()
     const engine = new Engine()
     engine.attach(server, { path: '/e' })
@@ -296,7 +296,7 @@ describe('Engine.attach', () => {
     await connect(t, url)
   })
 
-  test('engine.io’s default path is /engine.io', async (t) => {
+  test('has engine.io’s default path, /engine.io', async (t) => {
     const server = pages()
     const engine = new Engine()
     engine.attach(server)
@@ -308,7 +308,7 @@ describe('Engine.attach', () => {
     await enginePair(t, { engine, url }, { transports: ['websocket'] })
   })
 
-  test('one engine may be attached to two servers', async (t) => {
+  test('attaches one engine to two servers', async (t) => {
     const engine = new Engine()
     const servers = [pages(), pages()]
     for (const server of servers) engine.attach(server)
@@ -328,8 +328,53 @@ describe('Engine.attach', () => {
   })
 })
 
+describe('engine.io’s module functions', () => {
+  test('Engine.attach() makes an engine on a server', async (t) => {
+    const server = pages()
+    const engine = Engine.attach(server, { path: '/e', pingInterval: 1000 })
+    t.after(async () => {
+      engine.close()
+      await shut(server)
+    })
+    assert.ok(engine instanceof Engine)
+    assert.equal(engine.opts.pingInterval, 1000)
+    assert.equal(engine.httpServer, undefined)
+    const url = `http://127.0.0.1:${await listen(server)}`
+    await enginePair(t, { engine, url }, { path: '/e', transports: ['websocket'] })
+  })
+
+  for (const options of [undefined, { pingInterval: 1000 }]) {
+    test(`Engine.listen() makes a server of its own, ${options ? 'with' : 'without'} options`, async (t) => {
+      let engine
+      const listening = new Promise((resolve) => {
+        engine = options ? Engine.listen(0, options, resolve) : Engine.listen(0, resolve)
+      })
+      t.after(async () => {
+        engine.close()
+        await shut(engine.httpServer)
+      })
+      await listening
+      assert.equal(engine.opts.pingInterval, options?.pingInterval ?? 25_000)
+      const url = `http://127.0.0.1:${engine.httpServer.address().port}`
+      for (const { transports } of TRANSPORTS) await enginePair(t, { engine, url }, { transports })
+      assert.equal((await fetchText(url)).status, 501)
+    })
+  }
+
+  test('upgrades() names the transports that a session may upgrade to', () => {
+    assert.deepEqual(new Engine().upgrades('polling'), ['websocket'])
+    assert.deepEqual(new Engine().upgrades('websocket'), [])
+    assert.deepEqual(new Engine({ allowUpgrades: false }).upgrades('polling'), [])
+    assert.deepEqual(new Engine({ transports: ['polling'] }).upgrades('polling'), [])
+  })
+
+  test('Engine.protocol is the version of the protocol', () => {
+    assert.equal(Engine.protocol, 4)
+  })
+})
+
 describe('the client bundle', () => {
-  test('is served on our path, with its map and an ETag', async (t) => {
+  test('is served on upwire’s path, with its source map and an ETag', async (t) => {
     const { url } = await serve(t)
     for (const file of ['socket.io.js', 'socket.io.min.js', 'socket.io.esm.min.js']) {
       const { status, headers, text } = await fetchText(`${url}/socket.io/${file}`)

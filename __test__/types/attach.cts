@@ -1,4 +1,4 @@
-// attach() as CommonJS sees it.
+// attach() from a CommonJS module.
 
 import http = require('node:http')
 import socketio = require('socket.io')
@@ -12,10 +12,10 @@ io.on('connection', (socket) => {
   socket.emit('anything', 1, 'two')
 })
 
-// @ts-expect-error a server is needed
+// @ts-expect-error the server is missing
 upwire.attach()
 
-// @ts-expect-error a request handler is no server
+// @ts-expect-error a request handler is not a server
 upwire.attach(() => {})
 
 // @ts-expect-error there is no default export

@@ -1,4 +1,4 @@
-// attach() as ES modules see it: typed events, and options of both halves in one object.
+// attach() from an ES module: typed events, and the options of the engine and of socket.io in one object.
 
 import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
@@ -62,7 +62,7 @@ io.engine.on('limit', ({ name, value }) => {
 io.engine.use((_req, _res, next) => next())
 io.engine.clientsCount satisfies number
 
-// Without type parameters every event is possible; with one, both directions have it.
+// Without type parameters, all events are allowed; a single one applies to both directions.
 attach(server) satisfies Server<DefaultEventsMap, DefaultEventsMap>
 attach<ToServer>(server) satisfies Server<ToServer, ToServer>
 attach(createTlsServer())
@@ -108,10 +108,10 @@ attach(server, { allowedOrigins: '*' })
 attach(server, {
   allowedOrigins: async (origin, request) => origin === `https://${request.headers.host}`,
 })
-// @ts-expect-error a function is not one of a list
+// @ts-expect-error an array of origins has no functions
 attach(server, { allowedOrigins: [() => true] })
 
-// Features of engine.io that are not there yet may be switched off, and nothing else.
+// Features of engine.io that upwire does not have yet may only be switched off.
 attach(server, { perMessageDeflate: false, httpCompression: false, allowEIO3: false })
 // @ts-expect-error there is no compression yet
 attach(server, { perMessageDeflate: true })
@@ -122,9 +122,9 @@ attach(server, { allowEIO3: true })
 
 // @ts-expect-error there is no WebTransport
 attach(server, { transports: ['webtransport'] })
-// @ts-expect-error milliseconds are a number
+// @ts-expect-error milliseconds are a number, not a string
 attach(server, { pingInterval: '25s' })
-// @ts-expect-error a slow consumer is closed, or its messages are dropped
+// @ts-expect-error the values are 'close' and 'drop'
 attach(server, { slowConsumer: 'wait' })
 // @ts-expect-error a misspelt option
 attach(server, { pingIntervall: 1000 })

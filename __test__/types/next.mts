@@ -1,6 +1,6 @@
 // upwire/next as an app uses it.
 
-import { attach, type Setup } from 'upwire'
+import { type AttachedServer, attach, type Setup } from 'upwire'
 import { getIO, registerUpwire, socketRoute, withUpwire } from 'upwire/next'
 import 'upwire/preload'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
@@ -28,11 +28,15 @@ registerUpwire<ClientEvents, ServerEvents>({}, (io) => {
 // @ts-expect-error a match decides about a server
 registerUpwire({ match: (server: string) => server === '' })
 
-getIO<ClientEvents, ServerEvents>().emit('said', 'hello')
+getIO<ClientEvents, ServerEvents>()?.emit('said', 'hello')
 getIO<ClientEvents, ServerEvents>('/live')?.emit('said', 'hello')
 // @ts-expect-error the text is a string
-getIO<ClientEvents, ServerEvents>().emit('said', 1)
-getIO().engine.stats().sessions.toFixed()
+getIO<ClientEvents, ServerEvents>()?.emit('said', 1)
+getIO()?.engine.stats().sessions.toFixed()
+// @ts-expect-error there is no server in a build
+getIO().emit('said', 'hello')
+const io = getIO<ClientEvents, ServerEvents>()
+if (io) io satisfies AttachedServer<ClientEvents, ServerEvents>
 
 declare const server: Server
 const setup: Setup<ClientEvents, ServerEvents> = (io) => {
@@ -42,6 +46,15 @@ attach<ClientEvents, ServerEvents>(server, {}, setup)
 attach<ClientEvents, ServerEvents>(server, {}, async (io) => {
   io.emit('said', 'hello')
 })
+
+// A setup returns nothing, or a function that cleans up; or a promise of either.
+const cleanUp = () => {}
+const results = [() => {}, () => cleanUp, async () => {}, async () => cleanUp] satisfies Setup[]
+for (const each of results) attach(server, {}, each)
+// @ts-expect-error a number cannot clean up
+registerUpwire({}, () => 1)
+// @ts-expect-error nor can a promise of a text
+socketRoute({}, async () => 'done')
 
 // As in the types of Next.js.
 type NextApiHandler = (

@@ -1,4 +1,4 @@
-// index.d.ts says what the code does: type tests, and its lists against the sources.
+// The types agree with the code: type tests, and comparisons of the lists in index.d.ts with the sources.
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
@@ -14,7 +14,7 @@ import { OPTIONS } from '../../lib/engine/options.js'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const types = readFileSync(join(root, 'index.d.ts'), 'utf8')
 
-// Two majors are in use: the newest, and the one that Next.js asks for.
+// Apps use two major versions: the newest, and the one that Next.js requires.
 for (const folder of ['.', 'examples/chat']) {
   const require = createRequire(join(root, folder, 'package.json'))
   const manifest = require.resolve('typescript/package.json')
@@ -28,19 +28,19 @@ for (const folder of ['.', 'examples/chat']) {
   })
 }
 
-test('has every option, and no other', () => {
+test('index.d.ts declares every option, and no other', () => {
   const declared = [...members('PathOptions'), ...members('EngineOptions')]
   assert.deepEqual(declared.sort(), Object.keys(OPTIONS).sort())
 })
 
-test('has every feature that is not there yet, and no other', () => {
+test('index.d.ts declares every unsupported option, and no other', () => {
   const source = readFileSync(join(root, 'lib/engine/options.js'), 'utf8')
   const [table] = source.match(/^const UNSUPPORTED = {.*?^}/ms)
   const refused = [...table.matchAll(/^ {2}(\w+):/gm)].map(([, name]) => name)
   assert.deepEqual(members('UnsupportedOptions').sort(), [...refused, 'httpCompression'].sort())
 })
 
-test('has every error code, and no other', () => {
+test('index.d.ts declares every error and warning code, and no other', () => {
   const rust = files('src', '.rs').map((file) => file.replace(/#\[cfg\(test\)\]\nmod .*/s, ''))
   const sources = [...files('lib', 'js'), ...rust].join('')
   const declared = new Set([...codes('ErrorCode'), ...codes('CloseErrorCode')])
@@ -60,7 +60,7 @@ test('has every error code, and no other', () => {
   )
 })
 
-test('has every public method, and no other', () => {
+test('index.d.ts declares every public method, and no other', () => {
   for (const [name, { prototype }] of Object.entries({ Engine, EngineSocket })) {
     const overridden = ['constructor', 'on', 'addListener', 'once', 'prependListener']
     const methods = Object.entries(Object.getOwnPropertyDescriptors(prototype))
@@ -74,13 +74,13 @@ test('has every public method, and no other', () => {
   }
 })
 
-/** Names of an interface's optional members. */
+/** The names of an interface's optional members. */
 function members(name) {
   const body = types.match(new RegExp(`^interface ${name}\\b.*?^}`, 'ms'))[0]
   return [...body.matchAll(/^ {2}(\w+)\?:/gm)].map(([, member]) => member)
 }
 
-/** Strings of a union. */
+/** The strings of a union type. */
 function codes(name) {
   const union = types.match(new RegExp(`^type ${name} =.*?\\n\\n`, 'ms'))[0]
   return [...union.matchAll(/'(\w+)'/g)].map(([, code]) => code)

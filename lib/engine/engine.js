@@ -1,6 +1,7 @@
 'use strict'
 
 const { randomFillSync } = require('node:crypto')
+const { createServer } = require('node:http')
 const { Admission } = require('../admission/client-limits')
 const native = require('../bridge/binding')
 const { start, streams } = require('../bridge/events')
@@ -57,6 +58,25 @@ const CLOSE_PATIENCE = 250
 class Engine extends ObservedEmitter {
   static errors = ERRORS
   static errorMessages = MESSAGES
+  /** The version of the Engine.IO protocol. */
+  static protocol = 4
+
+  /** Makes an engine and attaches it to an HTTP server: engine.io's function `attach()`. */
+  static attach(server, options = {}) {
+    const engine = new Engine(options)
+    engine.attach(server)
+    return engine
+  }
+
+  /** Makes an engine on an HTTP server of its own, and listens: engine.io's function `listen()`. */
+  static listen(port, options = {}, callback = undefined) {
+    if (typeof options === 'function') return Engine.listen(port, {}, options)
+    const server = createServer((_req, res) => res.writeHead(501).end('Not Implemented'))
+    const engine = Engine.attach(server, options)
+    engine.httpServer = server
+    server.listen(port, callback)
+    return engine
+  }
 
   constructor(opts = {}) {
     super()
@@ -99,6 +119,11 @@ class Engine extends ObservedEmitter {
   /** Adds an Express-style middleware for every request and upgrade on this engine's path. */
   use(middleware) {
     this.middlewares.push(middleware)
+  }
+
+  /** The transports that a session on the given one may upgrade to. */
+  upgrades(transport) {
+    return transport === 'polling' && this._canUpgrade() ? ['websocket'] : []
   }
 
   /** 20 characters of `[A-Za-z0-9_-]`: 120 random bits. May be replaced; may return a promise. */
@@ -341,7 +366,7 @@ class Engine extends ObservedEmitter {
   _handshakeHeaders(req, res, id) {
     if (!this._hasHeaderListeners()) return undefined
     const { pingInterval, pingTimeout, maxHttpBufferSize: maxPayload } = this.opts
-    const upgrades = this._canUpgrade() ? ['websocket'] : []
+    const upgrades = this.upgrades('polling')
     const packet = JSON.stringify({ sid: id, upgrades, pingInterval, pingTimeout, maxPayload })
     const headers = payloadHeaders(req, 1 + Buffer.byteLength(packet))
     return this._emitHeaders(headers, req, () => failRequest(res)) ? headers : undefined

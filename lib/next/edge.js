@@ -1,7 +1,7 @@
 'use strict'
 
-// What bundlers get for the edge runtime and for browsers, where there is neither an addon nor a
-// server. An instrumentation file is compiled, and may be run, for the edge runtime as well.
+// Bundlers take this file for the edge runtime and for browsers, where neither the addon nor a server
+// exists. Next.js compiles instrumentation files for the edge runtime too, and may run them there.
 
 function refuse(name) {
   const error = new Error(
@@ -33,6 +33,14 @@ function withUpwire() {
 class Engine {
   constructor() {
     refuse('Engine')
+  }
+
+  static attach() {
+    refuse('Engine.attach')
+  }
+
+  static listen() {
+    refuse('Engine.listen')
   }
 }
 
