@@ -1,8 +1,8 @@
 'use strict'
 
-// What Next.js is doing in this process.
+// The phase that Next.js is in, as its environment variables show it.
 
-/** Whether pages are rendered for a build, without a server. */
+/** Whether this process runs `next build`: Next.js renders pages there, but no server listens. */
 function isBuild() {
   return process.env.NEXT_PHASE === 'phase-production-build'
 }

@@ -2,11 +2,12 @@
 
 const { createRequire } = require('node:module')
 const { join } = require('node:path')
+const { next: log } = require('../debug')
 
 let known
 
 /**
- * The version of the Next.js that runs here, or else of the project's.
+ * The version of Next.js that this process has loaded, or else the one that the project has installed.
  * @returns {{ major: number, minor: number, patch: number, canary: number | undefined } | undefined}
  */
 function nextVersion() {
@@ -20,8 +21,8 @@ function findVersion() {
 }
 
 /**
- * A file of Next.js that is loaded: `next build app` is run from elsewhere, where another version may be
- * installed, or none.
+ * A file of Next.js that this process has loaded. It comes before the project's version, because
+ * `next build app` runs from a folder that may have another version installed, or none.
  */
 function loadedNext(project) {
   const { cache } = createRequire(project)
@@ -30,11 +31,13 @@ function loadedNext(project) {
   )
 }
 
-/** @param {string | undefined} file from where the package is looked for, not from where this one is */
+/** @param {string | undefined} file where the search for the package `next` starts */
 function versionFrom(file) {
   if (file === undefined) return undefined
   try {
-    return parseVersion(createRequire(file)('next/package.json').version)
+    const { version } = createRequire(file)('next/package.json')
+    log('Next.js %s, resolved from %s', version, file)
+    return parseVersion(version)
   } catch {
     return undefined
   }
@@ -47,11 +50,11 @@ function parseVersion(text) {
   return { major, minor, patch, canary: match[4] === undefined ? undefined : Number(match[4]) }
 }
 
-/** Whether a version is at least another. */
+/** Whether a version is the given one or a newer one. */
 function isAtLeast(version, [major, minor = 0, patch = 0]) {
   if (version.major !== major) return version.major > major
   if (version.minor !== minor) return version.minor > minor
   return version.patch >= patch
 }
 
-module.exports = { isAtLeast, nextVersion, parseVersion }
+module.exports = { isAtLeast, nextVersion }

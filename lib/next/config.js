@@ -1,35 +1,39 @@
 'use strict'
 
-// What an app's next.config needs so that a native addon works on the server.
+// Extends an app's next.config with the settings that a native addon needs on the server.
 
+const { next: log } = require('../debug')
 const { coded, warnOnce } = require('../errors')
 const { checkPath } = require('../http-server/path')
-const { holdLate } = require('./early-claim')
+const { claimEarlyOnOwnPort } = require('./early-claim')
 const { isAtLeast, nextVersion } = require('../environment/version')
 
-/** Packages that bundlers must leave to Node: the first has the addon, the others belong to it. */
+/** Packages that must not be bundled: the first contains the addon, the others load beside it. */
 const PACKAGES = ['upwire', 'socket.io', 'engine.io']
 
-/** The phases in which the process that evaluates the config is the one that listens. */
+/** The phases in which the process that evaluates the config also listens. */
 const SERVER_PHASES = ['phase-production-server', 'phase-development-server']
 
 /**
- * Adds to a config of Next.js what upwire needs.
+ * Adds the settings that upwire needs to a config of Next.js.
  * @param {object | Function} [nextConfig] an object, a function, or an asynchronous function
- * @param {{ path?: string }} [options] `path`: what registerUpwire() is given
+ * @param {{ path?: string }} [options] `path`: the one that registerUpwire() is called with
  * @returns {(phase: string, context: object) => object | Promise<object>}
  */
 function withUpwire(nextConfig = {}, options = {}) {
   const path = options?.path ?? undefined
   if (path !== undefined) checkPath('path of withUpwire()', path)
   const upwireConfig = (phase, context) => {
-    if (SERVER_PHASES.includes(phase)) holdLate(path)
+    const listens = SERVER_PHASES.includes(phase)
+    log('withUpwire in %s: %s', phase, listens ? 'claiming the path early' : 'no early claim')
+    if (listens) claimEarlyOnOwnPort(path)
     const given =
       typeof nextConfig === 'function' ? nextConfig(phase, context) : { ...upwireConfig }
     return typeof given?.then === 'function' ? given.then(extend) : extend(given)
   }
   if (typeof nextConfig === 'function') return upwireConfig
-  // Other wrappers copy what they take for an object: the config must not get lost in them.
+  // Wrappers that expect an object copy the properties of what they receive, so the function carries
+  // the config's properties.
   return Object.defineProperties(upwireConfig, Object.getOwnPropertyDescriptors(extend(nextConfig)))
 }
 
@@ -40,15 +44,15 @@ function extend(given) {
     warnOnce(
       'export',
       'ERR_UPWIRE_SERVERLESS',
-      "output: 'export' makes files without a server, and so without WebSocket: run `next start`, " +
-        'a standalone container or a custom server',
+      "output: 'export' writes static files, and without a server there is no WebSocket: run " +
+        '`next start`, a standalone container or a custom server',
     )
   }
   const version = nextVersion()
   if (version === undefined || isAtLeast(version, [15])) {
-    return { ...config, serverExternalPackages: merge(config.serverExternalPackages) }
+    return { ...config, serverExternalPackages: addPackages(config.serverExternalPackages) }
   }
-  // Before, there is no instrumentation, and what the server has from node_modules is not bundled.
+  // Before 13.2 there is no instrumentation, and server code from node_modules is not bundled.
   if (!isAtLeast(version, [13, 2])) return { ...config }
   const { experimental = {} } = config
   return {
@@ -57,14 +61,14 @@ function extend(given) {
       ...experimental,
       ...(!isAtLeast(version, [13, 4]) && tracedChunks(config)),
       instrumentationHook: true,
-      serverComponentsExternalPackages: merge(experimental.serverComponentsExternalPackages),
+      serverComponentsExternalPackages: addPackages(experimental.serverComponentsExternalPackages),
     },
   }
 }
 
 /**
- * Before 13.4 Next.js copies instrumentation into a standalone folder, but not the chunks that it
- * loads. `_app` is a page of every app, so what is said to belong to it is copied.
+ * Before 13.4, Next.js copies instrumentation into a standalone folder, but not the chunks that it
+ * loads. Every app has the page `_app`, and the files listed for a page are copied.
  */
 function tracedChunks({ output, distDir = '.next', experimental }) {
   if (output !== 'standalone') return {}
@@ -73,18 +77,18 @@ function tracedChunks({ output, distDir = '.next', experimental }) {
   return { outputFileTracingIncludes: { ...given, '/_app': [...chunks] } }
 }
 
-function merge(names = []) {
+function addPackages(names = []) {
   return [...new Set([...names, ...PACKAGES])]
 }
 
-/** Next.js would say that there is a conflict, but not where it comes from. */
+/** Next.js reports such a conflict too, but does not name its source. */
 function refuseTranspiling({ transpilePackages = [] }) {
   const name = transpilePackages.find((each) => PACKAGES.includes(each))
   if (name === undefined) return
   throw coded(
     Error,
     'ERR_UPWIRE_INVALID_CONFIG',
-    `upwire: take ${name} out of transpilePackages in next.config: it must be left to Node`,
+    `upwire: take ${name} out of transpilePackages in next.config, because it must not be bundled`,
   )
 }
 

@@ -1,11 +1,12 @@
 'use strict'
 
-// Between the moment that Next.js listens and the moment that the app's instrumentation has run,
-// nobody owns our path: an upgrade that comes then could never be answered. So the path is claimed
-// as soon as there is a server, and what comes for it waits until the app says who answers.
+// Between the moment at which Next.js listens and the moment at which the app's instrumentation has run,
+// our path has no owner, and an upgrade that arrives then could never be answered. An early claim takes
+// the path as soon as there is a server, and holds requests and upgrades until the app runs Socket.IO.
 
 const http = require('node:http')
 const https = require('node:https')
+const { next: log } = require('../debug')
 const { EarlyBytes } = require('../transports/early-bytes')
 const { warnOnce } = require('../errors')
 const { claim, guard, unclaim } = require('../http-server/path-claims')
@@ -15,104 +16,126 @@ const { busy, tooMany } = require('../admission/refusal')
 const { DEFAULT_PATH, pathKey } = require('../http-server/path')
 const { registry } = require('../socketio/registry')
 const { passOn } = require('../http-server/unowned-upgrades')
-const { isCertainlyNextServer, knock, searchServer } = require('./server-search')
+const { connectToOwnPort, isCertainlyNextServer, searchServer } = require('./server-search')
 const { isAtLeast, nextVersion } = require('../environment/version')
 const { mayProxy } = require('../environment/render-workers')
 
-/** Requests and upgrades that may wait. */
+/** Requests and upgrades that are held at the same time; more are refused (503). */
 const MAX_HELD = 256
-/** Milliseconds that one may wait. */
-const PATIENCE = 10_000
-/** Milliseconds for others to answer an upgrade that was given up: engine.io's `destroyUpgradeTimeout`. */
-const UNANSWERED = 1000
-/** Milliseconds after another path was taken, in which ours may be, too. */
-const DOUBT = 1000
-/** Milliseconds after the first, after which nobody is expected to take the path any more. */
+/** Milliseconds that one is held before it is refused (503). */
+const MAX_WAIT = 10_000
+/** Milliseconds until an upgrade that was left to Next.js gets 404: engine.io's `destroyUpgradeTimeout`. */
+const UNANSWERED_TIMEOUT = 1000
+/** Milliseconds to wait for Socket.IO on our path after it has started on another path of the server. */
+const OTHER_PATH_GRACE = 1000
+/** Milliseconds from the first held request on, after which the claim is given up. */
 const LIFETIME = 60_000
 
-/** The path that `upwire/preload` and `withUpwire` hold, when they are told no other. */
+/** The path that `upwire/preload` and `withUpwire` claim when they are given none. */
 function earlyPath() {
   return process.env.UPWIRE_PATH || DEFAULT_PATH
 }
 
-/** Holds what comes for a path, until somebody runs Socket.IO in this process. */
-function holdEarly(path = undefined) {
-  if (registry.attachments.size > 0) return
+/** Claims a path until Socket.IO runs in this process; the server is yet to be found. */
+function claimEarly(path = undefined) {
+  if (registry.attachments.size > 0) {
+    log('no early claim: Socket.IO already runs in this process')
+    return
+  }
   const key = pathKey(path ?? earlyPath())
   const { early } = registry
   if (early !== undefined) {
-    // A path that is named counts more than one that was guessed.
+    // A path that the app names replaces the default one that upwire/preload has claimed.
     if (path === undefined || early.path === key || process.env.UPWIRE_PATH) return
+    log('the early claim changes from %s to %s', early.path, key)
     early.giveUp()
   }
+  log('searching for the server in order to claim %s early', key)
   registry.early = new EarlyClaim(key)
 }
 
-/** The same in a process that listens already. */
-function holdLate(path) {
-  holdEarly(path)
-  knock()
+/** The same in the process that Next.js listens in, which already knows its port. */
+function claimEarlyOnOwnPort(path) {
+  claimEarly(path)
+  connectToOwnPort()
 }
 
+/**
+ * What an early claim is doing. Only a claim that has the path can hold or refuse requests, and only it
+ * has timers.
+ * @typedef {{ name: 'searching', stopSearch: () => void }} Searching
+ * @typedef {{ name: 'holding' | 'refusing', server: http.Server, pathClaim: object,
+ *   expiry?: NodeJS.Timeout, withdrawal?: NodeJS.Timeout }} Claimed `refusing`: the server is closing
+ * @typedef {{ name: 'over', server?: http.Server }} Over `server`: the one whose path was claimed
+ */
+
 class EarlyClaim {
-  #search
-  #claim
-  #timer
-  #doubt
-  #isClosing = false
-  /** What waits: each is dispatched anew, or refused. */
+  /** @type {Searching | Claimed | Over} */
+  #state
+  /** The requests and upgrades that wait; each is replayed, left to Next.js, or refused. */
   #held = new Set()
 
   constructor(path) {
     this.path = path
-    this.#search = searchServer(isCertainlyNextServer, (server) => this.#take(server))
-    /** The server whose path is held. */
-    this.server = undefined
+    const stopSearch = searchServer(isCertainlyNextServer, (server) => this.#claimPath(server))
+    this.#state = { name: 'searching', stopSearch }
   }
 
-  /** Ends the search; what is held already goes on waiting. */
-  stop() {
-    this.#search()
+  /** The server that was found, also after the claim is over; `undefined` when its path was not claimed. */
+  get server() {
+    return this.#state.server
   }
 
-  #take(server) {
+  /** Stops the search; a claim that has the path keeps it. */
+  stopSearch() {
+    if (this.#state.name !== 'searching') return
+    this.#state.stopSearch()
+    this.#state = { name: 'over' }
+  }
+
+  #claimPath(server) {
+    this.#state = { name: 'over' }
     const version = nextVersion()
-    // What comes to this server may never reach the process that runs the app.
-    if (version !== undefined && mayProxy(version)) return guard(server)
+    // This server may pass its requests to processes that cannot be reached from here.
+    if (version !== undefined && mayProxy(version)) {
+      log('no early claim: this version of Next.js may proxy requests to other processes')
+      return guard(server)
+    }
     const { length } = this.path
+    // The requests of an API route must reach it, because the route attaches Socket.IO when it runs.
+    const isRoute = this.path.startsWith('/api/')
     try {
-      this.#claim = claim(server, {
+      const pathClaim = claim(server, {
         prefix: this.path,
         owns: (url) => url.length === length || '/?'.includes(url[length]),
         destroyUpgrade: true,
-        destroyUpgradeTimeout: UNANSWERED,
+        destroyUpgradeTimeout: UNANSWERED_TIMEOUT,
         engine: { _isOver: true },
         upgrade: (req, socket, head) => this.#holdUpgrade(req, socket, head),
-        // An API route attaches when it is requested, for which that request must reach it.
-        request: this.path.startsWith('/api/')
-          ? undefined
-          : (req, res) => this.#holdRequest(req, res),
+        request: isRoute ? undefined : (req, res) => this.#holdRequest(req, res),
         serveStatic: () => false,
         listening: () => this.#setClosing(false),
         close: () => this.#setClosing(true),
         giveWay: ({ prefix }) => this.#giveWay(prefix),
       })
-      this.server = server
+      this.#state = { name: 'holding', server, pathClaim }
+      log('claimed %s early, %s', this.path, isRoute ? 'for upgrades' : 'for requests and upgrades')
     } catch (error) {
       if (error.code !== 'ERR_UPWIRE_PATH_IN_USE') throw error
+      log('no early claim: an engine already has %s', this.path)
     }
   }
 
   #holdUpgrade(req, socket, head) {
     socket.on('error', () => {})
     const early = new EarlyBytes(socket)
-    const dispatch = (bytes) => this.server.emit('upgrade', req, socket, bytes)
+    const emit = (bytes) => this.server.emit('upgrade', req, socket, bytes)
     const entry = this.#hold(socket, {
-      dispatch: () => dispatch(early.take()),
-      giveUp: () => {
+      replay: () => emit(early.take()),
+      leaveToNext: () => {
         const bytes = early.take()
-        // Next.js leaves open what it does not know.
-        passOn(socket, UNANSWERED, () => dispatch(bytes))
+        // Next.js may leave an upgrade open when it does not know the path.
+        passOn(socket, UNANSWERED_TIMEOUT, () => emit(bytes))
       },
       refuse: (reason) => {
         early.take()
@@ -125,20 +148,20 @@ class EarlyClaim {
   #holdRequest(req, res) {
     const refused = enterQueue(req, res)
     if (refused !== undefined) return refuseRequest(res, refused)
-    const dispatch = () => this.server.emit('request', req, res)
+    const emit = () => this.server.emit('request', req, res)
     this.#hold(res, {
-      dispatch,
-      giveUp: dispatch,
+      replay: emit,
+      leaveToNext: emit,
       refuse: (reason) => refuseRequest(res, reason),
     })
   }
 
   /**
-   * Holds a request or upgrade, unless there are too many.
-   * @param {import('node:events').EventEmitter} peer tells with `close` that the client has left
+   * Holds a request or upgrade, unless the server is closing or too many are held.
+   * @param {import('node:events').EventEmitter} peer emits `close` when the client leaves
    */
-  #hold(peer, { dispatch, giveUp, refuse }) {
-    if (this.#isClosing) return void refuse(draining())
+  #hold(peer, { replay, leaveToNext, refuse }) {
+    if (this.#state.name === 'refusing') return void refuse(draining())
     if (this.#held.size >= MAX_HELD) {
       return void refuse(tooMany())
     }
@@ -149,32 +172,38 @@ class EarlyClaim {
       action()
     }
     const entry = {
-      dispatch: () => end(dispatch),
-      giveUp: () => end(giveUp),
+      replay: () => end(replay),
+      leaveToNext: () => end(leaveToNext),
       refuse: (reason) => end(() => refuse(reason)),
     }
     const forget = () => end(() => {})
     const timer = setTimeout(() => {
-      warnOfNobody(this.path)
+      warnOfWait(this.path)
       entry.refuse(busy('HANDSHAKE_TIMEOUT', 'Handshake timed out'))
-    }, PATIENCE)
+    }, MAX_WAIT)
     timer.unref()
     peer.once('close', forget)
     this.#held.add(entry)
-    this.#startLife()
+    log('holding a request or upgrade for %s (%d held)', this.path, this.#held.size)
+    this.#expectApp()
     return entry
   }
 
-  #startLife() {
-    if (this.#timer !== undefined) return
-    this.#timer = setTimeout(() => this.giveUp(), LIFETIME).unref()
-    this.#awaken()
+  /** From the first held request on, the app has a limited time to run Socket.IO. */
+  #expectApp() {
+    if (this.#state.expiry !== undefined) return
+    this.#state.expiry = setTimeout(() => {
+      log('no Socket.IO on %s within %d ms', this.path, LIFETIME)
+      this.giveUp()
+    }, LIFETIME).unref()
+    this.#triggerInstrumentation()
   }
 
-  /** Before 14.2 Next.js runs instrumentation with the first request that is its own. */
-  #awaken() {
+  /** Requests a page: before 14.2, Next.js runs instrumentation at the first request that it handles. */
+  #triggerInstrumentation() {
     const version = nextVersion()
     if (version === undefined || isAtLeast(version, [14, 2])) return
+    log('requesting a page, so that Next.js runs instrumentation')
     const { address, port } = this.server.address() ?? {}
     const host = { '::': '::1', '0.0.0.0': '127.0.0.1' }[address] ?? address
     const { get } = this.server instanceof https.Server ? https : http
@@ -182,46 +211,53 @@ class EarlyClaim {
     get(options, (res) => res.resume()).on('error', () => {})
   }
 
-  /** Somebody runs Socket.IO on the server; on another path, ours may still be to come. */
+  /**
+   * Socket.IO has started on a path of the server. When that is another path, Socket.IO may still start
+   * on ours a moment later.
+   */
   #giveWay(prefix) {
     if (pathKey(prefix) !== this.path) {
-      this.#doubt ??= setTimeout(() => this.#withdraw(prefix), DOUBT).unref()
+      log('Socket.IO runs on %s; keeping %s for another %d ms', prefix, this.path, OTHER_PATH_GRACE)
+      this.#state.withdrawal ??= setTimeout(() => this.#withdraw(prefix), OTHER_PATH_GRACE).unref()
       return
     }
-    this.#end()
-    // The app adds its handlers first.
-    process.nextTick(() => this.#dispatchAll())
+    log('Socket.IO runs on %s: replaying %d requests and upgrades', prefix, this.#held.size)
+    this.#unclaim()
+    // In the next tick, because the app adds its handlers first.
+    process.nextTick(() => {
+      for (const entry of [...this.#held]) entry.replay()
+    })
   }
 
   #withdraw(prefix) {
     warnOnce(
       'early path',
       'UPWIRE_PATH',
-      `${this.path} was held for clients that come early, but Socket.IO runs on ${prefix}: ` +
-        'say so with withUpwire(config, { path }) or UPWIRE_PATH',
+      `${this.path} was claimed for clients that connect early, but Socket.IO runs on ${prefix}: ` +
+        'set that path in withUpwire(config, { path }) or in UPWIRE_PATH',
     )
     this.giveUp()
   }
 
-  /** Nobody will take the path: what waits is Next.js's. */
+  /** Gives the path back, because Socket.IO will not run on it: Next.js answers what was held. */
   giveUp() {
-    this.stop()
-    this.#end()
-    for (const entry of [...this.#held]) entry.giveUp()
+    this.stopSearch()
+    this.#unclaim()
+    log('gave up %s, leaving %d requests and upgrades to Next.js', this.path, this.#held.size)
+    for (const entry of [...this.#held]) entry.leaveToNext()
   }
 
-  #end() {
-    clearTimeout(this.#timer)
-    clearTimeout(this.#doubt)
-    if (this.server !== undefined) unclaim(this.server, this.#claim)
-  }
-
-  #dispatchAll() {
-    for (const entry of [...this.#held]) entry.dispatch()
+  #unclaim() {
+    if (this.#state.name !== 'holding' && this.#state.name !== 'refusing') return
+    const { server, pathClaim, expiry, withdrawal } = this.#state
+    clearTimeout(expiry)
+    clearTimeout(withdrawal)
+    unclaim(server, pathClaim)
+    this.#state = { name: 'over', server }
   }
 
   #setClosing(isClosing) {
-    this.#isClosing = isClosing
+    this.#state.name = isClosing ? 'refusing' : 'holding'
     if (isClosing) for (const entry of [...this.#held]) entry.refuse(draining())
   }
 }
@@ -230,13 +266,13 @@ function draining() {
   return busy('DRAINING', 'Server is shutting down')
 }
 
-function warnOfNobody(path) {
+function warnOfWait(path) {
   warnOnce(
     'early',
     'UPWIRE_NOT_REGISTERED',
-    `a client has waited ${PATIENCE / 1000} s for Socket.IO on ${path}, and nobody has called ` +
-      'registerUpwire() or attach() for it',
+    `a client has waited ${MAX_WAIT / 1000} s for Socket.IO on ${path}, but neither ` +
+      'registerUpwire() nor attach() was called for this path',
   )
 }
 
-module.exports = { earlyPath, holdEarly, holdLate }
+module.exports = { claimEarly, claimEarlyOnOwnPort, earlyPath }

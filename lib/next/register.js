@@ -1,40 +1,46 @@
 'use strict'
 
-// Socket.IO in an app without a custom server: made when Next.js runs the app's instrumentation, put
-// on the server of Next.js as soon as that shows itself.
+// Socket.IO in an app without a custom server. Next.js runs the app's instrumentation, which calls
+// registerUpwire(); the socket.io server is made then, and bound to the HTTP server as soon as a
+// connection or request shows which one it is.
 
+const { next: log } = require('../debug')
 const { coded, invalid, warnOnce } = require('../errors')
 const { checkPath } = require('../http-server/path')
-const { attachments, lookUp, registry } = require('../socketio/registry')
+const { allAttachments, findAttachment, registry } = require('../socketio/registry')
 const { earlyPath } = require('./early-claim')
 const { closeLostUpgrades } = require('./lost-upgrades')
 const { isBuild, isProduction } = require('../environment/phase')
-const { isNextServer, knock, searchServer } = require('./server-search')
+const { connectToOwnPort, isNextServer, searchServer } = require('./server-search')
 const { nextVersion } = require('../environment/version')
 const { hasRenderWorkers, isRenderWorker, workersError } = require('../environment/render-workers')
 
-/** Milliseconds after which somebody is told that a server was seen, but not the wanted one. */
-const PATIENCE = 5000
+/** Milliseconds from the first server that does not match until the app is warned that none did. */
+const SEARCH_PATIENCE = 5000
 
 /**
  * Runs Socket.IO on the server that Next.js runs.
  * @param {object} [options] those of attach(), and `match`
- * @param {(io: import('socket.io').Server) => unknown} [setup]
+ * @param {import('../../index').Setup} [setup] adds the app's handlers
  */
 function registerUpwire(options = {}, setup = undefined) {
-  if (isBuild()) return
+  if (isBuild()) {
+    log('registerUpwire does nothing in `next build`')
+    return
+  }
   const match = options?.match
-  const reason = whyNot(match)
+  const reason = unavailability(match)
   if (reason !== undefined) {
+    log('registerUpwire cannot work here: %s', reason.code)
     registry.early?.giveUp()
     return warnOnce(reason.code, reason.code, reason.message)
   }
-  // First of all, before anything is loaded: a connection that is accepted from here on is seen.
+  // The search starts before anything else is loaded: it sees every connection accepted from here on.
   let attachment
   const bind = (server) => {
     if (attachment.server === undefined) attachment.bind(server)
   }
-  const warn = warnOfOthers(() => attachment.server !== undefined)
+  const warn = warnIfNotFound(() => attachment.server !== undefined)
   const stop = searchServer(match ?? isNextServer, bind, warn)
   try {
     attachment = makeAttachment(options, setup)
@@ -42,76 +48,80 @@ function registerUpwire(options = {}, setup = undefined) {
     stop()
     throw error
   }
-  const early = registry.early
-  early?.stop()
-  if (early?.server !== undefined && (match === undefined || match(early.server)))
+  const { early } = registry
+  early?.stopSearch()
+  if (early?.server !== undefined && (match === undefined || match(early.server))) {
+    log('taking the server that the early claim has found')
     bind(early.server)
+  }
   if (attachment.server !== undefined) stop()
-  else knock()
+  else connectToOwnPort()
+  log('%s is %s', attachment.prefix, attachment.state)
   closeLostUpgrades(match ?? isNextServer)
 }
 
 function makeAttachment(options, setup) {
-  const { register } = require('../socketio/attach')
-  // In production a second bundle of the same module registers the same handlers; under `next dev`
-  // whoever registers again has been edited.
+  const { attachLater } = require('../socketio/attach')
+  // In production, a second bundle of the same module registers the same handlers again. Under
+  // `next dev`, a second call with another function comes from an edited module.
   const isSame = isProduction() ? () => true : (left, right) => left === right
-  if (options === null || typeof options !== 'object') return register(options, setup, isSame)
+  if (options === null || typeof options !== 'object') return attachLater(options, setup, isSame)
   const { match, ...opts } = options
   if (match !== undefined && typeof match !== 'function') {
     throw invalid('match', match, 'a function')
   }
-  return register({ ...opts, path: opts.path || earlyPath() }, setup, isSame)
+  return attachLater({ ...opts, path: opts.path || earlyPath() }, setup, isSame)
 }
 
 /**
- * The socket.io server of this process.
- * @param {string} [path] which one, when there are several
- * @throws {Error} that says why there is none
+ * The socket.io server of this process; `undefined` in `next build`.
+ * @param {string} [path] the one of several that is meant
+ * @throws {Error} when there is none, with the reason
  */
 function getIO(path = undefined) {
   if (path !== undefined) checkPath('path of getIO()', path)
-  // Nothing is registered in builds, but pages are rendered there.
+  // Next.js renders pages during a build, but does not run instrumentation.
   if (isBuild()) return undefined
-  const attachment = path === undefined ? theAttachment() : lookUp(path)
-  if (attachment === undefined) throw whyNot() ?? notRegistered(path)
+  const attachment = path === undefined ? defaultAttachment() : findAttachment(path)
+  if (attachment === undefined) throw unavailability() ?? notRegistered(path)
   return attachment.io
 }
 
-/** The one that is meant when no path is given. */
-function theAttachment() {
-  const standard = lookUp(earlyPath())
+/** The attachment on the default path, or else the only one. */
+function defaultAttachment() {
+  const standard = findAttachment(earlyPath())
   if (standard !== undefined) return standard
-  const all = attachments()
+  const all = allAttachments()
   if (all.length <= 1) return all[0]
   const paths = all.map(({ prefix }) => prefix).join(', ')
   throw coded(
     Error,
     'ERR_UPWIRE_NOT_REGISTERED',
-    `upwire: getIO() needs the path of the server that is meant: there are ${paths}`,
+    `upwire: Socket.IO runs on several paths (${paths}), so getIO() needs the path of the one that ` +
+      'is meant',
   )
 }
 
-/** Why there can be no Socket.IO server in this process, if so. */
-function whyNot(match = undefined) {
-  if (isRenderWorker() || isBesideWorkers()) return workersError()
+/** The error for a process in which no Socket.IO server is possible, if this is one. */
+function unavailability(match = undefined) {
+  if (isRenderWorker() || routesToWorkers()) return workersError()
   const name = isProduction() && match === undefined ? SERVERLESS.find(isSet) : undefined
   if (name === undefined) return undefined
   return coded(
     Error,
     'ERR_UPWIRE_SERVERLESS',
-    `upwire: there is no long-lived server here (${name} is set), and so no WebSocket: run ` +
+    `upwire: this platform has no long-lived server (${name} is set), and therefore no WebSocket: run ` +
       `\`next start\`, a standalone container or a custom server, without ${name} in its environment`,
   )
 }
 
-/** Whether this process listens or routes, for others that run the app's code. */
-function isBesideWorkers() {
+/** Whether this process listens or routes, while the app's code runs in render workers. */
+function routesToWorkers() {
   const version = nextVersion()
-  return attachments().length === 0 && version !== undefined && hasRenderWorkers(version)
+  return allAttachments().length === 0 && version !== undefined && hasRenderWorkers(version)
 }
 
-/** Set where functions run, and no server. */
+/** Environment variables of platforms that run functions instead of a server. */
 const SERVERLESS = ['VERCEL', 'AWS_LAMBDA_FUNCTION_NAME', 'NETLIFY', 'NEXT_PRIVATE_MINIMAL_MODE']
 
 function isSet(name) {
@@ -119,18 +129,19 @@ function isSet(name) {
 }
 
 function notRegistered(path) {
-  const what = path === undefined ? 'Socket.IO does not run' : `Socket.IO does not run on ${path}`
+  const problem =
+    path === undefined ? 'Socket.IO does not run' : `Socket.IO does not run on ${path}`
   return coded(
     Error,
     'ERR_UPWIRE_NOT_REGISTERED',
-    `upwire: ${what} in this process. Add an instrumentation.ts that imports a module which calls ` +
-      'registerUpwire(), or call attach() in a custom server; Next.js 13 and 14 need ' +
-      'experimental.instrumentationHook, too, which withUpwire(nextConfig) sets',
+    `upwire: ${problem} in this process. Add an instrumentation.ts that imports a module which calls ` +
+      'registerUpwire(), or call attach() in a custom server; Next.js 13 and 14 also need ' +
+      'experimental.instrumentationHook, which withUpwire(nextConfig) sets',
   )
 }
 
-/** What tells, once, that a server was seen that is not the wanted one. */
-function warnOfOthers(isFound) {
+/** A function for servers that do not match: it warns once, when the search has found none by then. */
+function warnIfNotFound(isFound) {
   let isPlanned = false
   return () => {
     if (isPlanned) return
@@ -140,20 +151,20 @@ function warnOfOthers(isFound) {
       warnOnce(
         'search',
         'UPWIRE_NO_SERVER',
-        'registerUpwire() has not found the server of Next.js among those that take connections: ' +
-          `none has PORT (${process.env.PORT}); pass match: (server) => boolean`,
+        'registerUpwire() has not found the server of Next.js among those that receive connections: ' +
+          `none listens on PORT (${process.env.PORT}); pass match: (server) => boolean`,
       )
-    }, PATIENCE).unref()
+    }, SEARCH_PATIENCE).unref()
   }
 }
 
 /**
- * Never called: names the package's other entries, so that file tracing puts them into a standalone
- * folder. A custom server there needs the first, and `--require upwire/preload` the second.
+ * Never called. It names the other entries of the package, so that file tracing copies them into a
+ * standalone folder: a custom server needs the first there, and `--require upwire/preload` the second.
  */
-function traced() {
+function entriesForFileTracing() {
   require('../../index')
   require.resolve('../../preload')
 }
 
-module.exports = { getIO, registerUpwire, traced }
+module.exports = { entriesForFileTracing, getIO, registerUpwire }

@@ -1,34 +1,37 @@
 'use strict'
 
-// Without a custom server nobody hands us the HTTP server. Node's public diagnostics channels tell of
-// each connection that is accepted, before its first byte is parsed, and of each request: both name
-// the server.
+// Without a custom server, no code passes the HTTP server to upwire. Node's public diagnostics channels
+// publish each accepted connection, before its first byte is parsed, and each request; both name the
+// server.
 
 const channels = require('node:diagnostics_channel')
 const http = require('node:http')
 const https = require('node:https')
 const { connect } = require('node:net')
+const { next: log } = require('../debug')
 const { isAtLeast, nextVersion } = require('../environment/version')
 
-/** A connection was accepted; and for those that are older than our interest, a request has come. */
+/** The first publishes new connections, the second also requests on connections accepted earlier. */
 const CHANNELS = ['net.server.socket', 'http.server.request.start']
 
 /**
- * Looks for an HTTP server of this process among those that take connections.
+ * Searches for an HTTP server of this process among those that receive connections or requests.
  * @param {(server: http.Server) => boolean} match
- * @param {(server: http.Server) => void} onFound is called once
- * @param {() => void} [onOther] is called for each server that does not match
- * @returns {() => void} ends the search
+ * @param {(server: http.Server) => void} onFound called once, with the first server that matches
+ * @param {() => void} [onOther] called for each connection or request of another HTTP server
+ * @returns {() => void} stops the search
  */
 function searchServer(match, onFound, onOther = () => {}) {
   const stop = () => {
     for (const name of CHANNELS) channels.unsubscribe(name, onMessage)
   }
-  const onMessage = (message) => {
+  const onMessage = (message, channel) => {
     const server = message.server ?? message.socket.server
     if (!isHttp(server)) return
-    if (!match(server)) return onOther()
-    // Publishing costs on every connection; so the search ends with the first match.
+    const isMatch = match(server)
+    if (log.enabled) logServer(isMatch ? 'found the server' : 'skipped a server', server, channel)
+    if (!isMatch) return onOther()
+    // A subscription costs time on every connection, so the search ends with the first match.
     stop()
     onFound(server)
   }
@@ -36,19 +39,25 @@ function searchServer(match, onFound, onOther = () => {}) {
   return stop
 }
 
+function logServer(what, server, channel) {
+  log('%s on port %s through %s (PORT=%s)', what, server.address()?.port, channel, process.env.PORT)
+}
+
 /**
- * Has the server of Next.js show itself at once, by a connection to the port that it tells: what was
- * accepted before is seen from then on, too.
+ * Connects to the port that Next.js has announced, so that the search finds the server at once: its
+ * claims then also cover connections that it accepted before the search began.
+ * @param {(string | undefined)[]} [hosts] tried in turn until one accepts
  */
-function knock(hosts = ['localhost', process.env.HOSTNAME]) {
+function connectToOwnPort(hosts = ['localhost', process.env.HOSTNAME]) {
   const port = Number(process.env.PORT)
   const [host, ...others] = hosts
   const isPort = Number.isInteger(port) && port > 0 && port < 65_536
-  if (!host || !isPort || !namesPort()) return
+  if (!host || !isPort || !announcesPort()) return
+  log('connecting to %s:%d so that the server shows up', host, port)
   const socket = connect({ host, port })
   socket.unref()
   socket.on('connect', () => socket.destroy())
-  socket.on('error', () => knock(others))
+  socket.on('error', () => connectToOwnPort(others))
 }
 
 function isHttp(server) {
@@ -56,29 +65,35 @@ function isHttp(server) {
 }
 
 /**
- * Whether a server is the one that Next.js runs: Next.js sets PORT to the port it listens on, from
- * 13.4.19 on. Before that, and in custom servers, PORT may say nothing.
+ * Whether a server is the one that Next.js runs. From 13.4.19 on, Next.js sets PORT to the port that it
+ * listens on. Older versions do not, nor do custom servers, so there PORT decides nothing.
  */
 function isNextServer(server) {
   if (server.listenerCount('request') === 0) return false
   if (process.env.PORT === undefined) return true
-  return hasNamedPort(server) || !namesPort()
+  return hasAnnouncedPort(server) || !announcesPort()
 }
 
-/** The same, of a process that may have nothing to do with Next.js. */
+/** The same for a process that may not run Next.js at all: without PORT, no server matches. */
 function isCertainlyNextServer(server) {
   if (server.listenerCount('request') === 0) return false
-  return hasNamedPort(server) || !namesPort()
+  return hasAnnouncedPort(server) || !announcesPort()
 }
 
-function hasNamedPort(server) {
+function hasAnnouncedPort(server) {
   return String(server.address()?.port) === process.env.PORT
 }
 
-/** Whether the project's Next.js tells its port. */
-function namesPort() {
+/** Whether the project's version of Next.js sets PORT. */
+function announcesPort() {
   const version = nextVersion()
   return version === undefined || isAtLeast(version, [13, 4, 19])
 }
 
-module.exports = { isCertainlyNextServer, isHttp, isNextServer, knock, searchServer }
+module.exports = {
+  connectToOwnPort,
+  isCertainlyNextServer,
+  isHttp,
+  isNextServer,
+  searchServer,
+}

@@ -1,96 +1,103 @@
 'use strict'
 
 const { isDeepStrictEqual } = require('node:util')
-const { Attachment, attachedTo } = require('./attachment')
+const { Attachment, attachmentsOf } = require('./attachment')
+const { next: log } = require('../debug')
 const { coded, warnOnce } = require('../errors')
 const { isRenderWorker, limitToPolling } = require('../environment/render-workers')
 const { pathPrefix, readOptions } = require('../engine/options')
-const { readsAlike } = require('./repeated-handlers')
-const { keep, lookUp, registry, remember } = require('./registry')
+const { haveSameSource } = require('./repeated-handlers')
+const { addForGood, addWeakly, findAttachment, registry } = require('./registry')
 const { DEFAULT_PATH } = require('../http-server/path')
 
 /**
  * Runs Socket.IO on an HTTP server: the official `Server` on upwire's engine.
  * @param {import('node:http').Server} server
  * @param {object} [opts] options of socket.io and of the engine in one object
- * @param {Function} [setup] adds the app's handlers
+ * @param {import('../../index').Setup} [setup] adds the app's handlers
  */
 function attach(server, opts = {}, setup = undefined) {
-  return attachTo(server, opts, setup, readsAlike, 'attach')
+  return attachTo(server, opts, setup, haveSameSource, 'attach')
 }
 
-/** `isSame` says whether a setup is the one that has run. */
+/**
+ * The same for several callers.
+ * @param {(left: Function, right: Function) => boolean} isSame whether a setup is the one that has run
+ * @param {string} caller name of the public function, for errors and warnings
+ */
 function attachTo(server, opts, setup, isSame, caller) {
   checkServer(server, caller)
   checkSetup(caller, setup)
   const given = attachOptions(opts)
   const options = isRenderWorker() ? limitToPolling(given) : given
   const prefix = pathPrefix(readOptions(options))
-  const present = attachedTo(server).get(prefix) ?? waiting(prefix)
-  const attachment = isAlive(present)
-    ? again(present, opts, `${caller}()`)
+  const present = attachmentsOf(server).get(prefix) ?? findWaiting(prefix)
+  const attachment = isUsable(present)
+    ? reuse(present, opts, `${caller}()`)
     : new Attachment(options, opts)
-  if (attachment.server === undefined) {
+  if (attachment.state === 'waiting') {
     attachment.bind(server)
-    // It knows the path better than who holds requests for one that was guessed.
-    registry.early?.stop()
+    log('%s() has attached Socket.IO on %s', caller, prefix)
+    // The app has named its server and path, so the early claim needs no further search.
+    registry.early?.stopSearch()
   }
-  if (attachment !== present) remember(attachment)
+  if (attachment !== present) addWeakly(attachment)
   if (setup !== undefined) attachment.setUp(setup, isSame)
   return attachment.io
 }
 
 /**
- * Makes Socket.IO for a server that is yet to come; who runs the path already is taken.
- * @param {(left: Function, right: Function) => boolean} isSame
+ * Makes Socket.IO for a server that is yet to be found, or reuses the attachment that has the path.
+ * @param {(left: Function, right: Function) => boolean} isSame whether a setup is the one that has run
+ * @returns {Attachment}
  */
-function register(opts, setup, isSame) {
+function attachLater(opts, setup, isSame) {
   checkSetup('registerUpwire', setup)
   const options = attachOptions(opts)
-  const present = lookUp(pathPrefix(readOptions(options)))
-  const attachment = isAlive(present)
-    ? again(present, opts, 'registerUpwire()')
+  const present = findAttachment(pathPrefix(readOptions(options)))
+  const attachment = isUsable(present)
+    ? reuse(present, opts, 'registerUpwire()')
     : new Attachment(options, opts)
-  if (attachment !== present) keep(attachment)
+  if (attachment !== present) addForGood(attachment)
   if (setup !== undefined) attachment.setUp(setup, isSame)
   return attachment
 }
 
-function isAlive(attachment) {
-  return attachment !== undefined && !attachment.isOver
+function isUsable(attachment) {
+  return attachment !== undefined && attachment.state !== 'over'
 }
 
-/** A path that was registered and has no server yet. */
-function waiting(prefix) {
-  const registered = lookUp(prefix)
+/** The attachment that was registered for a path and has no server yet. */
+function findWaiting(prefix) {
+  const registered = findAttachment(prefix)
   return registered?.prefix === prefix && registered.server === undefined ? registered : undefined
 }
 
-/** The same attachment once more. */
-function again(attachment, opts, caller) {
-  attachment.replaceRepeats()
-  if (Object.keys(opts).length > 0 && !isAlike(opts, attachment.given)) {
+/** Returns an attachment to a further caller, and warns once if the options differ. */
+function reuse(attachment, opts, caller) {
+  attachment.replaceRepeatedHandlers()
+  if (Object.keys(opts).length > 0 && !areAlike(opts, attachment.given)) {
     warnOnce(
       `attach ${attachment.prefix}`,
       'UPWIRE_ATTACHED',
-      `${caller} was called again for ${attachment.prefix} with other options; they are ignored`,
+      `${caller} was called again for ${attachment.prefix} with other options, which are ignored`,
     )
   }
   return attachment
 }
 
-/** Whether two objects have the same options; functions may be made anew. */
-function isAlike(left, right) {
+/** Whether two objects have the same options. Functions count as the same when their source is. */
+function areAlike(left, right) {
   const names = new Set([...Object.keys(left), ...Object.keys(right)])
   return [...names].every(
-    (name) => readsAlike(left[name], right[name]) || isDeepStrictEqual(left[name], right[name]),
+    (name) => haveSameSource(left[name], right[name]) || isDeepStrictEqual(left[name], right[name]),
   )
 }
 
-/** What socket.io's own parser and encoder handle without harm; the encoder is recursive. */
+/** The depth that socket.io's own parser and encoder can handle; the encoder is recursive. */
 const MAX_DEPTH = 1000
 
-/** The options with a path, and the limits that socket.io's parser needs. */
+/** The options with a path, and with the limits that socket.io's parser needs. */
 function attachOptions(opts) {
   if (opts === null || typeof opts !== 'object') {
     throw coded(
@@ -116,11 +123,11 @@ function checkSetup(caller, setup) {
 }
 
 function checkServer(server, caller) {
-  // An Express app is a function that emits and listens, too.
+  // An Express app is a function with `emit` and `listen`, too.
   const isFunction = typeof server === 'function'
   const looksRight = typeof server?.emit === 'function' && typeof server.listen === 'function'
   if (looksRight && !isFunction) return
-  const hint = isFunction ? ' (a request handler; pass the http.Server that runs it)' : ''
+  const hint = isFunction ? ' (a request handler; pass the http.Server that calls it)' : ''
   throw coded(
     TypeError,
     'ERR_UPWIRE_INVALID_SERVER',
@@ -128,4 +135,4 @@ function checkServer(server, caller) {
   )
 }
 
-module.exports = { attach, attachTo, register }
+module.exports = { attach, attachLater, attachTo }

@@ -1,22 +1,23 @@
 'use strict'
 
-// A socket.io server on an engine of ours, for one path: made with or without its HTTP server, and
-// put on one.
+// A socket.io server on an engine of upwire, for one path. It can be made before its HTTP server is known.
 
 const { Engine } = require('../engine/engine')
 const { pathPrefix } = require('../engine/options')
-const { replaceRepeats } = require('./repeated-handlers')
+const { replaceRepeatedHandlers } = require('./repeated-handlers')
 const { Setup } = require('./setup')
 const { clientBundle, createServer } = require('./server')
 
-/** What is attached to a server, by path prefix; a registered symbol, shared by all copies. */
+/** The attachments of an HTTP server, by path prefix. A registered symbol, shared by all copies. */
 const ATTACHED = Symbol.for('upwire.attached')
 
 class Attachment {
-  /** What the app's `setup` has put on the socket.io server. */
+  /** @type {import('node:http').Server | undefined} */
+  #server
+  /** The app's setup that has run last, or is running. @type {Setup | undefined} */
   #setup
 
-  /** @param {object} given the options as the app gave them */
+  /** @param {object} given the options as the app has passed them */
   constructor(options, given) {
     this.options = options
     this.given = { ...given }
@@ -24,45 +25,54 @@ class Attachment {
     this.prefix = pathPrefix(this.engine.opts)
     this.io = createServer(this.engine, options)
     this.engine._serveStatic = clientBundle(this.io)
-    this.server = undefined
     this.#retireWithServer()
   }
 
-  /** Takes the path of an HTTP server. */
-  bind(server) {
-    this.engine.attach(server, this.options)
-    this.server = server
-    this.io.httpServer = server
-    attachedTo(server).set(this.prefix, this)
+  /**
+   * `waiting` for its HTTP server, `bound` to one, or `over`: then another attachment may take its path.
+   * @returns {'waiting' | 'bound' | 'over'}
+   */
+  get state() {
+    if (this.engine._isOver) return 'over'
+    return this.#server === undefined ? 'waiting' : 'bound'
   }
 
-  /** Whether another may take its path. */
-  get isOver() {
-    return this.engine._isOver
+  /** The HTTP server that it was bound to. */
+  get server() {
+    return this.#server
+  }
+
+  /** Claims the path on an HTTP server. */
+  bind(server) {
+    this.engine.attach(server, this.options)
+    this.#server = server
+    this.io.httpServer = server
+    attachmentsOf(server).set(this.prefix, this)
   }
 
   /**
-   * Runs the app's setup, the first time. When another one comes, what the first has added goes, and
-   * the clients reconnect to the new handlers.
+   * Runs the app's setup. A setup that is not the same as the last one replaces it: the handlers that the
+   * last one has added are removed, and the clients reconnect to the new ones.
    * @param {(left: Function, right: Function) => boolean} isSame
    */
   setUp(setup, isSame) {
-    const present = this.#setup
-    if (present?.run !== undefined && isSame(present.run, setup)) return
-    present?.undo()
+    const last = this.#setup
+    if (last?.isOf(setup, isSame)) return
+    last?.undo()
     this.#setup = new Setup(this.io, setup)
     this.#setup.start()
-    if (present === undefined) return
-    // Closing the connection, not the socket: a client that is told to leave does not come back.
+    if (last === undefined) return
+    // This closes the connections instead of disconnecting the sockets: a client that the server has
+    // disconnected does not reconnect by itself.
     for (const socket of Object.values(this.engine.clients)) socket.close()
   }
 
-  /** The app has asked for this attachment again, and adds its listeners again. */
-  replaceRepeats() {
-    replaceRepeats(this.io)
+  /** Prepares for an app that asks for this attachment again and adds its handlers again. */
+  replaceRepeatedHandlers() {
+    replaceRepeatedHandlers(this.io)
   }
 
-  /** From the call of `io.close()` on, the path is free for another. */
+  /** Frees the path for another attachment as soon as `io.close()` is called. */
   #retireWithServer() {
     const { engine, io } = this
     const { close } = io
@@ -74,11 +84,11 @@ class Attachment {
 }
 
 /** The attachments of a server, by prefix. */
-function attachedTo(server) {
+function attachmentsOf(server) {
   if (server[ATTACHED] === undefined) {
     Object.defineProperty(server, ATTACHED, { value: new Map(), enumerable: false })
   }
   return server[ATTACHED]
 }
 
-module.exports = { Attachment, attachedTo }
+module.exports = { Attachment, attachmentsOf }

@@ -1,38 +1,37 @@
 'use strict'
 
-// What runs Socket.IO in this process, by path. An app's code lives in several bundles, and may have
-// several copies of this package: all of them share this one object.
+// The attachments of this process, by path. An app's code is spread over several bundles, which may
+// contain several copies of this package: all of them share this one object.
 
 const { pathKey } = require('../http-server/path')
 
 const REGISTRY = Symbol.for('upwire')
 
 /**
- * `attachments`: who runs a path, by path without its last slash; the newest.
- * `early`: what holds requests until somebody runs the path.
+ * `attachments`: the newest one of each path, by the path without its last slash.
+ * `early`: the claim that holds requests until the app runs Socket.IO.
  * @type {{ attachments: Map<string, { deref(): import('./attachment').Attachment | undefined }>,
  *   early: import('../next/early-claim').EarlyClaim | undefined }}
  */
 const registry = (globalThis[REGISTRY] ??= { attachments: new Map(), early: undefined })
 
-/** Makes an attachment known for as long as its server lives. */
-function remember(attachment) {
+/** Adds an attachment for as long as its server lives. */
+function addWeakly(attachment) {
   registry.attachments.set(pathKey(attachment.prefix), new WeakRef(attachment))
 }
 
-/** Makes an attachment known for as long as the process lives: its server has yet to come. */
-function keep(attachment) {
+/** Adds an attachment for the life of the process: without a server, nothing else refers to it. */
+function addForGood(attachment) {
   registry.attachments.set(pathKey(attachment.prefix), { deref: () => attachment })
 }
 
-/** Who runs a path. */
-function lookUp(path) {
+/** The attachment of a path. */
+function findAttachment(path) {
   return registry.attachments.get(pathKey(path))?.deref()
 }
 
-/** All that are known. */
-function attachments() {
+function allAttachments() {
   return [...registry.attachments.values()].map((each) => each.deref()).filter(Boolean)
 }
 
-module.exports = { attachments, keep, lookUp, registry, remember }
+module.exports = { addForGood, addWeakly, allAttachments, findAttachment, registry }

@@ -1,31 +1,32 @@
 'use strict'
 
-// A route that calls attach() and adds its listeners at every request must not have them called
-// once for each request. So, once attach() has been called again, a listener that reads like one of
-// an earlier call takes that one's place.
+// A route that calls attach() and adds its listeners at every request must not have them called once per
+// request. So, after attach() was called again, a listener with the same source as one from before that
+// call replaces it.
 
 const { isRegExp } = require('node:util').types
 const { middlewares, namespaces, remove } = require('./setup')
 
-/** What each namespace, and the engine, had at the last call of attach(). */
+/** The handlers that each namespace, and the engine, had at the last call of attach(). */
 const earlier = new WeakMap()
 
-function replaceRepeats(io) {
+/** From now on, handlers that are added again replace those that the server has now. */
+function replaceRepeatedHandlers(io) {
   if (!earlier.has(io.engine)) reuseDynamicNamespaces(io)
   for (const emitter of [...namespaces(io), io.engine]) {
-    if (!earlier.has(emitter)) watch(emitter)
-    earlier.set(emitter, snapshot(emitter))
+    if (!earlier.has(emitter)) wrapAdding(emitter)
+    earlier.set(emitter, handlersOf(emitter))
   }
 }
 
-function snapshot(emitter) {
+function handlersOf(emitter) {
   const listeners = emitter
     .eventNames()
     .flatMap((event) => emitter.listeners(event).map((handler) => ({ event, handler })))
   return [...listeners, ...middlewares(emitter).map((handler) => ({ event: undefined, handler }))]
 }
 
-function watch(emitter) {
+function wrapAdding(emitter) {
   const { on, use } = emitter
   emitter.on = emitter.addListener = function upwireOn(event, handler) {
     const repeated = takeRepeated(emitter, event, handler)
@@ -37,24 +38,24 @@ function watch(emitter) {
     const list = middlewares(emitter)
     const place = list.indexOf(repeated)
     const result = use.call(this, handler)
-    // They are run in their order.
+    // Middlewares run in the order of the list, so the new one takes the place of the old one.
     if (place >= 0) list.splice(place, 1, list.pop())
     return result
   }
 }
 
-/** The handler of an earlier call that reads like this one, if there is one; each is found once. */
+/** Finds an earlier handler with the same source as this one. Each is found once. */
 function takeRepeated(emitter, event, handler) {
   const handlers = earlier.get(emitter)
   const candidates = handlers.filter((each) => each.event === event)
   const found =
     candidates.find((each) => each.handler === handler) ??
-    candidates.find((each) => readsAlike(each.handler, handler))
+    candidates.find((each) => haveSameSource(each.handler, handler))
   if (found !== undefined) handlers.splice(handlers.indexOf(found), 1)
   return found?.handler
 }
 
-/** `io.of()` makes another parent for each expression, also for one that reads alike. */
+/** `io.of()` makes a new parent namespace for each RegExp, also for one with the same source. */
 function reuseDynamicNamespaces(io) {
   const { of } = io
   io.of = function upwireOf(name, listener) {
@@ -70,12 +71,12 @@ function dynamicNamespace(io, pattern) {
   return known.find(([each]) => String(each) === String(pattern))?.[1]
 }
 
-/** Whether two functions are the same, or made from the same text. */
-function readsAlike(left, right) {
+/** Whether two functions are the same one, or have the same source text. */
+function haveSameSource(left, right) {
   if (left === right) return true
   if (typeof left !== 'function' || typeof right !== 'function') return false
   const text = String(left)
   return text === String(right) && !text.includes('[native code]')
 }
 
-module.exports = { readsAlike, replaceRepeats }
+module.exports = { haveSameSource, replaceRepeatedHandlers }

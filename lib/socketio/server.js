@@ -7,7 +7,7 @@ const { coded, guarded, warnOnce } = require('../errors')
 const { MAX_QUEUED_FILES, enterQueue } = require('../admission/queued-responses')
 const { refuseRequest } = require('../http-server/answers')
 
-/** The socket.io that the app has, or an error that says what to install. */
+/** Loads the app's own socket.io. Without it, the error names the package to install. */
 function load() {
   try {
     return require('socket.io')
@@ -23,14 +23,14 @@ function load() {
   }
 }
 
-/** Oldest versions without a published hole, by package. */
-const SAFE = { 'socket.io-parser': [4, 2, 7] }
+/** Oldest versions without a published vulnerability, by package. */
+const OLDEST_SAFE = { 'socket.io-parser': [4, 2, 7] }
 
 function warnAboutOldPackages() {
-  for (const [name, [major, minor, patch]] of Object.entries(SAFE)) {
+  for (const [name, [major, minor, patch]] of Object.entries(OLDEST_SAFE)) {
     let version
     try {
-      // By paths that bundlers do not follow.
+      // Through createRequire(), because bundlers would follow a plain require().
       const socketIo = createRequire(createRequire(__filename).resolve('socket.io/package.json'))
       version = socketIo(`${name}/package.json`).version
     } catch {
@@ -43,14 +43,15 @@ function warnAboutOldPackages() {
       warnOnce(
         name,
         'UPWIRE_OLD_PACKAGE',
-        `${name} ${version} has published security holes: update to ${wanted}`,
+        `${name} ${version} has published security vulnerabilities: update to ${wanted} or newer`,
       )
     }
   }
 }
 
 /**
- * A socket.io server on an engine; `httpServer` is for who puts the engine on one to set.
+ * Makes a socket.io server on an engine. The caller that attaches the engine to an HTTP server sets
+ * `httpServer`.
  * @param {import('../engine/engine').Engine} engine
  * @param {object} opts
  */
@@ -62,7 +63,7 @@ function createServer(engine, opts) {
   io.bind(engine)
   io.attach = refuseSecondEngine
   io.listen = refuseSecondEngine
-  // A server that closes says so, as io.close() does, before the sessions end.
+  // As in io.close(), sockets get the reason `server shutting down` before their sessions end.
   engine.on('shutdown', () => {
     const sockets = [...io._nsps.values()].flatMap((each) => [...each.sockets.values()])
     for (const socket of sockets) guarded(() => socket._onclose('server shutting down'))
@@ -70,44 +71,46 @@ function createServer(engine, opts) {
   return io
 }
 
-/** socket.io would put its own engine beside ours, in silence. */
+/** Without this error, socket.io would silently add its own engine beside upwire's. */
 function refuseSecondEngine() {
   throw coded(
     Error,
     'ERR_UPWIRE_ATTACHED',
-    'upwire: this socket.io server is attached already; for another HTTP server call attach(server)',
+    'upwire: this socket.io server is already attached; call attach(server) for another HTTP server',
   )
 }
 
 /**
- * socket.io's serving of the client bundle.
- * @returns {(req: object, res: object) => boolean} whether the request was for the bundle
+ * Makes the function that serves socket.io's client bundle: socket.io's own listener, which it would
+ * otherwise add to an HTTP server.
+ * @returns {(req: object, res: object) => boolean} answers a request for the bundle; `false` for others
  */
 function clientBundle(io) {
   if (!io.serveClient() || typeof io.attachServe !== 'function') return () => false
   let serve
-  let isOurs
-  const elsewhere = () => {
-    isOurs = false
+  let isServed
+  const onOtherRequest = () => {
+    isServed = false
   }
-  // attachServe wants a server to put itself before; it gets one with a single listener.
+  // attachServe() puts its listener before those of a server. This object stands for a server with one
+  // listener, which is called for requests that are not for the bundle.
   io.attachServe({
-    listeners: () => [elsewhere],
+    listeners: () => [onOtherRequest],
     removeAllListeners: () => {},
     on: (_event, listener) => {
       serve = listener
     },
   })
   return (req, res) => {
-    // Each opens a file and compresses it, and keeps it open until its response closes.
+    // Each response opens a file, compresses it, and keeps it open until the response closes.
     const refused = enterQueue(req, res, MAX_QUEUED_FILES)
     if (refused !== undefined) {
       refuseRequest(res, refused)
       return true
     }
-    isOurs = true
+    isServed = true
     serve(req, res)
-    return isOurs
+    return isServed
   }
 }
 

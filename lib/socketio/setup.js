@@ -1,34 +1,47 @@
 'use strict'
 
-// What an app's setup function adds to a socket.io server, so that it can be taken away when the
-// function is replaced: under `next dev` a route's module is evaluated again after an edit.
+// Records the handlers that an app's setup function adds to a socket.io server, so that they can be
+// removed when the function is replaced: `next dev` evaluates a route's module again after an edit.
 
 const { guarded, surface } = require('../errors')
 
 /**
- * Something that handles a namespace's or the engine's events or connections.
+ * A listener or middleware of a namespace or of the engine; a middleware has no `event`.
  * @typedef {{ emitter: object, event: string | symbol | undefined, handler: Function }} Handler
+ */
+
+/**
+ * What has become of a setup. `running`: the function is called, or its promise is pending. `failed`: it
+ * has thrown or rejected, its handlers are removed, and the same function may run again. `replaced`: its
+ * handlers are removed; a function that is still pending adds handlers that stay.
+ * @typedef {{ name: 'running', run: Function, before: Handler[], added: Handler[] }
+ *   | { name: 'done', run: Function, added: Handler[], cleanUp: unknown }
+ *   | { name: 'failed' }
+ *   | { name: 'replaced' }} State
  */
 
 class Setup {
   #io
-  /** @type {Handler[]} */
-  #before
-  /** @type {Handler[]} */
-  #added = []
-  #cleanUp
-  #isOver = false
+  /** @type {State} */
+  #state
 
+  /** @param {Function} run the app's function; `start()` calls it */
   constructor(io, run) {
-    /** The app's function; none once it has failed, so that the same one may be run again. */
-    this.run = run
     this.#io = io
-    this.#before = handlers(io)
+    this.#state = { name: 'running', run, before: handlersOf(io), added: [] }
   }
 
-  /** Runs it, and throws what it throws. */
+  /**
+   * Whether this setup has run a function, or is running it, and a given one is the same.
+   * @param {(left: Function, right: Function) => boolean} isSame
+   */
+  isOf(run, isSame) {
+    return this.#state.run !== undefined && isSame(this.#state.run, run)
+  }
+
+  /** Calls the app's function, and throws the errors that it throws. */
   start() {
-    const { run } = this
+    const { run } = this.#state
     try {
       this.#settle(run(this.#io))
     } catch (error) {
@@ -38,8 +51,8 @@ class Setup {
   }
 
   #settle(result) {
-    this.#capture()
-    // An asynchronous setup adds handlers until it is done.
+    this.#recordAdded()
+    // An asynchronous setup adds handlers until its promise resolves.
     if (typeof result?.then === 'function') {
       result.then(
         (value) => this.#settle(value),
@@ -50,45 +63,46 @@ class Setup {
       )
       return
     }
-    this.#cleanUp = result
-    if (this.#isOver) this.#runCleanUp()
+    if (this.#state.name === 'replaced') callCleanUp(result)
+    if (this.#state.name !== 'running') return
+    const { run, added } = this.#state
+    this.#state = { name: 'done', run, added, cleanUp: result }
   }
 
   #fail() {
-    this.#capture()
-    this.undo()
-    this.run = undefined
+    this.#recordAdded()
+    if (this.#state.name !== 'running') return
+    removeAll(this.#state.added)
+    this.#state = { name: 'failed' }
   }
 
-  /** Notes what it has added. Once it is replaced, what comes is another's. */
-  #capture() {
-    if (this.#isOver) return
-    const before = [...this.#before]
-    this.#added = handlers(this.#io).filter((each) => {
+  /** Records the handlers added so far. After a replacement, new handlers belong to another setup. */
+  #recordAdded() {
+    if (this.#state.name !== 'running') return
+    const before = [...this.#state.before]
+    this.#state.added = handlersOf(this.#io).filter((each) => {
       const index = before.findIndex((earlier) => isEqual(earlier, each))
       if (index >= 0) before.splice(index, 1)
       return index < 0
     })
   }
 
-  /** Takes away what it has added, and calls what it has returned. */
+  /** Removes the handlers that the setup has added, and calls the clean-up that it has returned. */
   undo() {
-    if (this.#isOver) return
-    for (const { emitter, event, handler } of this.#added) {
-      // A namespace that was made on demand has copies of its parent's handlers.
-      for (const each of [emitter, ...(emitter.children ?? [])]) remove(each, event, handler)
-    }
-    this.#isOver = true
-    this.#runCleanUp()
-  }
-
-  #runCleanUp() {
-    if (typeof this.#cleanUp === 'function') guarded(this.#cleanUp)
+    const state = this.#state
+    if (state.name !== 'running' && state.name !== 'done') return
+    removeAll(state.added)
+    this.#state = { name: 'replaced' }
+    if (state.name === 'done') callCleanUp(state.cleanUp)
   }
 }
 
+function callCleanUp(cleanUp) {
+  if (typeof cleanUp === 'function') guarded(cleanUp)
+}
+
 /** All handlers of a socket.io server. */
-function handlers(io) {
+function handlersOf(io) {
   return [...namespaces(io), io.engine].flatMap((emitter) => [
     ...emitter
       .eventNames()
@@ -99,12 +113,12 @@ function handlers(io) {
   ])
 }
 
-/** The namespaces of a socket.io server, and those that make others on demand. */
+/** The namespaces of a socket.io server, and the parents that make namespaces on demand. */
 function namespaces(io) {
   return [...io._nsps.values(), ...io.parentNsps.values()]
 }
 
-/** The list of a namespace's or the engine's middlewares. */
+/** The array of a namespace's or the engine's middlewares, not a copy. */
 function middlewares(emitter) {
   return emitter._fns ?? emitter.middlewares
 }
@@ -113,6 +127,14 @@ function isEqual(left, right) {
   return (
     left.emitter === right.emitter && left.event === right.event && left.handler === right.handler
   )
+}
+
+/** @param {Handler[]} handlers */
+function removeAll(handlers) {
+  for (const { emitter, event, handler } of handlers) {
+    // A namespace that was made on demand has copies of its parent's handlers.
+    for (const each of [emitter, ...(emitter.children ?? [])]) remove(each, event, handler)
+  }
 }
 
 function remove(emitter, event, handler) {
