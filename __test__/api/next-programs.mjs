@@ -1,4 +1,4 @@
-// Processes like those of Next.js: a server that listens, and code that hears of it later.
+// Processes like those of Next.js: a server listens, and the app's code finds it later.
 
 import { createServer } from 'node:http'
 import { createRequire } from 'node:module'
@@ -18,19 +18,19 @@ function page() {
   return createServer((_req, res) => res.end('page'))
 }
 
-/** Listens as Next.js does: PORT tells where, from then on. */
+/** Listens as Next.js does, which sets PORT to the port that it listens on. */
 async function nextListens(server) {
   const port = await listen(server)
   process.env.PORT = String(port)
   return port
 }
 
-/** Registers once the server listens; a server for something else is there, too. */
+/** Registers after the server has begun to listen. A second server has another purpose. */
 export async function registered({ options = {} }, { tell, hear }) {
   const other = page()
   const otherPort = await listen(other)
   const server = page()
-  // Next.js listens for upgrades from the start, and leaves open what it does not know.
+  // Next.js listens for upgrades from the start, and leaves those of unknown paths open.
   server.on('upgrade', () => tell('upgrade'))
   server.on('connection', () => tell('connection'))
   const port = await nextListens(server)
@@ -51,12 +51,12 @@ export async function registered({ options = {} }, { tell, hear }) {
   tell('ports', { port, otherPort })
 }
 
-/** Tells the config of the Next.js of the folder it is run in. */
+/** Reports the config for the version of Next.js in the current folder. */
 export function extended(given, { tell }) {
   tell('config', withUpwire(given)('phase-production-build', {}))
 }
 
-/** Holds a path from the beginning, as `next.config` has it done. */
+/** Claims a path before the server listens, as `next.config` does. */
 export async function early({ path, registeredPath, options }, { tell, hear }) {
   withUpwire({}, { path })('phase-production-server', {})
   const server = page()
@@ -68,7 +68,7 @@ export async function early({ path, registeredPath, options }, { tell, hear }) {
   tell('port', port)
 }
 
-/** With `--require upwire/preload`: nothing else holds the path. */
+/** For `--require upwire/preload`: no other code claims the path. */
 export async function preloaded(_none, { tell, hear }) {
   const server = page()
   const port = await nextListens(server)
@@ -76,7 +76,7 @@ export async function preloaded(_none, { tell, hear }) {
   tell('port', port)
 }
 
-/** As a process in which Next.js 13.4 renders. */
+/** A process like the render workers of Next.js 13.4. */
 export async function rendering({ options, grants }, { tell }) {
   const server = page()
   const { engine } = attach(server, options)
@@ -89,7 +89,7 @@ export async function rendering({ options, grants }, { tell }) {
   tell('port', await listen(server))
 }
 
-/** Tells what getIO() and registerUpwire() do in an environment. */
+/** Reports the effects of registerUpwire() and getIO() with certain environment variables. */
 export async function environment(_none, { tell }) {
   process.on('warning', ({ code }) => tell('warning', code))
   registerUpwire({}, () => tell('set up'))
@@ -100,7 +100,7 @@ export async function environment(_none, { tell }) {
   }
 }
 
-/** A custom server whose app also registers: before attach(), and after it. */
+/** A custom server whose app also calls registerUpwire(): before attach(), and after it. */
 export async function custom(_none, { tell }) {
   const server = page()
   const ios = []

@@ -1,5 +1,4 @@
-// upwire/next in processes that do what Next.js does with a server. The real thing is in
-// __test__/next.
+// upwire/next in processes that treat their server as Next.js does. __test__/next runs Next.js itself.
 
 import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -41,7 +40,7 @@ async function register(child) {
 
 describe('registerUpwire', () => {
   for (const transports of [['websocket'], ['polling']]) {
-    test(`finds the server with the first connection, ${transports}`, async (t) => {
+    test(`finds the server at the first connection, ${transports}`, async (t) => {
       const child = run(t, 'registered', {})
       const { port } = await child.message('ports')
       await register(child)
@@ -50,7 +49,7 @@ describe('registerUpwire', () => {
     })
   }
 
-  test('finds it by a request on a connection that is older', async (t) => {
+  test('finds the server at a request on a connection accepted before', async (t) => {
     const child = run(t, 'registered', {})
     const { port } = await child.message('ports')
     const socket = connectTcp(port, '127.0.0.1')
@@ -67,14 +66,14 @@ describe('registerUpwire', () => {
     [handshakeText('websocket'), 101],
     [ABSOLUTE_FORM, 400],
   ]) {
-    test(`has the server before anybody else connects: ${status} on an older connection`, async (t) => {
+    test(`finds the server without waiting for a client: ${status} on a connection accepted before`, async (t) => {
       const child = run(t, 'registered', {})
       const { port } = await child.message('ports')
       const socket = connectTcp(port, '127.0.0.1')
       t.after(() => socket.destroy())
       await child.message('connection')
       await register(child)
-      // The one by which it has found the server.
+      // upwire connects to the server itself in order to find it.
       await child.message('connection')
       socket.write(request)
       const [answer] = await event(socket, 'data')
@@ -82,7 +81,7 @@ describe('registerUpwire', () => {
     })
   }
 
-  test('leaves other servers of the process alone', async (t) => {
+  test('takes no other server of the process', async (t) => {
     const child = run(t, 'registered', {})
     const { port, otherPort } = await child.message('ports')
     await register(child)
@@ -91,7 +90,7 @@ describe('registerUpwire', () => {
     assert.equal(await socket.emitWithAck('port'), port)
   })
 
-  test('closes an upgrade that came before it, so that its client comes again', async (t) => {
+  test('closes an upgrade that arrived earlier, so that its client reconnects', async (t) => {
     const child = run(t, 'registered', {})
     const { port } = await child.message('ports')
     const socket = client(t, address(port), {
@@ -105,7 +104,7 @@ describe('registerUpwire', () => {
     assert.equal(await socket.emitWithAck('port'), port)
   })
 
-  test('also one behind an answered request on the same connection', async (t) => {
+  test('closes such an upgrade also after an answered request on the same connection', async (t) => {
     const child = run(t, 'registered', {})
     const { port } = await child.message('ports')
     const socket = connectTcp(port, '127.0.0.1')
@@ -119,7 +118,7 @@ describe('registerUpwire', () => {
     await closed
   })
 
-  test('gives getIO() its io, and an error before', async (t) => {
+  test('makes getIO() return its io; before, getIO() throws', async (t) => {
     const child = run(t, 'registered', {})
     const { port } = await child.message('ports')
     child.send('emit', 'news')
@@ -127,7 +126,7 @@ describe('registerUpwire', () => {
     assert.equal(code, 'ERR_UPWIRE_NOT_REGISTERED')
     assert.match(message, /instrumentation\.ts/)
     await register(child)
-    child.send('emit', 'nobody hears it')
+    child.send('emit', 'without clients')
     assert.equal(await child.message('emitted'), undefined)
     const socket = await connect(t, address(port))
     const news = event(socket, 'news')
@@ -135,7 +134,7 @@ describe('registerUpwire', () => {
     await news
   })
 
-  test('twice is once in production', async (t) => {
+  test('has no effect the second time in production', async (t) => {
     const child = run(t, 'registered', {})
     const { port } = await child.message('ports')
     await register(child)
@@ -144,7 +143,7 @@ describe('registerUpwire', () => {
     assert.equal(await socket.emitWithAck('port'), port)
   })
 
-  test('takes the path of UPWIRE_PATH', async (t) => {
+  test('takes its path from UPWIRE_PATH', async (t) => {
     const child = run(t, 'registered', {}, { env: { ...production, UPWIRE_PATH: '/live' } })
     const { port } = await child.message('ports')
     await register(child)
@@ -152,7 +151,7 @@ describe('registerUpwire', () => {
     assert.equal(await socket.emitWithAck('port'), port)
   })
 
-  test('shares the io of attach() in a custom server, whoever is first', async (t) => {
+  test('shares the io of attach() in a custom server, in either order', async (t) => {
     const child = run(t, 'custom', {})
     assert.equal(await child.message('same'), true)
     const port = await child.message('port')
@@ -167,7 +166,7 @@ describe('registerUpwire', () => {
     __NEXT_PRIVATE_RENDER_WORKER: 'ERR_UPWIRE_NEXT_WORKERS',
   }
   for (const [name, code] of Object.entries(nowhere)) {
-    test(`says why it cannot work where ${name} is set`, async (t) => {
+    test(`warns that it cannot work where ${name} is set`, async (t) => {
       const child = run(t, 'environment', {}, { env: { ...production, [name]: '1' } })
       assert.equal((await child.message('io')).code, code)
       assert.equal(await child.message('warning'), code)
@@ -183,14 +182,14 @@ describe('registerUpwire', () => {
   })
 })
 
-describe('a path that is held early', () => {
+describe('an early claim', () => {
   for (const transports of [['websocket'], ['polling']]) {
-    test(`makes clients wait until somebody registers, ${transports}`, async (t) => {
+    test(`holds clients until registerUpwire() is called, ${transports}`, async (t) => {
       const child = run(t, 'early', { path: '/socket.io', registeredPath: '/socket.io' })
       const port = await child.message('port')
       const socket = client(t, address(port), { transports })
       const connection = connected(socket)
-      // The page is served meanwhile: what is held holds nobody else.
+      // Held requests do not delay others: the page is served.
       assert.equal(await page(port), 'page')
       child.send('register')
       await connection
@@ -198,7 +197,7 @@ describe('a path that is held early', () => {
     })
   }
 
-  test('is told apart from the path that is registered', async (t) => {
+  test('is withdrawn, with a warning, when another path is registered', async (t) => {
     const child = run(t, 'early', { path: '/socket.io', registeredPath: '/live' })
     const port = await child.message('port')
     assert.equal(await page(port), 'page')
@@ -209,7 +208,7 @@ describe('a path that is held early', () => {
     assert.equal(await page(port, '/socket.io/?EIO=4&transport=polling'), 'page')
   })
 
-  test('gives way also to a path without a slash at its end', async (t) => {
+  test('gives way to the same path without a trailing slash', async (t) => {
     const child = run(t, 'early', { path: '/live', options: { addTrailingSlash: false } })
     const port = await child.message('port')
     const options = { path: '/live', addTrailingSlash: false }
@@ -220,7 +219,7 @@ describe('a path that is held early', () => {
     await connection
   })
 
-  test('leaves the requests of an API route to it, and holds upgrades until it has run', async (t) => {
+  test('of an API route’s path holds upgrades only, until the route has run', async (t) => {
     const path = '/api/socket'
     const child = run(t, 'early', { path })
     const port = await child.message('port')
@@ -231,7 +230,7 @@ describe('a path that is held early', () => {
     await connection
   })
 
-  test('that withUpwire() names counts more than what the preload has guessed', async (t) => {
+  test('of a path given to withUpwire() replaces the preload’s claim of the default path', async (t) => {
     const execArgv = ['--require', require.resolve('upwire/preload')]
     const child = run(t, 'early', { path: '/live' }, { execArgv })
     const port = await child.message('port')
@@ -242,7 +241,7 @@ describe('a path that is held early', () => {
     await connection
   })
 
-  test('goes on while other paths are registered before it', async (t) => {
+  test('stays for a moment while other paths are registered', async (t) => {
     const child = run(t, 'early', { path: '/socket.io' })
     const port = await child.message('port')
     const socket = client(t, address(port), { transports: ['websocket'] })
@@ -255,7 +254,7 @@ describe('a path that is held early', () => {
     assert.equal(await socket.emitWithAck('port'), port)
   })
 
-  test('is given back at once where registering is in vain', async (t) => {
+  test('is given up at once where registerUpwire() cannot work', async (t) => {
     const child = run(t, 'early', { path: '/socket.io' }, { env: { ...production, VERCEL: '1' } })
     const port = await child.message('port')
     assert.equal(await page(port), 'page')
@@ -266,7 +265,7 @@ describe('a path that is held early', () => {
     assert.equal(await child.message('warning'), 'ERR_UPWIRE_SERVERLESS')
   })
 
-  test('refuses upgrades that send more than 64 KiB ahead', async (t) => {
+  test('refuses upgrades whose client sends more than 64 KiB before the answer', async (t) => {
     const child = run(t, 'early', { path: '/socket.io' })
     const socket = connectTcp(await child.message('port'), '127.0.0.1')
     t.after(() => socket.destroy())
@@ -276,7 +275,7 @@ describe('a path that is held early', () => {
     assert.match(String(answer), /^HTTP\/1\.1 400 /)
   })
 
-  test('ends the connections of clients that leave, behind unanswered requests too', async (t) => {
+  test('ends the connections of clients that leave, also behind unanswered requests', async (t) => {
     const child = run(t, 'early', { path: '/socket.io' })
     const port = await child.message('port')
     for (const ahead of ['', handshakeText('polling'), handshakeText('polling').repeat(3)]) {
@@ -289,7 +288,7 @@ describe('a path that is held early', () => {
     }
   })
 
-  test('is let go of when the server closes', async (t) => {
+  test('refuses the requests that it holds when the server closes', async (t) => {
     const child = run(t, 'early', { path: '/socket.io', registeredPath: '/socket.io' })
     const port = await child.message('port')
     const socket = connectTcp(port, '127.0.0.1')
@@ -314,7 +313,7 @@ describe('a path that is held early', () => {
     assert.equal((await child.end()).code, 0)
   })
 
-  test('by upwire/preload gives way to attach() as well', async (t) => {
+  test('of upwire/preload gives way to attach(), too', async (t) => {
     const execArgv = ['--require', require.resolve('upwire/preload')]
     const child = run(t, 'preloaded', {}, { execArgv })
     const port = await child.message('port')
@@ -329,7 +328,7 @@ describe('a path that is held early', () => {
 
 const FLAGS = new Set(['instrumentationHook', 'serverComponentsExternalPackages'])
 
-/** The folder of a project that has a version of Next.js. */
+/** Makes a project folder with a version of Next.js, and returns its path. */
 function project(t, version) {
   const folder = mkdtempSync(join(tmpdir(), 'upwire-project-'))
   t.after(() => rmSync(folder, { recursive: true }))
@@ -343,7 +342,7 @@ describe('withUpwire', () => {
   const { withUpwire } = require('upwire/next')
   const phase = 'phase-production-build'
 
-  test('adds to what is there, and changes nothing of it', async () => {
+  test('extends a config without changing the given object', async () => {
     const given = { reactStrictMode: true, serverExternalPackages: ['sharp', 'upwire'] }
     const expected = {
       reactStrictMode: true,
@@ -364,7 +363,7 @@ describe('withUpwire', () => {
     ['14.2.35', FLAGS],
     ['15.5.29', null],
   ]) {
-    test(`sets what a standalone folder of ${version} needs`, async (t) => {
+    test(`sets the keys that a standalone folder of ${version} needs`, async (t) => {
       const child = run(t, 'extended', { output: 'standalone' }, { cwd: project(t, version) })
       const { experimental, serverExternalPackages } = await child.message('config')
       assert.deepEqual(new Set(Object.keys(experimental ?? {})), new Set(keys))
@@ -372,7 +371,7 @@ describe('withUpwire', () => {
     })
   }
 
-  test('goes by the Next.js that is loaded, wherever the command was run', async (t) => {
+  test('uses the version of Next.js that is loaded, not the one of the current folder', async (t) => {
     const folder = project(t, '14.2.35')
     const loaded = join(folder, 'node_modules/next/dist/bin/next')
     mkdirSync(dirname(loaded), { recursive: true })
@@ -382,7 +381,7 @@ describe('withUpwire', () => {
     assert.deepEqual(new Set(Object.keys((await child.message('config')).experimental)), FLAGS)
   })
 
-  test('adds the chunks of 13.2 to what is traced already', async (t) => {
+  test('adds the chunks of 13.2 to the files that the app traces', async (t) => {
     const outputFileTracingIncludes = { '/_app': ['a'], '/b': ['b'] }
     const given = {
       output: 'standalone',
@@ -396,7 +395,7 @@ describe('withUpwire', () => {
     })
   })
 
-  test('hands a function what Next.js gives it', () => {
+  test('passes the arguments of Next.js to a config function', () => {
     const context = { defaultConfig: {} }
     withUpwire((...args) => {
       assert.deepEqual(args, [phase, context])
@@ -404,7 +403,7 @@ describe('withUpwire', () => {
     })(phase, context)
   })
 
-  test('keeps the config in wrappers that take objects', () => {
+  test('keeps the config when a wrapper expects an object', () => {
     const wrapped = { ...withUpwire({ basePath: '/docs', name: 'x' }), pageExtensions: ['mdx'] }
     assert.deepEqual(wrapped, {
       basePath: '/docs',
@@ -417,14 +416,14 @@ describe('withUpwire', () => {
     assert.deepEqual(changed(phase, {}).env, { X: '1' })
   })
 
-  test('names the package that must not be transpiled', () => {
+  test('throws for a package that must not be transpiled, and names it', () => {
     assert.throws(() => withUpwire({ transpilePackages: ['ui', 'socket.io'] })(phase, {}), {
       code: 'ERR_UPWIRE_INVALID_CONFIG',
       message: /take socket\.io out of transpilePackages/,
     })
   })
 
-  test('refuses what is no path', () => {
+  test('throws for a value that is not a path', () => {
     const { getIO, registerUpwire } = require('upwire/next')
     for (const path of ['live', 5]) {
       for (const call of [
@@ -445,7 +444,7 @@ describe('withUpwire', () => {
 describe('the edge runtime', () => {
   const edge = require('../../lib/next/edge.js')
 
-  test('has a registerUpwire() that does nothing; the rest says what it needs', () => {
+  test('has a registerUpwire() that does nothing, and other functions that throw', () => {
     assert.equal(edge.registerUpwire({}, assert.fail), undefined)
     for (const name of ['attach', 'getIO', 'socketRoute', 'withUpwire']) {
       assert.throws(() => edge[name](), { code: 'ERR_UPWIRE_EDGE', message: /Node\.js runtime/ })
@@ -453,16 +452,16 @@ describe('the edge runtime', () => {
     assert.throws(() => new edge.Engine(), { code: 'ERR_UPWIRE_EDGE' })
   })
 
-  test('has every name that the package has', () => {
+  test('has all exports of the package', () => {
     const names = { ...require('upwire'), ...require('upwire/next') }
     assert.deepEqual(Object.keys(edge).sort(), Object.keys(names).sort())
   })
 })
 
-describe('the processes in which Next.js 13.4 renders', () => {
+describe('the render workers of Next.js 13.4', () => {
   const env = { ...production, __NEXT_PRIVATE_RENDER_WORKER: 'pages' }
 
-  /** The status of a poll that a page of another address sends, by the Host that it comes with. */
+  /** The status of a poll from a page of another origin, for each of three Host headers. */
   async function statuses(t, argument) {
     const child = run(t, 'rendering', argument, { env })
     const port = await child.message('port')
@@ -477,11 +476,11 @@ describe('the processes in which Next.js 13.4 renders', () => {
     return [await poll(`127.0.0.1:${port}`), await poll(`localhost:${port}`), await poll('other')]
   }
 
-  test('take polls whose Host is their own: the user’s is not told', async (t) => {
+  test('accept polls whose Host is their own, because Next.js does not pass the client’s Host on', async (t) => {
     assert.deepEqual(await statuses(t, {}), [200, 200, 403])
   })
 
-  test('do not where CORS lets the page read the answer', async (t) => {
+  test('refuse such polls where CORS lets the page read the answer', async (t) => {
     const strict = { options: { allowedOrigins: [] }, grants: true }
     assert.deepEqual(await statuses(t, strict), [403, 403, 403])
   })

@@ -1,5 +1,5 @@
-// attach() that is called again and again, as by a route at each request, and with handlers that
-// change, as after an edit under `next dev`.
+// Repeated calls of attach(): by a route at each request, and with handlers that change, as after an edit
+// under `next dev`.
 
 import assert from 'node:assert/strict'
 import { EventEmitter } from 'node:events'
@@ -12,7 +12,7 @@ import { event, uncaughtErrors, until } from '../clients/support/events.mjs'
 import { fetchText } from '../clients/support/http.mjs'
 import { listen, serve, shut } from '../clients/support/servers.mjs'
 
-/** What a client's question is answered with; each handler that is there answers. */
+/** The answers to a client's question: one from each handler on the server. */
 async function answers(socket) {
   const seen = []
   socket.on('answer', (text) => seen.push(text))
@@ -50,7 +50,7 @@ describe('a route that calls attach() at each request', () => {
     assert.deepEqual(await answers(await connect(t, url)), ['route'])
   })
 
-  test('keeps the handlers of others, and those that are made twice on purpose', async (t) => {
+  test('keeps handlers of other code, and two handlers with the same source', async (t) => {
     const { server, io, url } = await serve(t)
     for (const text of ['one', 'two']) {
       io.on('connection', (socket) => socket.on('question', () => socket.emit('answer', text)))
@@ -60,7 +60,7 @@ describe('a route that calls attach() at each request', () => {
     assert.deepEqual((await answers(await connect(t, url))).sort(), ['one', 'route', 'two'])
   })
 
-  test('does so on the engine, for every event, and for namespaces made on demand', async (t) => {
+  test('adds its handlers once on the engine, for other events, and for dynamic namespaces', async (t) => {
     const { server, io, url } = await serve(t)
     const route = () => {
       const again = attach(server)
@@ -86,13 +86,13 @@ describe('a route that calls attach() at each request', () => {
     assert.throws(() => io.of(/stateful/g), /stateful/)
   })
 
-  test('keeps middlewares in their places, also for a request that waits in one', async (t) => {
+  test('keeps the order of middlewares, also for a request that waits in one of them', async (t) => {
     const { server, io, url } = await serve(t)
     const steps = new EventEmitter()
     const route = () => {
       const { engine } = attach(server)
       engine.use((_req, _res, next) => {
-        steps.once('go on', next)
+        steps.once('continue', next)
         steps.emit('begun')
       })
     }
@@ -103,13 +103,13 @@ describe('a route that calls attach() at each request', () => {
     await begun
     route()
     route()
-    steps.emit('go on')
+    steps.emit('continue')
     assert.equal((await answer).status, 401)
     assert.match(String(io.engine.middlewares.at(-1)), /not you/)
     assert.equal(io.engine.middlewares.length, 2)
   })
 
-  test('tells functions for namespaces apart by what they close over', async (t) => {
+  test('keeps namespace functions with the same source but different closures apart', async (t) => {
     const { server, url } = await serve(t)
     const route = () => {
       for (const path of ['/a', '/b']) {
@@ -127,7 +127,7 @@ describe('a route that calls attach() at each request', () => {
     }
   })
 
-  test('does so in namespaces, too', async (t) => {
+  test('adds its handlers once in namespaces, too', async (t) => {
     const { server, io, url } = await serve(t)
     const listen = () => {
       attach(server)
@@ -141,7 +141,7 @@ describe('a route that calls attach() at each request', () => {
     await (await connect(t, `${url}/admin`)).emitWithAck('question')
   })
 
-  test('is not warned of options that are equal, functions included', async (t) => {
+  test('gets no warning when its options are equal, functions included', async (t) => {
     const options = () => ({
       pingInterval: 20_000,
       allowRequest: (_req, decide) => decide(null, true),
@@ -158,7 +158,7 @@ describe('a route that calls attach() at each request', () => {
 })
 
 describe('a setup', () => {
-  test('runs once, however often it is given', async (t) => {
+  test('runs once, however often attach() is called with it', async (t) => {
     const { server, io, url } = await serve(t)
     let runs = 0
     const route = () =>
@@ -171,7 +171,7 @@ describe('a setup', () => {
     assert.deepEqual(await answers(await connect(t, url)), ['setup'])
   })
 
-  test('is replaced by one that reads differently, and clients come back to that one', async (t) => {
+  test('is replaced by one with another source, and clients reconnect to the new handlers', async (t) => {
     const { server, io, url } = await serve(t)
     attach(server, {}, (it) => {
       it.use((_socket, next) => next())
@@ -191,7 +191,7 @@ describe('a setup', () => {
     assert.equal(io.engine.middlewares.length, 0)
   })
 
-  test('may give back what cleans up after it', async (t) => {
+  test('may return a function that cleans up, or a promise of one', async (t) => {
     const { server } = await serve(t)
     const cleaned = []
     attach(server, {}, () => () => cleaned.push('first'))
@@ -203,7 +203,7 @@ describe('a setup', () => {
     assert.deepEqual(cleaned, ['first', 'second'])
   })
 
-  test('may take its time; what it adds meanwhile is taken away with it', async (t) => {
+  test('may be asynchronous; a replacement removes handlers that it has added later', async (t) => {
     const { server, io } = await serve(t)
     attach(server, {}, async (it) => {
       await undefined
@@ -215,7 +215,7 @@ describe('a setup', () => {
     assert.equal(io.sockets.listenerCount('connection'), 0)
   })
 
-  test('that is replaced before it is done still cleans up', async (t) => {
+  test('that is replaced before its promise resolves still cleans up', async (t) => {
     const { server, io } = await serve(t)
     const cleaned = []
     attach(server, {}, async () => () => cleaned.push('first'))
@@ -223,11 +223,11 @@ describe('a setup', () => {
     assert.deepEqual(cleaned, [])
     await new Promise(setImmediate)
     assert.deepEqual(cleaned, ['first'])
-    assert.equal(io.sockets.listenerCount('connection'), 1, 'the second is left alone')
+    assert.equal(io.sockets.listenerCount('connection'), 1, 'the handler of the second setup stays')
   })
 
   for (const isAsync of [false, true]) {
-    test(`that fails ${isAsync ? 'later' : 'at once'} leaves nothing behind, and is run again`, async (t) => {
+    test(`that ${isAsync ? 'rejects' : 'throws'} leaves no handlers behind, and runs again`, async (t) => {
       const { server, io, url } = await serve(t)
       const good = answering('good')
       attach(server, {}, good)
@@ -256,7 +256,7 @@ describe('a setup', () => {
     })
   }
 
-  test('takes its handlers out of namespaces that were made on demand', async (t) => {
+  test('has its handlers removed from dynamic namespaces when it is replaced', async (t) => {
     const { server, io, url } = await serve(t)
     attach(server, {}, (it) => {
       it.of(/^\/room-\d+$/).on('connection', (socket) => socket.on('question', (done) => done()))
@@ -280,7 +280,7 @@ describe('socketRoute()', () => {
   const path = '/api/socket'
   const options = { path, addTrailingSlash: false }
 
-  /** A server whose requests are the route's, and what the route's promises gave. */
+  /** A server that calls the route for each request; `returned` collects the results of its promises. */
   async function serveRoute(t, route) {
     const returned = []
     const server = createServer((req, res) => {
@@ -291,15 +291,19 @@ describe('socketRoute()', () => {
     return { server, returned, url: `http://127.0.0.1:${port}` }
   }
 
-  test('answers the poll that has called it, and returns once that is done', async (t) => {
+  test('answers the poll that has called it, and resolves when the response is finished', async (t) => {
     const route = { current: socketRoute(options, answering('route')) }
     const { url, returned } = await serveRoute(t, route)
     const socket = await connect(t, url, { ...options, transports: ['polling'] })
     assert.deepEqual(await answers(socket), ['route'])
-    assert.deepEqual(await Promise.all(returned), [true], 'from then on the path has an owner')
+    assert.deepEqual(
+      await Promise.all(returned),
+      [true],
+      'later requests no longer reach the route',
+    )
   })
 
-  test('answers itself what does not speak Engine.IO', async (t) => {
+  test('answers requests that are not Engine.IO', async (t) => {
     const route = { current: socketRoute(options, answering('route')) }
     const { url, returned } = await serveRoute(t, route)
     for (let request = 0; request < 2; request++) {
@@ -313,7 +317,7 @@ describe('socketRoute()', () => {
     assert.equal(returned.length, 2)
   })
 
-  test('has the handlers of a route that was evaluated again replace the first ones, once', async (t) => {
+  test('replaces its handlers once when the route is evaluated again', async (t) => {
     const route = { current: socketRoute(options, answering('first')) }
     const { url } = await serveRoute(t, route)
     const comesBack = { reconnection: true, reconnectionDelay: 1 }
@@ -321,7 +325,7 @@ describe('socketRoute()', () => {
     await connected(socket)
     const back = event(socket, 'connect')
     const first = route.current
-    // The text is the same; what it closes over is another.
+    // The source is the same, but the closure differs.
     route.current = socketRoute(options, answering('second'))
     await fetchText(url + path)
     await back
@@ -331,7 +335,7 @@ describe('socketRoute()', () => {
     assert.deepEqual(await answers(socket), ['second'])
   })
 
-  test('rejects with what attach() throws', async () => {
+  test('rejects with the errors that attach() throws', async () => {
     const route = socketRoute({ ...options, pingInterval: '1' })
     await assert.rejects(route({ url: path }, {}), { code: 'ERR_UPWIRE_INVALID_SERVER' })
     const res = { socket: { server: createServer() } }

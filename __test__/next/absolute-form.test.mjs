@@ -1,5 +1,5 @@
-// Next.js 14 proxies an upgrade to wherever an absolute-form target points (CVE-2026-44578, not mended
-// there): with upwire on the server it never gets to see one.
+// Next.js 14 proxies an upgrade with an absolute-form target to the host that the target names
+// (CVE-2026-44578, not fixed there). With upwire on the server, such an upgrade never reaches Next.js.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -24,7 +24,7 @@ describe('an upgrade with an absolute-form target on Next.js 14', { timeout: 4 *
     placeUpwire(project, upwire)
   })
 
-  /** What a client gets for such an upgrade, and what the app says. */
+  /** Sends such an upgrade, and returns its answer and the app's output. */
   async function ask(t, server = base.shape.server) {
     const cell = { ...base, shape: { ...base.shape, server } }
     await prepareApp(cell, project, upwire, 180_000)
@@ -32,7 +32,7 @@ describe('an upgrade with an absolute-form target on Next.js 14', { timeout: 4 *
     const app = new Command(...command(cell, project, port))
     t.after(() => app.kill())
     await app.says(/> ready/, PATIENCE)
-    // Next.js listens for upgrades from the first request on.
+    // Next.js adds its listener for upgrades at the first request.
     assert.match(await (await fetch(`http://localhost:${port}`)).text(), /The page/)
 
     const socket = connect(port, 'localhost')
@@ -46,15 +46,15 @@ describe('an upgrade with an absolute-form target on Next.js 14', { timeout: 4 *
     return { answer: String(answer), output: app.output }
   }
 
-  test('is proxied when upwire is not there', async (t) => {
+  test('is proxied without upwire', async (t) => {
     const without = (cell) =>
       base.shape.server(cell).replace('attach(server, options)', '{ on() {} }')
     const { answer, output } = await ask(t, without)
-    // Somebody on this machine may answer there; nobody should.
+    // Another program of this machine may answer there, though none should.
     assert.match(answer + output, /Failed to proxy http:|^HTTP\/1\.1 (?!400)/)
   })
 
-  test('gets 400 with upwire, and Next.js does not see it', async (t) => {
+  test('gets 400 with upwire, and does not reach Next.js', async (t) => {
     const { answer, output } = await ask(t)
     assert.match(answer, /^HTTP\/1\.1 400 /)
     assert.doesNotMatch(output, /proxy/)

@@ -1,6 +1,6 @@
-// The source files of the apps, as their users would write them.
+// The source files of the apps, as upwire's users would write them.
 
-/** What every app does with its clients. */
+/** The handlers of every app. */
 const listen = `io.on('connection', (socket) => {
     socket.on('echo', (value, reply) => reply(value))
     socket.on('say', (text) => socket.broadcast.emit('said', text))
@@ -42,7 +42,7 @@ export function nextConfig({ config = {}, rewrites, withUpwire = false }) {
 export function customServer(settings) {
   const { dev, httpServer, upgrades = 'none', options, custom, closes, standalone } = settings
   const given = JSON.stringify({ dev, ...(dev ? custom : {}) }).slice(1, -1)
-  // In standalone the app's instrumentation has them.
+  // In a standalone folder, the app's instrumentation adds the handlers.
   const handlers = standalone
     ? 'attach(server, options)'
     : `const io = attach(server, options)\n  ${listen}`
@@ -104,13 +104,13 @@ registerUpwire(${JSON.stringify(options)}, (io) => {
   }
 }
 
-/** A route handler that emits. */
+/** A route handler that emits an event. */
 export const emitRoute = {
   'app/api/emit/route.js': `import { getIO } from 'upwire/next'
 
 export async function POST() {
   try {
-    getIO().emit('emitted', 'from a route')
+    getIO()?.emit('emitted', 'from a route')
     return new Response('emitted')
   } catch (error) {
     return new Response(error.code ?? error.stack, { status: 503 })
@@ -119,7 +119,7 @@ export async function POST() {
 `,
 }
 
-/** The recipe that the guides give for a Pages API route. */
+/** The well-known recipe for a Pages API route. */
 export function apiRoute(options) {
   return {
     'pages/api/socket.js': `import { attach } from 'upwire'
@@ -135,7 +135,7 @@ export default function handler(req, res) {
   }
 }
 
-/** The same with the handlers given to attach(), which makes its first line unnecessary. */
+/** The same with the handlers passed to attach(), so that its first line is not needed. */
 export function shortApiRoute(options) {
   return {
     'pages/api/socket.js': `import { attach } from 'upwire'
@@ -150,7 +150,7 @@ export default function handler(req, res) {
   }
 }
 
-/** The route that also answers the poll which has called it. */
+/** A route that also answers the poll that has called it. */
 export function socketRoute(options) {
   return {
     'pages/api/socket.js': `import { socketRoute } from 'upwire/next'

@@ -1,22 +1,22 @@
-// Clients that come while the server boots.
+// Clients that connect while the server boots.
 
 import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connected } from './client.mjs'
 import { isOpen } from './process.mjs'
 
-/** From one new client to the next. */
+/** Milliseconds from one new client to the next. */
 const INTERVAL = 25
-/** Whoever was refused longer ago may pause for seconds by its own choice. */
+/** Clients that began earlier than this before the port opened do not count: they may pause for seconds. */
 const BEFORE = 250
-/** Until then after the port was open the app may still be loading. */
+/** Milliseconds after the port opened in which the app may still be loading. */
 const AFTER = 750
-/** From when the app could serve it. What comes in between must wait or be told to come again. */
+/** Milliseconds that a client may take from the moment at which the app could serve it. */
 const PATIENCE = 3_000
-/** Longer than a client waits for an answer to what was lost. */
+/** Longer than a client waits for the answer to a lost upgrade. */
 const GIVE_UP = 30_000
 
-/** Begins at once. `done` resolves when all that count are connected. */
+/** Opens clients from now on. `done` resolves when all that count are connected. */
 export class Arrivals {
   constructor(clients, port, server, signal) {
     this.done = this.#run(clients, port, server, signal)
@@ -49,7 +49,7 @@ export class Arrivals {
   }
 }
 
-/** How long after it could be served at the earliest a client was connected. */
+/** Milliseconds from the moment at which a client could be served until it was connected. */
 async function arrive({ socket, began }, registered) {
   await connected(socket, GIVE_UP)
   const time = performance.now()

@@ -1,4 +1,4 @@
-// Runs a cell: makes the app, starts it as its users do, looks at it from all sides, stops it.
+// Runs a cell: writes the app, starts it as its users do, runs the checks, and stops it.
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ const BUILD = 180_000
 const READY = 60_000
 const DEADLINE = 120_000
 
-/** Those that run side by side while a connection proves to be stable. */
+/** The checks that run concurrently, while a connection proves to be stable. */
 const MEANWHILE = [
   'stable',
   'polling',
@@ -67,7 +67,7 @@ async function examine(visit, results) {
   Object.assign(results, await end(visit, wanted))
 }
 
-/** A cell whose server runs. */
+/** A cell whose server is running. */
 class Visit {
   #servers = []
   #abort = new AbortController()
@@ -91,7 +91,7 @@ class Visit {
     await this.server.says(readyLine(this.cell), READY)
   }
 
-  /** Nothing of it is left then. */
+  /** Stops the cell's processes and clients. */
   leave() {
     this.#abort.abort()
     this.clients?.closeAll()
@@ -124,7 +124,7 @@ export function command({ shape, version, bundler }, project, port, more = {}) {
   }
 }
 
-/** What the server says when the first client may come. */
+/** The output of the server after which the first client may connect. */
 function readyLine({ shape, version }) {
   if (shape.server) return /> ready/
   const atBoot = version.registers === 'boot' || (version.registers === 'dev' && shape.dev)

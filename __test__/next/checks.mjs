@@ -1,5 +1,5 @@
-// What is tried in a cell. Each returns nothing when all is well, or a word for what it found, or
-// throws. `visit` is a cell whose server runs: see cell.mjs.
+// The checks of a cell. Each returns `undefined` on success, returns a word for a problem, or throws.
+// `visit` is a cell whose server is running: see cell.mjs.
 
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -7,20 +7,20 @@ import { connected, echo, heard, Upgrade } from './client.mjs'
 import { until, within } from './process.mjs'
 
 const STABLE = 5_000
-/** The dev server compiles at the first request. */
+/** Long enough for the dev server, which compiles the page at the first request. */
 const PAGE = 40_000
-/** upwire closes after one second what nobody answers. */
+/** upwire closes an unanswered upgrade after one second. */
 const UNKNOWN = 2_500
-/** As a process manager, we would kill it then. */
+/** A process manager would kill the server after this time. */
 const SHUTDOWN = 10_000
-/** Until a poll waits at the server, which nothing tells; one on its way is refused at the end. */
+/** Until a poll is parked at the server, which no event shows. A later one would be refused. */
 const PARKED = 200
-/** What clients may add to the end of a process. */
+/** How much longer a shutdown with clients may take. */
 const GRACE = 1_500
-/** A client's own timeout, and its pause before the next attempt. */
+/** A client's own timeout, plus its pause before the next attempt. */
 const NEXT_ATTEMPT = 26_000
 
-/** A WebSocket as the very first thing that the server sees. */
+/** A WebSocket as the very first request to the server. */
 async function first({ clients, firstClient }) {
   if (firstClient) return connected(firstClient, NEXT_ATTEMPT)
   await comeAndGo(clients, { transports: ['websocket'] })
@@ -34,12 +34,12 @@ async function page({ cell, url }) {
   if (!text.includes('The page')) return 'another page'
 }
 
-/** Polling as the first that the server sees of Socket.IO, with one attempt. */
+/** Polling as the first Socket.IO request to the server, with one attempt. */
 function firstPoll({ clients }) {
   return comeAndGo(clients, { transports: ['polling'], timeout: PAGE })
 }
 
-/** Some shapes attach in a route of the app. */
+/** Some shapes attach Socket.IO in a route of the app. */
 async function route({ cell, url }) {
   const response = await fetch(`${url}${cell.shape.route}`, { signal: AbortSignal.timeout(PAGE) })
   const text = await response.text()
@@ -66,7 +66,7 @@ async function upgrade({ clients }) {
   const { engine } = socket.io
   const upgraded = once(engine, 'upgrade')
   const handshake = once(engine, 'handshake')
-  // Whoever fails to connect hears neither.
+  // A client that fails to connect emits neither.
   for (const promise of [upgraded, handshake]) promise.catch(() => {})
   await connected(socket, UNKNOWN * 2)
   const [{ upgrades }] = await handshake
@@ -76,12 +76,12 @@ async function upgrade({ clients }) {
   clients.close(socket)
 }
 
-/** Coming back three times, as a page that is loaded again. */
+/** Connects three times, as a page does that is reloaded. */
 async function reloads({ clients }) {
   for (let count = 0; count < 3; count++) await comeAndGo(clients, {})
 }
 
-/** Each of two clients hears what the other says, once. */
+/** Each of two clients receives the other's message once. */
 async function tabs({ clients }) {
   const both = await Promise.all([clients.connect(), clients.connect()])
   const texts = both.map(() => `said ${Math.random()}`)
@@ -90,7 +90,7 @@ async function tabs({ clients }) {
   )
   both.forEach((socket, index) => socket.emit('say', texts[index]))
   await Promise.all(ears.map((ear) => ear.first()))
-  // What comes twice comes before the answer to something sent later.
+  // A duplicate would arrive before the answer to a later message.
   await Promise.all(both.map(echo))
   both.forEach((socket) => clients.close(socket))
   if (ears.some(({ all }) => all.length > 1)) return 'heard twice'
@@ -104,7 +104,7 @@ async function stable({ clients }) {
   return reason
 }
 
-/** An upgrade of a path that is nobody's. */
+/** An upgrade of a path that has no owner. */
 async function unknown({ port }) {
   const attempt = new Upgrade(port, '/unknown')
   try {
@@ -117,7 +117,7 @@ async function unknown({ port }) {
   }
 }
 
-/** What a route handler of the app emits arrives. */
+/** An event that a route handler of the app emits reaches the client. */
 async function emit({ clients, url }) {
   const send = () => fetch(`${url}/api/emit`, { method: 'POST', signal: AbortSignal.timeout(PAGE) })
   const answer = async () => {
@@ -142,26 +142,26 @@ export async function openHmr(visit) {
   if (!status.startsWith('101')) return status || 'ended'
 }
 
-/** Whether it is alive at the end. */
+/** Whether that WebSocket is still alive at the end. */
 async function hmr({ hmr }) {
   await hmr.ping(UNKNOWN)
 }
 
-/** Whether 13.4 was told why it cannot work there. */
+/** Whether upwire has warned that it cannot work on 13.4. */
 async function workers({ server }) {
   await server.says(/ERR_UPWIRE_NEXT_WORKERS/, UNKNOWN)
 }
 
 /**
- * Clients with default options that begin to try a moment before the port is open, or while the
- * app is still being loaded, and know WebSocket alone. `visit.arrivals` was begun with the server.
+ * WebSocket-only clients with otherwise default options, which begin to connect just before the port opens
+ * or while the app is still loading. `visit.arrivals` has started together with the server.
  */
 function boot({ arrivals }) {
   return arrivals.done
 }
 
 /**
- * SIGTERM with a client of each kind: resolves with what each part of it gave.
+ * Sends SIGTERM while a client of each transport is connected. Resolves with the results of its parts.
  * @returns {Promise<{ ending: string, farewell: string, pollingFarewell: string, port: string }>}
  */
 export async function end(visit, wanted) {
@@ -190,7 +190,7 @@ export async function end(visit, wanted) {
   return results
 }
 
-/** A promise that may fail before somebody looks at it. */
+/** A promise that may reject before it is awaited. */
 function awaitedLater(promise) {
   promise.catch(() => {})
   return promise
@@ -198,7 +198,7 @@ function awaitedLater(promise) {
 
 async function ending(visit) {
   const time = await visit.server.terminate(SHUTDOWN)
-  // Without clients it takes some time too; below the grace there is nothing to compare.
+  // A shutdown without clients takes time, too. Within the grace there is nothing to compare.
   if (time <= GRACE) return
   visit.server.kill()
   await visit.start()
@@ -208,7 +208,7 @@ async function ending(visit) {
   if (time > alone + GRACE) return `${more} ms, ${less} ms without clients`
 }
 
-/** A check's result as it is recorded. */
+/** The result of a check, as it is recorded. */
 export async function outcome(check) {
   try {
     return (await check) ?? 'ok'
@@ -217,7 +217,7 @@ export async function outcome(check) {
   }
 }
 
-/** By the names that expected.mjs and the results have for them. */
+/** The checks, by their names in expected.mjs and in the results. */
 export const checks = {
   ...{ first, boot, page, pageAfter: page, route, firstPoll },
   ...{ stable, polling, websocket, upgrade, reloads, tabs, unknown, emit },

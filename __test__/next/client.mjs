@@ -1,4 +1,4 @@
-// Those who connect: official Socket.IO clients, and a bare upgrade.
+// The clients: official Socket.IO clients, and a bare upgrade.
 
 import { once } from 'node:events'
 import { connect } from 'node:net'
@@ -7,7 +7,7 @@ import { within } from './process.mjs'
 
 const PATIENCE = 8_000
 
-/** The clients of a cell; the cell closes them all. */
+/** The clients of a cell, which closes them all at its end. */
 export class Clients {
   #all = new Set()
 
@@ -16,14 +16,14 @@ export class Clients {
     this.options = options
   }
 
-  /** A client with the options of a user; nothing is awaited. */
+  /** Opens a client with a user's options, without waiting for it. */
   open(options = {}) {
     const socket = io(this.url, { ...this.options, forceNew: true, ...options })
     this.#all.add(socket)
     return socket
   }
 
-  /** A client that tries once, connected. */
+  /** Opens a client that tries once, and waits until it is connected. */
   async connect(options = {}) {
     const socket = this.open({ reconnection: false, timeout: PATIENCE, ...options })
     await connected(socket, PATIENCE + 1000)
@@ -40,7 +40,7 @@ export class Clients {
   }
 }
 
-/** Waits until a client is connected; one that tries once also fails. */
+/** Waits until a client is connected. For a client that tries once, a failure rejects. */
 export async function connected(socket, timeout) {
   if (socket.connected) return
   let onError
@@ -59,14 +59,14 @@ export async function connected(socket, timeout) {
   }
 }
 
-/** Sends something there and back. */
+/** Sends a message, and checks that it comes back. */
 export async function echo(socket) {
   const sent = `Grüße ${Math.random()}`
   const received = await socket.timeout(PATIENCE).emitWithAck('echo', sent)
   if (received !== sent) throw new Error(`echo of something else: ${received}`)
 }
 
-/** The arguments of the next event that `accept` likes. */
+/** Collects the values of an event that `accept` accepts; `first()` waits for the first one. */
 export function heard(socket, event, accept) {
   const all = []
   const first = new Promise((resolve) => {
@@ -79,7 +79,7 @@ export function heard(socket, event, accept) {
   return { all, first: () => within(PATIENCE, first, `no '${event}'`) }
 }
 
-/** A request to upgrade, byte for byte; nothing else would show what the server does with it. */
+/** A request to upgrade, as bytes on a socket: a WebSocket client would hide the server's reaction. */
 export class Upgrade {
   received = ''
   #watchers = new Set()
@@ -93,7 +93,7 @@ export class Upgrade {
       for (const watch of this.#watchers) watch()
     })
     this.closed = new Promise((resolve) => {
-      // The server has ended it, or it is gone.
+      // The server has ended the connection, or it is closed.
       this.socket.once('end', resolve)
       this.socket.once('close', resolve)
     })
@@ -109,7 +109,7 @@ export class Upgrade {
     this.socket.write(`${head.join('\r\n')}\r\n\r\n`)
   }
 
-  /** The first line of the answer, without the protocol; empty when it was closed without one. */
+  /** The status line without the protocol; empty if the connection was closed without an answer. */
   async status(timeout, complaint) {
     await within(timeout, Promise.race([this.#has('\r\n'), this.closed]), complaint)
     return this.received.split('\r\n')[0].replace('HTTP/1.1 ', '')
@@ -118,7 +118,7 @@ export class Upgrade {
   /** Sends a ping and waits for its pong. */
   async ping(timeout) {
     this.received = ''
-    // A mask of zeros leaves the text as it is.
+    // A mask of zeros does not change the text.
     this.socket.write(Buffer.concat([Buffer.from([0x89, 0x86, 0, 0, 0, 0]), Buffer.from('upwire')]))
     const gone = this.closed.then(() => {
       throw new Error('closed')

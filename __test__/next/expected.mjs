@@ -1,5 +1,5 @@
-// What every check must give in every cell. By default: `ok`. The rules are the exceptions; a later
-// one wins.
+// The expected result of every check in every cell. It is `ok`, unless a rule says otherwise; the last rule
+// that applies wins.
 
 const PAGE = ['page', 'pageAfter', 'unknown', 'ending', 'port']
 const FAREWELLS = ['farewell', 'pollingFarewell']
@@ -14,7 +14,7 @@ const SOCKETS = [
   ...FAREWELLS,
 ]
 
-/** The checks of a cell, before the rules. */
+/** The checks of a cell, before the rules are applied. */
 function checksOf({ shape }) {
   return [
     ...PAGE,
@@ -35,7 +35,7 @@ const hasWorkers = ({ version }) => version.workers !== ''
  * @typedef {object} Rule
  * @property {string[]} checks
  * @property {(cell: import('./shapes.mjs').Cell) => boolean} when
- * @property {string[]} gives any of these; none: the check is not run
+ * @property {string[]} gives the allowed results; if there are none, the check does not run
  * @property {string} because
  * @property {string} [word] what the table shows for such a cell instead of `ok`
  */
@@ -46,7 +46,7 @@ const rules = [
     checks: ['first'],
     when: ({ shape }) => isPages({ shape }) && !shape.waits,
     gives: [],
-    because: 'before the route has run nobody is there; it is a shape of its own',
+    because: 'before the route has run, Socket.IO does not; a separate shape covers that',
   },
   {
     checks: ['first'],
@@ -61,13 +61,13 @@ const rules = [
       version.registers === 'dev' &&
       (shape.command === 'standalone' || (shape.command === 'start' && !shape.withUpwire)),
     gives: [],
-    because: 'the same, and without the hook in next.config.js nobody sends that request',
+    because: 'the same, and without the hook in next.config.js no request triggers it',
   },
   {
     checks: ['unknown'],
     when: ({ version }) => version.endsUpgrades,
     gives: ['ok', 'ended'],
-    because: 'Next.js ends upgrades that it does not know',
+    because: 'Next.js ends upgrades of unknown paths',
   },
   {
     checks: ['unknown'],
@@ -93,19 +93,19 @@ const rules = [
     when: ({ shape, version }) =>
       shape.command === 'server' && version.workers === 'proxy' && shape.router !== 'pages',
     gives: [],
-    because: 'there the HMR of Next.js itself is broken',
+    because: 'the HMR of Next.js itself is broken there',
   },
   {
     checks: ['port'],
     when: ({ shape, version }) => shape.command === 'dev' && version.leavesDevServer,
     gives: [],
-    because: 'Next.js itself leaves its child and the port open',
+    because: 'Next.js itself leaves its child process running and the port open',
   },
   {
     checks: FAREWELLS,
     when: ({ shape, version }) => shape.command === 'dev' && version.leavesDevServer,
     gives: ['not told'],
-    because: 'SIGTERM ends the command alone: the server lives on, and its clients stay connected',
+    because: 'SIGTERM ends only the command: the server runs on, and its clients stay connected',
   },
   {
     checks: ['emit'],
@@ -125,7 +125,7 @@ const rules = [
     checks: ['workers'],
     when: (cell) => isInstrumentation(cell) && hasWorkers(cell),
     gives: ['ok'],
-    because: 'and it says so',
+    because: 'upwire warns about that',
   },
   {
     checks: ['websocket', 'farewell', 'unknown'],
@@ -138,13 +138,13 @@ const rules = [
     checks: ['upgrade'],
     when: (cell) => isPages(cell) && hasWorkers(cell),
     gives: ['upgrades: []'],
-    because: 'so upwire does not offer them',
+    because: 'so upwire does not offer upgrades',
   },
 ]
 
 /**
  * @param {import('./shapes.mjs').Cell} cell
- * @returns {Record<string, string[]>} for each check that is run, what it may give
+ * @returns {Record<string, string[]>} the allowed results of each check that runs
  */
 export function expectations(cell) {
   const all = Object.fromEntries(checksOf(cell).map((check) => [check, ['ok']]))
@@ -158,7 +158,7 @@ export function expectations(cell) {
   return all
 }
 
-/** What is not as it must be, or undefined while the cell has not run. */
+/** The unexpected results of a cell, or `undefined` if it has not run. */
 export function problems(cell, result) {
   if (result === undefined) return undefined
   const wanted = Object.entries(expectations(cell))
@@ -167,7 +167,7 @@ export function problems(cell, result) {
   return result.checks.run === undefined ? found : [`run: ${result.checks.run}`]
 }
 
-/** What the table shows for a cell that is as it must be. */
+/** The word that the table shows for a cell without problems. */
 export function word(cell) {
   const rule = rules.find((rule) => rule.word && rule.when(cell) && mentions(rule, cell))
   return rule?.word ?? 'ok'

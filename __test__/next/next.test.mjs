@@ -1,5 +1,5 @@
-// A short selection of the matrix: the newest versions, each way to use upwire once. The rest is
-// run by `npm run test:next`.
+// A short selection of the matrix: the newest versions, with each way to use upwire once.
+// `npm run test:next` runs the whole matrix.
 
 import assert from 'node:assert/strict'
 import { before, describe, test } from 'node:test'
@@ -33,7 +33,7 @@ const SELECTION = {
 describe('Next.js', { concurrency: 2, timeout: 10 * 60_000 }, () => {
   let upwire
   before(async () => {
-    // `npm test` has built the addon.
+    // `npm test` builds the addon before.
     upwire = await prepareUpwire(cache, 'tree')
   })
 

@@ -1,5 +1,5 @@
-// A real nginx in front of `next start`: both transports, a restart of the app, and the Origin rule
-// with what proxies do to Host.
+// A real nginx in front of `next start`: both transports, a restart of the app, and the Origin rule with
+// the Host headers that proxies send.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -20,7 +20,7 @@ const required = process.env.UPWIRE_REQUIRE_BROWSER === '1'
 const skip = nginx === null && !required && `no nginx; to run these tests, ${howToGet}`
 const PATIENCE = 15_000
 
-/** What each proxy passes on; the port of each is chosen when they start. */
+/** The headers that each proxy sets. Their ports are chosen when they start. */
 const PROXIES = {
   host: 'proxy_set_header Host $http_host;',
   forwarded: 'proxy_set_header X-Forwarded-Host $http_host;',
@@ -28,7 +28,7 @@ const PROXIES = {
   secure: 'proxy_set_header Host $host:443;',
 }
 
-/** Where its clients come from is given when it is started. */
+/** The app's socket.js; ORIGINS sets its allowed origins when it is started. */
 const socketModule = `import { registerUpwire } from 'upwire/next'
 
 const { ORIGINS } = process.env
@@ -77,7 +77,7 @@ describe('next start behind nginx', { skip, timeout: 4 * 60_000 }, () => {
 
   const url = (name) => `http://localhost:${ports[name]}`
 
-  /** Clients of a page that was loaded from an address. */
+  /** Clients of a page that was loaded from the given origin. */
   function clients(t, name, origin = url(name)) {
     const all = new Clients(url(name), { extraHeaders: { Origin: origin } })
     t.after(() => all.closeAll())
@@ -101,7 +101,7 @@ describe('next start behind nginx', { skip, timeout: 4 * 60_000 }, () => {
     }
   })
 
-  test('clients come back after a restart of the app', async (t) => {
+  test('clients reconnect after a restart of the app', async (t) => {
     const all = clients(t, 'host')
     const sockets = [['polling'], ['websocket']].map((transports) => all.open({ transports }))
     await Promise.all(sockets.map((socket) => once(socket, 'connect')))
@@ -114,19 +114,19 @@ describe('next start behind nginx', { skip, timeout: 4 * 60_000 }, () => {
     for (const socket of sockets) assert.equal(await socket.emitWithAck('echo', 1), 1)
   })
 
-  test('Origin: X-Forwarded-Host is as good as Host', async (t) => {
+  test('Origin: X-Forwarded-Host counts like Host', async (t) => {
     const all = clients(t, 'forwarded')
     await works(all, ['polling'])
     await works(all, ['websocket'])
   })
 
-  test('Origin: Host with the port of https is the page without it', async (t) => {
+  test('Origin: Host with port 443 matches an https page without a port', async (t) => {
     const all = clients(t, 'secure', 'https://localhost')
     await works(all, ['polling'])
     await works(all, ['websocket'])
   })
 
-  test('Origin: another page is refused, whatever the proxy passes', async (t) => {
+  test('Origin: a page of another origin is refused, with every proxy', async (t) => {
     for (const name of Object.keys(PROXIES)) {
       const all = clients(t, name, 'https://evil.example')
       await assert.rejects(works(all, ['polling']), /403/)
@@ -134,14 +134,14 @@ describe('next start behind nginx', { skip, timeout: 4 * 60_000 }, () => {
     }
   })
 
-  test('Origin: without either the page is refused, and the warning names a cure that works', async (t) => {
+  test('Origin: without Host and X-Forwarded-Host the page is refused, and the warning’s remedy works', async (t) => {
     const all = clients(t, 'neither')
     await assert.rejects(works(all, ['polling']), /403/)
     await assert.rejects(works(all, ['websocket']), /403/)
     await app.says(new RegExp(`UPWIRE_ORIGIN.*${url('neither')}`), PATIENCE)
     assert.match(app.output, /proxy_set_header Host \$http_host/)
-    const [, cure] = app.output.match(new RegExp(`allowedOrigins: \\["(${url('neither')})"\\]`))
-    await restartApp({ ORIGINS: cure })
+    const [, remedy] = app.output.match(new RegExp(`allowedOrigins: \\["(${url('neither')})"\\]`))
+    await restartApp({ ORIGINS: remedy })
     await works(all, ['polling'])
     await works(all, ['websocket'])
   })

@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { createServer, connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** What npm and node:test tell their children would change how Next.js behaves. */
+/** The environment without the variables of npm and node:test, which would change how Next.js behaves. */
 export function environment(more = {}) {
   const kept = Object.entries(process.env).filter(
     ([name]) =>
@@ -27,7 +27,7 @@ function killGroup(pid) {
   }
 }
 
-/** A command in a process group of its own. */
+/** A command in its own process group. */
 export class Command {
   output = ''
   #watchers = new Set()
@@ -49,7 +49,7 @@ export class Command {
     }
   }
 
-  /** Waits until the output has something. */
+  /** Waits until the output matches a pattern. */
   async says(pattern, timeout) {
     const ended = this.exited.then(([code, signal]) => {
       throw new Error(`ended with ${signal ?? code} before it said ${pattern}`)
@@ -67,7 +67,7 @@ export class Command {
     }
   }
 
-  /** SIGTERM to the command alone, as a supervisor does. Resolves with the time it took. */
+  /** Sends SIGTERM to the command, not to its group, as a supervisor does. Resolves with the time it took. */
   async terminate(patience) {
     const start = performance.now()
     this.child.kill('SIGTERM')
@@ -75,14 +75,14 @@ export class Command {
     return performance.now() - start
   }
 
-  /** Ends the whole group, whatever is left of it. */
+  /** Kills the remaining processes of the group. */
   kill() {
     killGroup(this.child.pid)
     groups.delete(this.child.pid)
   }
 }
 
-/** Runs a command to its end; throws its output when it fails. */
+/** Runs a command to its end. If it fails, the error contains its output. */
 export async function runToEnd(command, args, { cwd, env = environment(), timeout = 600_000 }) {
   const running = new Command(command, args, { cwd, env })
   try {
@@ -94,7 +94,7 @@ export async function runToEnd(command, args, { cwd, env = environment(), timeou
   }
 }
 
-/** The promise, or an error after that time. */
+/** Resolves with the promise, or rejects after a time. */
 export async function within(timeout, promise, complaint) {
   const abort = new AbortController()
   const late = delay(timeout, undefined, { signal: abort.signal }).then(() => {
@@ -117,7 +117,7 @@ export async function freePort() {
   return port
 }
 
-/** Whether somebody accepts connections there. */
+/** Whether a port accepts connections. */
 export async function isOpen(port) {
   const socket = connect({ port, host: 'localhost' })
   try {
@@ -130,7 +130,7 @@ export async function isOpen(port) {
   }
 }
 
-/** Waits until the port is open, or is not. */
+/** Waits until a port is open, or closed. */
 export async function until(port, open, timeout, complaint) {
   const deadline = performance.now() + timeout
   while ((await isOpen(port)) !== open) {

@@ -1,4 +1,4 @@
-// One project per version of Next.js. It keeps its node_modules; its app is replaced for each cell.
+// One project per version of Next.js. Its node_modules stay, and its app is replaced for each cell.
 
 import { createHash } from 'node:crypto'
 import {
@@ -25,7 +25,7 @@ const KEPT = new Set([
 
 export const projectOf = (version) => join(cache, version.next)
 
-/** Installs a version's packages, once. */
+/** Installs the packages of a version, once. */
 export async function install(version) {
   const project = projectOf(version)
   const marker = join(project, '.installed')
@@ -47,12 +47,12 @@ function packages({ next, react }) {
     ...[`react@${react}`, `react-dom@${react}`, `@types/react@${react}`],
     ...[`@types/react-dom@${react}`, '@types/node@20', 'typescript@5'],
     ...['socket.io@4', 'socket.io-client@4'],
-    // upwire itself is unpacked, not installed, so what it needs is not brought by it.
+    // upwire itself is unpacked, not installed, so npm does not install its dependencies.
     ...Object.entries(dependencies).map(([name, range]) => `${name}@${range}`),
   ]
 }
 
-/** Replaces the app, and builds it for production unless that very app was built last. */
+/** Replaces the app. Builds it for production, unless the last build was of the same app. */
 export async function prepareApp(cell, project, upwire, timeout) {
   const { shape, bundler } = cell
   for (const name of readdirSync(project)) {
@@ -90,7 +90,7 @@ export const nextCommand = (project) => join(project, 'node_modules', 'next', 'd
 
 export const standaloneOf = (version) => join(cache, 'standalone', version.next)
 
-/** Away from the project, or Node would find there what is missing in the standalone folder. */
+/** Copies the folder out of the project, in which Node would find files that the folder lacks. */
 function copyStandalone({ version, shape }, project) {
   const folder = standaloneOf(version)
   rmSync(folder, { recursive: true, force: true })

@@ -1,11 +1,11 @@
-// What was found, kept beside each project, so that a run that was cut off goes on where it was.
+// Stores the results beside each project, so that an interrupted run can continue.
 
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { sources } from './shapes.mjs'
 
-/** To be raised when a check is made stricter. */
+/** Increase it when a check becomes stricter: results from before are then ignored. */
 const HARNESS = 1
 
 export class Results {
@@ -19,7 +19,7 @@ export class Results {
     this.#upwire = upwire.hash
   }
 
-  /** The result of that very cell with that very upwire. */
+  /** The result of a cell, if the cell and upwire are unchanged since. */
   get(cell) {
     const result = this.#all[cell.name]
     return result?.key === this.#key(cell) ? result : undefined

@@ -1,14 +1,14 @@
-// Runs Next.js versions × ways to use upwire with them:
+// Runs the matrix: versions of Next.js × ways to use upwire.
 //
-//   npm run test:next                       all of them, going on where the last run ended
-//   npm run test:next -- 16 "pages start"   of these versions, the cells with that in their name
-//   --fresh         run also what has passed
-//   --no-pack       take the packages packed before
-//   --tree          take the files of the working tree, unpacked
-//   --list          say what would be run
-//   --table FILE    write the table there too
+//   npm run test:next                       all cells that have not passed before
+//   npm run test:next -- 16 "pages start"   the cells of these versions with this text in their name
+//   --fresh         also run cells that have passed before
+//   --no-pack       use the packages that were packed before
+//   --tree          use the files of the working tree, without packing them
+//   --list          list the cells without running them
+//   --table FILE    also write the table to a file
 //
-// What it installs, logs and finds is kept in UPWIRE_NEXT_CACHE, or ~/.cache/upwire/next.
+// Projects, logs and results are kept in UPWIRE_NEXT_CACHE, or ~/.cache/upwire/next.
 
 import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
@@ -63,7 +63,7 @@ async function main() {
   console.log(`\n${text}`)
   if (flags.table) writeFileSync(resolve(process.env.INIT_CWD ?? '.', flags.table), text)
   const failed = chosen.filter((cell) => problems(cell, found.get(cell.name)).length > 0)
-  console.log(`${chosen.length - failed.length} cells as they must be, ${failed.length} not`)
+  console.log(`${chosen.length - failed.length} cells passed, ${failed.length} failed`)
   process.exit(failed.length > 0 ? 1 : 0)
 }
 
@@ -88,7 +88,7 @@ function report(cell, result, passed) {
   for (const problem of wrong) console.log(`       ${problem}`)
 }
 
-/** Names that begin with a digit are versions, the others parts of a cell's name. */
+/** Names that begin with a digit are versions; others are parts of a cell's name. */
 function isChosen({ name, version }) {
   const [wantedVersions, wantedCells] = [/^\d/, /^\D/].map((pattern) =>
     names.filter((wanted) => pattern.test(wanted)),

@@ -1,11 +1,11 @@
-// The ways in which an app has Socket.IO and Next.js on one port. A cell of the matrix is one of
-// them on one version of Next.js with one bundler.
+// The shapes: ways to run Socket.IO and Next.js on one port. A cell of the matrix is a shape on one version
+// of Next.js with one bundler.
 
 import * as app from './app.mjs'
 import { versions } from './versions.mjs'
 
 const noSlash = { addTrailingSlash: false }
-/** Nobody listens there. */
+/** No server listens there. */
 const elsewhere = 'http://127.0.0.1:1'
 
 /**
@@ -15,21 +15,21 @@ const elsewhere = 'http://127.0.0.1:1'
  * @property {'server' | 'start' | 'dev' | 'standalone'} command
  * @property {boolean} [dev]
  * @property {(version: import('./versions.mjs').Version) => boolean} runs
- * @property {'app' | 'pages'} [router] of the page; by default the App Router where it is stable
- * @property {object} [options] those that server and clients share
- * @property {object} [config] more of next.config.js
+ * @property {'app' | 'pages'} [router] the page's router; the default is the App Router where it is stable
+ * @property {object} [options] options of the server and of the clients
+ * @property {object} [config] further settings of next.config.js
  * @property {string} [rewrites]
  * @property {boolean | object} [withUpwire]
- * @property {(cell: Cell) => Record<string, string>} [files] more of the app
+ * @property {(cell: Cell) => Record<string, string>} [files] further files of the app
  * @property {(cell: Cell) => string} [server] server.js
- * @property {boolean} [everyBundler] or the default one alone
- * @property {string} [route] what has to be requested before clients can connect
- * @property {boolean} [answers] the route itself answers the first poll, so it need not be requested
- * @property {boolean} [waits] the route is requested while a client is already trying
- * @property {boolean} [emits] the app has the route that emits
- * @property {boolean} [matches] every URL is one of the app
- * @property {boolean} [hasMiddleware] for every URL
- * @property {boolean} [preload]
+ * @property {boolean} [everyBundler] runs with every bundler, not only with the default one
+ * @property {string} [route] the path that must be requested before clients can connect
+ * @property {boolean} [answers] the route answers the first poll, so it need not be requested before
+ * @property {boolean} [waits] the route is requested while a client is already trying to connect
+ * @property {boolean} [emits] the app has a route that emits an event
+ * @property {boolean} [matches] every URL matches a route of the app
+ * @property {boolean} [hasMiddleware] the app has a middleware that runs for every URL
+ * @property {boolean} [preload] the process preloads upwire/preload
  */
 
 /** @returns {Shape} */
@@ -60,7 +60,7 @@ function customForms() {
   )
 }
 
-/** What Next.js itself would answer or spoil on the path of Socket.IO. */
+/** Apps in which Next.js itself would answer requests or end upgrades on the path of Socket.IO. */
 function customRivals() {
   const stableApp = ({ appRouter }) => appRouter === 'stable'
   return [false, true].flatMap((dev) => [
@@ -111,7 +111,7 @@ function customRivals() {
 const isOneProcess = ({ workers }) => workers === ''
 
 function pages() {
-  // On 13.4 polls reach the route's process through Next.js's routing, which takes the slash away.
+  // On 13.4, polls reach the route's process through Next.js's routing, which removes the slash.
   const own = { path: '/api/socket', ...noSlash }
   const other = { path: '/socket.io', ...noSlash }
   const shape = (name, command, options, more = {}) => ({
@@ -170,7 +170,7 @@ function boot(command, { preload = false, runs }) {
   })
 }
 
-/** Versions whose instrumentation runs in the process that listens, at one of these times. */
+/** Matches versions whose instrumentation runs in the process that listens, at one of these times. */
 const registersAt =
   (...times) =>
   (version) =>
@@ -192,13 +192,14 @@ export const shapes = [
       files: () => app.instrumentation({}),
     }),
   ),
-  // 13.2 leaves the files that `next()` needs out of the folder.
+  // 13.2 does not copy the files that `next()` needs into the folder.
   instrumentation('custom-server', 'standalone', {
     runs: registersAt('dev', 'boot'),
     server: () => app.customServer({ dev: false, options: {}, standalone: true }),
   }),
   boot('start', { runs: registersAt('dev', 'boot') }),
-  // No config is read there. Where somebody has to send the first request, the preload does.
+  // A standalone server reads no config. Where a first request must trigger instrumentation, the preload
+  // sends it.
   boot('standalone', { runs: registersAt('boot') }),
   boot('standalone', { preload: true, runs: registersAt('dev') }),
   boot('dev', { preload: true, runs: registersAt('dev', 'boot') }),
@@ -209,7 +210,7 @@ export const shapes = [
  *   bundler: import('./versions.mjs').Version['bundlers'][number] }} Cell
  */
 
-/** @type {Cell[]} in an order in which neighbours share a build */
+/** In an order in which neighbours can share a build. @type {Cell[]} */
 export const cells = versions.flatMap((version) =>
   version.bundlers.flatMap((bundler, index) =>
     shapes
@@ -223,7 +224,7 @@ export const cells = versions.flatMap((version) =>
   ),
 )
 
-/** All files of a cell's app, server.js apart. */
+/** All files of a cell's app, except server.js. */
 export function sources(cell) {
   const { shape, version } = cell
   const { config = {}, rewrites, withUpwire } = shape

@@ -22,7 +22,7 @@ export function table(cells, results) {
   return `${lines.map((line) => `| ${line.join(' | ')} |`).join('\n')}\n`
 }
 
-/** One word for a shape on a version, with all its bundlers. */
+/** The entry for a shape on a version, for all its bundlers together. */
 function entry(cells, results) {
   if (cells.length === 0) return '–'
   const words = cells.map((cell) => {

@@ -1,5 +1,5 @@
-// upwire as a user gets it: what the tarballs hold, put into a project's node_modules. Unpacking
-// them takes a second, installing them would take many.
+// Puts the contents of upwire's tarballs into a project's node_modules, as an installation would. Unpacking
+// takes a second; installing would take many.
 
 import { createHash } from 'node:crypto'
 import {
@@ -18,10 +18,10 @@ import { platformName } from '../../scripts/platform.mjs'
 const PACKAGES = ['upwire', `upwire-${platformName}`]
 
 /**
- * Gets the packages ready.
+ * Prepares the packages.
  * @param {string} cache
- * @param {'pack' | 'packed' | 'tree'} source pack them; take those packed before; or take the
- *   files of the working tree that would be packed, with the addon that was built last
+ * @param {'pack' | 'packed' | 'tree'} source pack them; use the ones packed before; or use the files of the
+ *   working tree that would be packed, with the addon that was built last
  * @returns {Promise<{ folder: string, hash: string }>}
  */
 export async function prepareUpwire(cache, source) {
@@ -64,7 +64,7 @@ function copy(from, to) {
   cpSync(from, to)
 }
 
-/** Puts the packages into a project, unless they are there already. */
+/** Puts the packages into a project, unless it has the same ones already. */
 export function placeUpwire(project, { folder, hash }) {
   const marker = join(project, '.upwire')
   if (existsSync(marker) && readFileSync(marker, 'utf8') === hash) return

@@ -1,5 +1,5 @@
-// The versions of Next.js that the matrix runs, and how they differ. Everything else asks for a
-// trait, never for a number.
+// The versions of Next.js in the matrix, and their differences. Other files depend on these traits, never
+// on version numbers.
 
 const webpack = { name: 'webpack', flags: [], custom: {} }
 const turbopack = { name: 'turbopack', flags: [], custom: {} }
@@ -12,20 +12,20 @@ const turbopackByFlag = { name: 'turbopack', flags: ['--turbopack'], custom: { t
  * @property {number} react its major version
  * @property {'none' | 'flag' | 'stable'} appRouter `flag`: `experimental.appDir`
  * @property {'none' | 'flag' | 'stable'} instrumentation `flag`: `experimental.instrumentationHook`
- * @property {{ name: string, flags: string[], custom: object }[]} bundlers the default one first;
- *   how `next build` and `next dev` are told, and `next()` in a custom server
- * @property {'' | 'proxy' | 'server'} workers code of the app runs in processes of its own, behind
- *   a process that only proxies, or behind one that routes
- * @property {'request' | 'dev' | 'boot'} registers when instrumentation runs: at the first
- *   request, in dev at boot, always at boot
+ * @property {{ name: string, flags: string[], custom: object }[]} bundlers the default one first; `flags`
+ *   select it for `next build` and `next dev`, `custom` for `next()` in a custom server
+ * @property {'' | 'proxy' | 'server'} workers the app's code runs in separate processes, behind a process
+ *   that only proxies, or behind one that routes
+ * @property {'request' | 'dev' | 'boot'} registers when instrumentation runs: at the first request; at boot
+ *   in dev, else at the first request; at boot
  * @property {boolean} leavesDevServer SIGTERM to `next dev` does not end its child
- * @property {boolean} endsUpgrades Next.js ends upgrades that it does not know
- * @property {boolean} endsMatchedUpgrades Next.js ends upgrades of a URL that is a route of the app
- * @property {boolean} failsMiddleware its middleware step gets a raw socket as response: it throws, and
- *   writes `Internal Server Error` into an upgrade that is left to it
- * @property {boolean} closesOnSignal `next start` ends by server.close(), not by process.exit()
+ * @property {boolean} endsUpgrades Next.js ends upgrades of unknown paths
+ * @property {boolean} endsMatchedUpgrades Next.js ends upgrades whose URL matches a route of the app
+ * @property {boolean} failsMiddleware its middleware step throws on an upgrade, because it gets a raw socket
+ *   as response, and writes `Internal Server Error` into it
+ * @property {boolean} closesOnSignal `next start` shuts down with server.close(), not process.exit()
  * @property {string} hmr the path of the dev server's WebSocket
- * @property {'middleware' | 'proxy'} middleware the name of that file and its function
+ * @property {'middleware' | 'proxy'} middleware the name of the middleware's file and function
  */
 
 const common = {
