@@ -17,7 +17,7 @@ const SERVER_PHASES = ['phase-production-server', 'phase-development-server']
 /**
  * Adds the settings that upwire needs to a config of Next.js.
  * @param {object | Function} [nextConfig] an object, a function, or an asynchronous function
- * @param {{ path?: string }} [options] `path`: the one that registerUpwire() is called with
+ * @param {{ path?: string }} [options] `path`: the path that registerUpwire() is called with
  * @returns {(phase: string, context: object) => object | Promise<object>}
  */
 function withUpwire(nextConfig = {}, options = {}) {

@@ -22,7 +22,7 @@ const { mayProxy } = require('../environment/render-workers')
 
 /** Requests and upgrades that are held at the same time; more are refused (503). */
 const MAX_HELD = 256
-/** Milliseconds that one is held before it is refused (503). */
+/** Milliseconds that a request or upgrade is held before it is refused (503). */
 const MAX_WAIT = 10_000
 /** Milliseconds until an upgrade that was left to Next.js gets 404: engine.io's `destroyUpgradeTimeout`. */
 const UNANSWERED_TIMEOUT = 1000
@@ -54,15 +54,15 @@ function claimEarly(path = undefined) {
   registry.early = new EarlyClaim(key)
 }
 
-/** The same in the process that Next.js listens in, which already knows its port. */
+/** The same in the process in which Next.js already listens. */
 function claimEarlyOnOwnPort(path) {
   claimEarly(path)
   connectToOwnPort()
 }
 
 /**
- * What an early claim is doing. Only a claim that has the path can hold or refuse requests, and only it
- * has timers.
+ * The state of an early claim. Only a claim that has the path can hold or refuse requests, and only it has
+ * timers.
  * @typedef {{ name: 'searching', stopSearch: () => void }} Searching
  * @typedef {{ name: 'holding' | 'refusing', server: http.Server, pathClaim: object,
  *   expiry?: NodeJS.Timeout, withdrawal?: NodeJS.Timeout }} Claimed `refusing`: the server is closing
@@ -199,7 +199,7 @@ class EarlyClaim {
     this.#triggerInstrumentation()
   }
 
-  /** Requests a page: before 14.2, Next.js runs instrumentation at the first request that it handles. */
+  /** Requests a page, because before 14.2 Next.js runs instrumentation at the first request it handles. */
   #triggerInstrumentation() {
     const version = nextVersion()
     if (version === undefined || isAtLeast(version, [14, 2])) return
@@ -212,7 +212,7 @@ class EarlyClaim {
   }
 
   /**
-   * Socket.IO has started on a path of the server. When that is another path, Socket.IO may still start
+   * Called when Socket.IO starts on a path of the server. If that is another path, Socket.IO may still start
    * on ours a moment later.
    */
   #giveWay(prefix) {
@@ -223,7 +223,7 @@ class EarlyClaim {
     }
     log('Socket.IO runs on %s: replaying %d requests and upgrades', prefix, this.#held.size)
     this.#unclaim()
-    // In the next tick, because the app adds its handlers first.
+    // The app adds its handlers in this tick, so the requests are replayed in the next one.
     process.nextTick(() => {
       for (const entry of [...this.#held]) entry.replay()
     })
@@ -239,7 +239,7 @@ class EarlyClaim {
     this.giveUp()
   }
 
-  /** Gives the path back, because Socket.IO will not run on it: Next.js answers what was held. */
+  /** Gives the path back, because Socket.IO will not run on it: Next.js answers the held requests. */
   giveUp() {
     this.stopSearch()
     this.#unclaim()

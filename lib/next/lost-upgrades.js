@@ -17,16 +17,16 @@ const { isHttp } = require('./server-search')
  */
 const SWEEPS = [300, 800, 1600]
 
-let isPlanned = false
+let isScheduled = false
 
 /**
- * Plans the closing of unanswered upgrades, once in the life of a process. Does nothing under `next dev`:
- * there the sockets of hot reloading may wait for a long time.
+ * Schedules the closing of unanswered upgrades, once in the life of a process. Does nothing under
+ * `next dev`, where the sockets of hot reloading may wait for a long time.
  * @param {(server: import('node:http').Server) => boolean} match
  */
 function closeLostUpgrades(match) {
-  if (isPlanned || !isProduction()) return
-  isPlanned = true
+  if (isScheduled || !isProduction()) return
+  isScheduled = true
   for (const delay of SWEEPS) {
     destroyLater(delay, (socket) => {
       const isUnwanted = isLost(socket) && match(socket.server)

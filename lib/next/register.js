@@ -15,7 +15,7 @@ const { connectToOwnPort, isNextServer, searchServer } = require('./server-searc
 const { nextVersion } = require('../environment/version')
 const { hasRenderWorkers, isRenderWorker, workersError } = require('../environment/render-workers')
 
-/** Milliseconds from the first server that does not match until the app is warned that none did. */
+/** Milliseconds after the first server that does not match. If none has matched by then, a warning follows. */
 const SEARCH_PATIENCE = 5000
 
 /**
@@ -56,7 +56,7 @@ function registerUpwire(options = {}, setup = undefined) {
   }
   if (attachment.server !== undefined) stop()
   else connectToOwnPort()
-  log('%s is %s', attachment.prefix, attachment.state)
+  log('registerUpwire: Socket.IO on %s is %s', attachment.prefix, attachment.state)
   closeLostUpgrades(match ?? isNextServer)
 }
 
@@ -75,7 +75,7 @@ function makeAttachment(options, setup) {
 
 /**
  * The socket.io server of this process; `undefined` in `next build`.
- * @param {string} [path] the one of several that is meant
+ * @param {string} [path] the path of the server to return, if there are several
  * @throws {Error} when there is none, with the reason
  */
 function getIO(path = undefined) {
@@ -140,12 +140,12 @@ function notRegistered(path) {
   )
 }
 
-/** A function for servers that do not match: it warns once, when the search has found none by then. */
+/** Returns the callback for servers that do not match: it warns once if the search finds none in time. */
 function warnIfNotFound(isFound) {
-  let isPlanned = false
+  let isScheduled = false
   return () => {
-    if (isPlanned) return
-    isPlanned = true
+    if (isScheduled) return
+    isScheduled = true
     setTimeout(() => {
       if (isFound()) return
       warnOnce(

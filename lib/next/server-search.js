@@ -66,7 +66,7 @@ function isHttp(server) {
 
 /**
  * Whether a server is the one that Next.js runs. From 13.4.19 on, Next.js sets PORT to the port that it
- * listens on. Older versions do not, nor do custom servers, so there PORT decides nothing.
+ * listens on. With an older version, or without PORT, any server with a listener for requests matches.
  */
 function isNextServer(server) {
   if (server.listenerCount('request') === 0) return false
@@ -74,7 +74,7 @@ function isNextServer(server) {
   return hasAnnouncedPort(server) || !announcesPort()
 }
 
-/** The same for a process that may not run Next.js at all: without PORT, no server matches. */
+/** The same for a process that may not run Next.js at all. Without PORT, only an older version matches. */
 function isCertainlyNextServer(server) {
   if (server.listenerCount('request') === 0) return false
   return hasAnnouncedPort(server) || !announcesPort()

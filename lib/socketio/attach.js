@@ -21,7 +21,7 @@ function attach(server, opts = {}, setup = undefined) {
 }
 
 /**
- * The same for several callers.
+ * The implementation of attach() and socketRoute().
  * @param {(left: Function, right: Function) => boolean} isSame whether a setup is the one that has run
  * @param {string} caller name of the public function, for errors and warnings
  */

@@ -67,7 +67,7 @@ class Attachment {
     for (const socket of Object.values(this.engine.clients)) socket.close()
   }
 
-  /** Prepares for an app that asks for this attachment again and adds its handlers again. */
+  /** Called when the app attaches again: handlers that it adds again replace the earlier ones. */
   replaceRepeatedHandlers() {
     replaceRepeatedHandlers(this.io)
   }

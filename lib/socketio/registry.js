@@ -15,12 +15,12 @@ const REGISTRY = Symbol.for('upwire')
  */
 const registry = (globalThis[REGISTRY] ??= { attachments: new Map(), early: undefined })
 
-/** Adds an attachment for as long as its server lives. */
+/** Adds an attachment weakly: it stays for as long as its server lives. */
 function addWeakly(attachment) {
   registry.attachments.set(pathKey(attachment.prefix), new WeakRef(attachment))
 }
 
-/** Adds an attachment for the life of the process: without a server, nothing else refers to it. */
+/** Adds an attachment for the life of the process, because without a server nothing else refers to it. */
 function addForGood(attachment) {
   registry.attachments.set(pathKey(attachment.prefix), { deref: () => attachment })
 }

@@ -1,8 +1,8 @@
 'use strict'
 
-// A route that calls attach() and adds its listeners at every request must not have them called once per
-// request. So, after attach() was called again, a listener with the same source as one from before that
-// call replaces it.
+// A route may call attach() and add its listeners at every request, but each listener must still be called
+// once per event. So after a repeated call of attach(), a new listener replaces an earlier one that has the
+// same source.
 
 const { isRegExp } = require('node:util').types
 const { middlewares, namespaces, remove } = require('./setup')

@@ -11,9 +11,9 @@ const { guarded, surface } = require('../errors')
  */
 
 /**
- * What has become of a setup. `running`: the function is called, or its promise is pending. `failed`: it
- * has thrown or rejected, its handlers are removed, and the same function may run again. `replaced`: its
- * handlers are removed; a function that is still pending adds handlers that stay.
+ * The state of a setup. `running`: the function is being called, or its promise is pending. `failed`: it has
+ * thrown or rejected, its handlers are removed, and the same function may run again. `replaced`: its
+ * handlers are removed. If its promise is still pending, the handlers that it adds from now on stay.
  * @typedef {{ name: 'running', run: Function, before: Handler[], added: Handler[] }
  *   | { name: 'done', run: Function, added: Handler[], cleanUp: unknown }
  *   | { name: 'failed' }
@@ -118,7 +118,7 @@ function namespaces(io) {
   return [...io._nsps.values(), ...io.parentNsps.values()]
 }
 
-/** The array of a namespace's or the engine's middlewares, not a copy. */
+/** The middlewares of a namespace or of the engine: the array itself, not a copy. */
 function middlewares(emitter) {
   return emitter._fns ?? emitter.middlewares
 }
