@@ -1,78 +1,241 @@
-// What the README says is so: its code runs as it stands, its links lead somewhere, its commands
-// and options exist.
+// The README and the pages of docs/ tell the truth: the code runs as it stands, links lead somewhere,
+// and commands, options, defaults and codes exist.
 
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { io } from 'socket.io-client'
+import { draw } from '../../bench/picture.mjs'
 import { OPTIONS } from '../../lib/engine/options.js'
+import { launchBrowser, skip } from '../browser/browser.mjs'
+import { Command, environment, freePort, runToEnd } from '../next/process.mjs'
+import { nextCommand } from '../next/project.mjs'
+import { placeUpwire, prepareUpwire } from '../next/upwire.mjs'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
-const app = fileURLToPath(new URL('app/', import.meta.url))
+/** The parts of an app that the README leaves to its readers. */
+const template = fileURLToPath(new URL('app/', import.meta.url))
 const readme = read('README.md')
-const documents = ['README.md', 'CHANGELOG.md', ...list('docs').map((name) => join('docs', name))]
-const [server, client] = blocks('js')
+const documents = [
+  'README.md',
+  'CHANGELOG.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
+  'bench/README.md',
+  ...list('docs')
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => join('docs', name)),
+]
+/** The files of the README, by the name in the first line of each block. */
+const files = new Map(
+  blocks(/^(?:js|ts|tsx)$/).map((code) => [/^\/\/ (\S+)/.exec(code)?.[1], code]),
+)
+const ROUTER = [
+  'instrumentation.ts',
+  'socket.ts',
+  'next.config.mjs',
+  'app/announce/route.ts',
+  'app/page.tsx',
+]
+const CUSTOM = ['server.js', 'app/page.tsx']
 
-describe('the code of the README', { timeout: 180_000 }, () => {
-  before(() => {
-    writeFileSync(join(app, 'server.js'), server)
-    writeFileSync(join(app, 'client.mjs'), client)
-  })
+const BUILD = 120_000
+const READY = 60_000
+/** How long a server with a connected client may take to exit. */
+const EXIT = 5000
 
-  after(() => {
-    for (const name of ['server.js', 'client.mjs', '.next']) {
-      rmSync(join(app, name), { recursive: true, force: true })
-    }
-  })
-
-  test('is two files, and short', () => {
-    assert.equal(blocks('js').length, 2)
-    assert.ok(server.trim().split('\n').length <= 20)
-    assert.ok(client.trim().split('\n').length <= 5)
-  })
-
-  test('works with next dev', { timeout: 120_000 }, () => chat('development'))
-
-  test('works with next build', { timeout: 120_000 }, async () => {
-    const next = join(root, 'node_modules', 'next', 'dist', 'bin', 'next')
-    const build = new Program([next, 'build'], { NODE_ENV: 'production' })
-    assert.equal(await build.ended, 0, build.output)
-    await chat('production')
-  })
+test('the README has the files of both ways in, and no others', () => {
+  assert.deepEqual([...files.keys()].sort(), [...new Set([...ROUTER, ...CUSTOM])].sort())
+  assert.ok(files.get('server.js').split('\n').length <= 20)
 })
 
-/** Runs both files, as a page would run the client. */
-async function chat(mode) {
-  const port = await freePort()
-  const running = new Program(['server.js'], { NODE_ENV: mode, PORT: String(port) })
-  try {
-    await running.printed(/^> http:\/\/localhost:/m)
-    const page = await fetch(`http://localhost:${port}`)
-    assert.match(await page.text(), /The page/)
-    const location = { protocol: 'http:', host: `localhost:${port}` }
-    const inPage = `globalThis.location = ${JSON.stringify(location)}`
-    const preload = `data:text/javascript,${encodeURIComponent(inPage)}`
-    const visitor = new Program(['--import', preload, 'client.mjs'], {})
-    try {
-      await visitor.printed(/^chat: hello$/m)
-      await visitor.printed(/^answer: ok$/m)
-    } finally {
-      await visitor.stop()
+describe('the code of the README', { timeout: 600_000 }, () => {
+  const next = nextCommand(root)
+  let workshop
+  let browser
+  /** @type {Record<'router' | 'custom', string>} */
+  const apps = {}
+
+  before(async () => {
+    mkdirSync(join(root, 'target'), { recursive: true })
+    workshop = mkdtempSync(join(root, 'target', 'readme-'))
+    placeTypeScript(workshop)
+    placeUpwire(workshop, await prepareUpwire(join(workshop, 'packed'), 'tree'))
+    apps.router = makeApp(workshop, 'router', ROUTER)
+    apps.custom = makeApp(workshop, 'custom', CUSTOM)
+    const env = environment({ NODE_ENV: 'production' })
+    for (const cwd of Object.values(apps)) {
+      await runToEnd(process.execPath, [next, 'build'], { cwd, env, timeout: BUILD })
     }
-  } finally {
-    await running.stop()
+    if (!skip) browser = await launchBrowser()
+  })
+
+  after(async () => {
+    await browser?.close()
+    if (workshop !== undefined) rmSync(workshop, { recursive: true, force: true, maxRetries: 5 })
+  })
+
+  const ways = {
+    'App Router under next start': {
+      app: 'router',
+      args: (port) => [next, 'start', '--port', String(port)],
+      mode: 'production',
+    },
+    'App Router under next dev': {
+      app: 'router',
+      args: (port) => [next, 'dev', '--port', String(port)],
+      mode: 'development',
+    },
+    'custom server in production': {
+      app: 'custom',
+      args: () => ['server.js'],
+      mode: 'production',
+    },
+    'custom server in development': {
+      app: 'custom',
+      args: () => ['server.js'],
+      mode: 'development',
+    },
+  }
+  for (const [name, way] of Object.entries(ways)) {
+    describe(name, () => {
+      let server
+      let url
+
+      before(async () => {
+        const port = await freePort()
+        url = `http://localhost:${port}`
+        const env = environment({ NODE_ENV: way.mode, PORT: String(port) })
+        server = new Command(process.execPath, way.args(port), { cwd: apps[way.app], env })
+        await server.says(/Ready in|^> http/m, READY)
+      })
+
+      after(() => server?.kill())
+
+      test('connects clients over polling, WebSocket and the upgrade', async (t) => {
+        const first = await connect(t, url)
+        for (const transports of [['polling'], ['websocket'], ['polling', 'websocket']]) {
+          const second = await connect(t, url, { transports })
+          const received = once(first, 'chat')
+          second.emit('chat', `over ${transports}`)
+          assert.deepEqual(await received, [`over ${transports}`])
+        }
+        if (first.io.engine.transport.name === 'polling') await once(first.io.engine, 'upgrade')
+        assert.equal(first.io.engine.transport.name, 'websocket')
+      })
+
+      test('serves the page, which chats', { skip }, async () => {
+        const pages = await Promise.all([1, 2].map(() => browser.newPage()))
+        try {
+          // Under `next dev` the first visit compiles the page.
+          await Promise.all(pages.map((page) => page.goto(url, { timeout: BUILD })))
+          // The page has no sign of being connected, so a message is repeated until it arrives.
+          await until(async () => {
+            await pages[0].fill('input', 'from a page')
+            await pages[0].press('input', 'Enter')
+            const texts = await Promise.all(pages.map((page) => page.textContent('pre')))
+            return texts.every((text) => text.includes('from a page'))
+          })
+        } finally {
+          await Promise.all(pages.map((page) => page.close()))
+        }
+      })
+
+      if (way.app === 'router') {
+        test('emits from a route', async (t) => {
+          const client = await connect(t, url)
+          // Under `next dev` the route's first request makes the client reconnect.
+          let received
+          client.on('chat', (text) => {
+            received = text
+          })
+          await until(async () => {
+            const answer = await fetch(`${url}/announce`, { method: 'POST', body: 'from a route' })
+            assert.equal(await answer.text(), 'sent')
+            return received === 'from a route'
+          })
+        })
+      }
+
+      if (way.mode === 'production') {
+        test('exits on SIGTERM with a client connected', async (t) => {
+          await connect(t, url, { transports: ['websocket'] })
+          await server.terminate(EXIT)
+        })
+      }
+
+      test('prints no warning', () => {
+        assert.doesNotMatch(server.output, /UPWIRE_/)
+      })
+    })
+  }
+})
+
+/** An app of the README in a folder of its own. */
+function makeApp(workshop, name, names) {
+  const folder = join(workshop, name)
+  cpSync(template, folder, { recursive: true })
+  for (const file of names) {
+    mkdirSync(dirname(join(folder, file)), { recursive: true })
+    writeFileSync(join(folder, file), files.get(file))
+  }
+  return folder
+}
+
+/** Other packages are found further up, but the repository's TypeScript has no API for Next.js. */
+function placeTypeScript(workshop) {
+  const example = createRequire(join(root, 'examples', 'app-router', 'package.json'))
+  const typescript = dirname(example.resolve('typescript/package.json'))
+  mkdirSync(join(workshop, 'node_modules'))
+  symlinkSync(typescript, join(workshop, 'node_modules', 'typescript'), 'junction')
+}
+
+/** Connects an official client that is closed when the test ends. */
+async function connect(t, url, options = {}) {
+  const client = io(url, { forceNew: true, ...options })
+  t.after(() => client.close())
+  await once(client, 'connect', { signal: AbortSignal.timeout(20_000) })
+  return client
+}
+
+/** Waits until a condition holds. */
+async function until(condition) {
+  const deadline = performance.now() + 30_000
+  while (!(await condition())) {
+    assert.ok(performance.now() < deadline, 'it does not happen')
+    await new Promise((resolve) => setTimeout(resolve, 100))
   }
 }
 
-test('is short', () => {
+test('README, package.json and Cargo.toml describe upwire in the same words', () => {
+  const { description } = JSON.parse(read('package.json'))
+  assert.equal(read('Cargo.toml').match(/^description = "(.*)"$/m)[1], description)
+  assert.equal(readme.split('\n\n')[1], `${description}.`)
+})
+
+test('the picture shows the table of the bench', () => {
+  assert.equal(read('docs/bench.svg'), draw(read('bench/README.md')), 'run node bench/picture.mjs')
+})
+
+test('the README is short', () => {
   assert.ok(readme.split(/\s+/).filter(Boolean).length <= 900)
 })
 
-test('names scripts that exist', () => {
+test('documents name scripts that exist', () => {
   const { scripts } = JSON.parse(read('package.json'))
   for (const document of documents) {
     for (const [, name] of read(document).matchAll(/npm run ([a-z:-]+)/g)) {
@@ -82,7 +245,7 @@ test('names scripts that exist', () => {
   assert.ok(scripts.start && scripts.test)
 })
 
-test('has links that lead somewhere', () => {
+test('links lead somewhere', () => {
   for (const document of documents) {
     for (const [, link] of read(document).matchAll(/\]\(([^)]+)\)/g)) {
       if (/^https?:/.test(link)) continue
@@ -94,7 +257,7 @@ test('has links that lead somewhere', () => {
   }
 })
 
-test('has the defaults that the code has', () => {
+test('documents have the defaults of the code', () => {
   const tables = [...rows(readme), ...rows(read('docs/api.md'))]
   for (const [name, [, value]] of Object.entries(OPTIONS)) {
     if (typeof value !== 'number' && typeof value !== 'boolean') continue
@@ -109,14 +272,14 @@ test('has the defaults that the code has', () => {
   }
 })
 
-test('has every option in docs/api.md, in order', () => {
+test('docs/api.md has every option, in order', () => {
   const section = read('docs/api.md').match(/^## Options.*?(?=^## )/ms)[0]
   const [engine] = section.split('### ')
   const names = rows(engine).map(([name]) => name.replaceAll('`', ''))
   assert.deepEqual(names, Object.keys(OPTIONS).sort())
 })
 
-test('has every code in docs/api.md, once', () => {
+test('docs/api.md has every code, once, and docs/troubleshooting.md says what to do', () => {
   const types = read('index.d.ts')
   const declared = new Set(types.match(/'(?:ERR_)?UPWIRE_\w+'/g).map((code) => code.slice(1, -1)))
   const listed = rows(read('docs/api.md'))
@@ -126,58 +289,14 @@ test('has every code in docs/api.md, once', () => {
   const native = read('src/protocol/close_reason.rs').match(/ERR_UPWIRE_\w+(?=";)/g)
   assert.ok(native.length > 10)
   for (const code of native) assert.ok(declared.has(code), `${code} is not declared`)
+  const cures = read('docs/troubleshooting.md')
+  for (const code of declared) assert.ok(cures.includes(`\`${code}\``), `${code} has no cure`)
 })
 
-/** A program in the app's folder. */
-class Program {
-  output = ''
-  #child
-  #look = () => {}
-
-  constructor(args, variables) {
-    const env = { ...process.env, ...variables, NEXT_TELEMETRY_DISABLED: '1' }
-    delete env.NODE_TEST_CONTEXT
-    this.#child = spawn(process.execPath, args, { cwd: app, env })
-    for (const stream of [this.#child.stdout, this.#child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text) => {
-        this.output += text
-        this.#look()
-      })
-    }
-    this.ended = new Promise((resolve) => this.#child.on('close', resolve))
-  }
-
-  /** Waits until the output has something. */
-  printed(pattern) {
-    return new Promise((resolve, reject) => {
-      this.#look = () => {
-        const match = this.output.match(pattern)
-        if (match !== null) resolve(match)
-      }
-      this.#look()
-      this.ended.then(() => reject(new Error(`ended without ${pattern}\n${this.output}`)))
-    })
-  }
-
-  async stop() {
-    this.#child.kill('SIGKILL')
-    await this.ended
-  }
-}
-
-/** A port that was free a moment ago: the README's server prints the one it was given. */
-async function freePort() {
-  const probe = createServer().listen(0)
-  await once(probe, 'listening')
-  const { port } = probe.address()
-  probe.close()
-  await once(probe, 'close')
-  return port
-}
-
+/** Blocks of code in the README, by language. */
 function blocks(language) {
-  const pattern = new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms')
-  return [...readme.matchAll(pattern)].map(([, code]) => code)
+  const fences = [...readme.matchAll(/^```(\w+)\n(.*?)^```/gms)]
+  return fences.filter(([, name]) => language.test(name)).map(([, , code]) => code)
 }
 
 /** Rows of all tables, as cells. */
