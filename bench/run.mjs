@@ -1,4 +1,5 @@
-// The bench: `node bench/run.mjs`. Every row of the targets table, stock and upwire in turn. See README.md here.
+// The bench: `node bench/run.mjs`. It measures every row of the targets table, stock and upwire in
+// turn; see README.md in this folder.
 
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -15,12 +16,17 @@ import { scenarios } from './harness/scenarios.mjs'
 
 const { patience, rounds, selected, timing } = options()
 
-/** Which server plays upwire. `UPWIRE_BENCH_PEER=stock` compares stock with itself: that is the bench's own noise. */
+/**
+ * The server that stands for upwire. `UPWIRE_BENCH_PEER=stock` compares stock with itself and so
+ * shows the bench's own noise.
+ */
 const upwire = process.env.UPWIRE_BENCH_PEER ?? 'upwire'
-/** Another built checkout that takes the place of stock, to compare two states of upwire in one run. */
+/**
+ * Another built checkout that takes the place of stock, to compare two states of upwire in one run.
+ */
 const against = process.env.UPWIRE_BENCH_AGAINST
 
-// Built outside: inside its own network cargo could not download crates.
+// Built outside: inside its own network, cargo could not download crates.
 if (!isInside) await build()
 if (shouldEnter()) process.exit(await enter())
 
@@ -43,7 +49,7 @@ const skipped = new Map()
 const names = selected.map((row) => row.id).filter(allowed)
 for (let round = 0; round < rounds; round++) {
   for (const scenario of names) {
-    // Who goes first alternates: drift of the machine then hits both alike.
+    // The order alternates, so that drift of the machine affects both peers alike.
     const order = round % 2 ? ['upwire', 'stock'] : ['stock', 'upwire']
     for (const peer of order) samples.push(await take(scenario, peer, round))
   }
@@ -64,7 +70,10 @@ writeFileSync(
 )
 process.exit(samples.some(({ error }) => error) ? 1 : 0)
 
-/** One sample; again if something else was using the machine, as long as there is patience. The quietest counts. */
+/**
+ * Takes one sample, and repeats it while patience lasts if something else used the machine. The
+ * quietest sample counts.
+ */
 async function take(scenario, peer, round) {
   const others = ({ figures }) => figures?.othersShare ?? 0
   let quietest

@@ -1,5 +1,6 @@
-// The server under measure: `node --expose-gc bench/server.mjs stock|upwire`, started by run.mjs with an IPC channel.
-// Both peers get the same http server, the same handlers and default options; they differ in one line.
+// The measured server: `node --expose-gc bench/server.mjs stock|upwire`, started by run.mjs with an
+// IPC channel. Both peers get the same HTTP server, the same handlers and default options; they
+// differ in one line.
 
 import http from 'node:http'
 import { createRequire } from 'node:module'
@@ -22,10 +23,13 @@ const page = Buffer.from(
   `<!doctype html><title>page</title><body>${'<p>Some text, as pages have it.</p>'.repeat(90)}</body>`,
 )
 
-/** What the handlers saw; the runner divides CPU time by it. */
+/** What the handlers have counted; the runner divides CPU time by it. */
 const seen = { echoes: 0, connections: 0, disconnects: 0, broadcasts: 0 }
 
-/** Twelve digits of the broadcast's number, by which the client checks order, and filler up to 64 bytes. */
+/**
+ * Twelve digits of the broadcast's number, by which the client checks the order, and filler up to
+ * 64 bytes.
+ */
 function broadcast() {
   const number = seen.broadcasts++
   io.emit('news', number.toString(16).padStart(12, '0') + 'x'.repeat(52))
@@ -39,7 +43,7 @@ const server = http.createServer((request, response) => {
   })
   response.end(found ? page : undefined)
 })
-// The probers keep their connections; closing idle ones is not what is measured.
+// The probers keep their connections; the bench does not measure how idle ones are closed.
 server.keepAliveTimeout = 60_000
 
 const attach = peers[process.argv[2]]
@@ -63,12 +67,15 @@ io.on('connection', (socket) => {
 })
 
 const operations = {
-  /** CPU of the whole process, all threads, with the counts of the same instant. */
+  /** CPU time of the whole process, all threads, with the counts at the same moment. */
   sample() {
     return { at: performance.now(), cpu: process.cpuUsage(), ...seen }
   },
 
-  /** Resident memory once garbage is gone: twice, since finalizers free native memory only after the first. */
+  /**
+   * Resident memory after garbage collection: twice, since finalizers free native memory only after
+   * the first.
+   */
   async memory() {
     for (let pass = 0; pass < 2; pass++) {
       global.gc()
@@ -78,8 +85,8 @@ const operations = {
   },
 
   /**
-   * Broadcasts `count` times, `rate` a second. A late one does not move those after it, and between two there is at
-   * least one turn of the loop.
+   * Broadcasts `count` times, `rate` per second. A late broadcast does not delay the following
+   * ones, and between two there is at least one turn of the event loop.
    */
   async broadcast({ count, rate }) {
     const times = []
@@ -103,7 +110,7 @@ process.on('message', async ({ id, operation, options }) => {
   }
 })
 
-// The runner is gone, however it went.
+// The runner has ended, in whatever way.
 process.on('disconnect', () => process.exit(0))
 
 server.listen(0, '127.0.0.1', () => process.send({ port: server.address().port }))

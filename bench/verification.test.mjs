@@ -1,5 +1,5 @@
-// The bench's own test: the load client must fail on a server that loses, doubles or swaps messages, and must pass on
-// one that does not. `node --test bench/`.
+// Tests the bench itself: the load client must fail on a server that loses, doubles or swaps
+// messages, and must pass on one that does not. Run it with `node --test bench/`.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -11,7 +11,7 @@ import { Server } from 'socket.io'
 
 import { build, ClientProcess } from './harness/client-process.mjs'
 
-/** Each sends message number `n` wrongly, once. */
+/** Each of these sends message number `n` wrongly, once. */
 const faults = {
   none: (send, message) => send(message),
   lost: (send, message, n) => n !== 50 && send(message),
@@ -67,7 +67,7 @@ describe('the load client', () => {
     })
 
     for (const kind of ['lost', 'doubled', 'swapped']) {
-      // With one message outstanding there is nothing to swap it with, and a loss is a standstill.
+      // A single outstanding message cannot be swapped with another, and losing it stops the load.
       if (kind !== 'doubled' && load !== 'echo' && load !== 'soak') continue
       it(`fails ${load} with a message ${kind}`, async () => {
         fault = faults[kind]

@@ -1,12 +1,12 @@
-// Runs the JavaScript suite on an addon that was built with AddressSanitizer, and fails for every
-// error and every leak of the addon's. First it has a planted overflow and a planted leak found, so
-// that silence means something. Needs Linux, gcc's libasan and a nightly toolchain.
+// Runs the JavaScript tests on an addon built with AddressSanitizer, and fails for every error and
+// every leak in the addon. First it must find a planted overflow and a planted leak, so that
+// silence means something. Needs Linux, gcc's libasan and a nightly toolchain.
 //
 //   npm run asan                   __test__/wire, __test__/clients and __test__/api
 //   npm run asan -- frames limits  the test files with one of these in their path
 //
-// The runtime is loaded before Node (LD_PRELOAD), and with it every process that a test starts.
-// Each writes what it finds to a file of its own, which is read when the tests are over.
+// The sanitizer's runtime is loaded before Node (LD_PRELOAD), also into every process that a test
+// starts. Each process writes its findings to a file of its own, which is read after the tests.
 
 import { execFileSync } from 'node:child_process'
 import { copyFile, mkdir, readFile, readdir, rm } from 'node:fs/promises'
@@ -21,8 +21,8 @@ const REPORTS = join(FOLDER, 'reports')
 const FLAGS = '-Zsanitizer=address'
 const SUPPRESSIONS = join(root, 'scripts', 'sanitizers', 'leaks.txt')
 /**
- * Test files that time what the sanitizer slows down, each with its reason: what fails in them is
- * named, and only what the sanitizer reports counts.
+ * Test files that measure times that the sanitizer changes, each with its reason. Their failures
+ * are printed but do not count; reports of the sanitizer do.
  */
 const TIMED = JSON.parse(await readFile(join(root, 'scripts', 'sanitizers', 'timed.json'), 'utf8'))
 
@@ -37,7 +37,7 @@ try {
   fail(error)
 }
 
-/** gcc's AddressSanitizer as a library: rustc has it for programs alone. */
+/** gcc's AddressSanitizer as a library: rustc has it only for programs. */
 function preload() {
   try {
     const path = execFileSync('gcc', ['-print-file-name=libasan.so'], { encoding: 'utf8' }).trim()
@@ -51,7 +51,7 @@ async function asan(library, wanted) {
   const env = {
     LD_PRELOAD: library,
     ASAN_OPTIONS: `detect_leaks=1:log_path=${join(REPORTS, 'report')}`,
-    // A leak is judged when the tests are over; it must not change how a process ends.
+    // Leaks are judged after the tests; they must not change how a process ends.
     LSAN_OPTIONS: `exitcode=0:suppressions=${SUPPRESSIONS}:print_suppressions=0`,
   }
   await mkdir(FOLDER, { recursive: true })
@@ -96,14 +96,17 @@ async function reports() {
   return texts.map(ours).filter((text) => text !== '')
 }
 
-/** Of a report every error, and the leaks of the addon's: Node and V8 keep much when they end. */
+/**
+ * From a report, every error and the leaks of the addon; Node and V8 keep much memory when they
+ * end.
+ */
 function ours(report) {
   if (!report.includes('ERROR: LeakSanitizer')) return report.includes('ERROR:') ? report : ''
   const leaks = report.match(/^(Direct|Indirect) leak of [\s\S]*?\n\n/gm) ?? []
   return leaks.filter(isOurs).join('')
 }
 
-/** Whether the addon allocated it, itself or through Node-API, and not V8 on its behalf. */
+/** Whether the addon made the allocation, itself or through Node-API, and V8 did not. */
 function isOurs(leak) {
   const frames = leak.match(/^ +#\d+ .*/gm) ?? []
   const decisive = frames.find((frame) =>
@@ -112,7 +115,7 @@ function isOurs(leak) {
   return decisive !== undefined && /6upwire|7planted|planted\.node/.test(decisive)
 }
 
-/** Finds a heap overflow and a leak in an addon that has nothing else. */
+/** Finds a heap overflow and a leak in an addon that contains nothing else. */
 async function findPlanted(env) {
   const addon = join(FOLDER, 'planted.node')
   const source = join('scripts', 'sanitizers', 'planted.rs')

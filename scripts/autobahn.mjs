@@ -1,11 +1,11 @@
 // Runs the Autobahn test suite against upwire's WebSocket framing, and compares its verdicts with
-// those of conformance/autobahn.json.
+// those in conformance/autobahn.json.
 //
-//   npm run autobahn              exits with 1 when a verdict differs, or a case is missing
-//   npm run autobahn -- --write   takes what came as the expected verdicts
+//   npm run autobahn              exits with 1 when a verdict differs or a case is missing
+//   npm run autobahn -- --write   makes the new verdicts the expected ones
 //
-// The echo server is conformance/echo. Cases of compression (12 and 13) are left out, as upwire has
-// none. UPWIRE_REQUIRE_AUTOBAHN=1 makes a missing Python 2.7 a failure.
+// The echo server is conformance/echo. The cases of compression (12 and 13) are excluded, since
+// upwire has none. UPWIRE_REQUIRE_AUTOBAHN=1 makes a missing Python 2.7 a failure.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -56,7 +56,10 @@ function wstest() {
   return join(packages.PYTHONUSERBASE, 'bin', 'wstest')
 }
 
-/** Runs every case. Returns what the suite says of each: its behaviour, and that of its close. */
+/**
+ * Runs every case. Returns the suite's verdicts on each: its behaviour, and the behaviour of its
+ * close.
+ */
 async function judge(python) {
   const server = spawn(join(ECHO, 'target', 'release', 'upwire-conformance-echo'), {
     stdio: ['ignore', 'pipe', 'inherit'],

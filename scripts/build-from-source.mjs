@@ -1,4 +1,4 @@
-// Builds the addon where there is no prebuilt one: in an installed package, with cargo alone.
+// Builds the addon in an installed package where no prebuilt one exists; needs only cargo.
 //
 //   npm run build-from-source --prefix node_modules/upwire
 
@@ -19,7 +19,7 @@ try {
   await run('cargo build --release --locked', {
     env: {
       CARGO_TARGET_DIR: folder,
-      // A library that Node loads shares Node's libc.
+      // A library that Node loads must share Node's libc.
       ...(musl ? { RUSTFLAGS: `${flags} -C target-feature=-crt-static` } : {}),
     },
   })

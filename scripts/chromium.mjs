@@ -1,4 +1,4 @@
-// Finds Chromium for the browser tests, or installs it where that is one command of the system.
+// Finds Chromium for the browser tests, or installs it where one command can do that.
 //
 //   node scripts/chromium.mjs    prints its path, or that browser tests will be skipped; exits 0
 
@@ -13,12 +13,12 @@ export const howToGet =
 /** The path of Chromium, or null. Installs nothing. */
 export function findChromium() {
   const chosen = process.env.CHROMIUM_PATH
-  // Who names one wants that one: no silent second choice.
+  // A chosen Chromium that does not work is an error to show, not a reason to take another.
   if (chosen) return isExecutable(chosen) ? chosen : null
   return names.map(findCommand).find(Boolean) ?? null
 }
 
-/** The path of Chromium, installed first when it is missing and this is a Debian run by root. */
+/** The path of Chromium. When it is missing and this is Debian with root, it is installed first. */
 export function ensureChromium() {
   const mayInstall = !process.env.CHROMIUM_PATH
   return findChromium() ?? (mayInstall && installPackage('chromium') ? findChromium() : null)

@@ -1,4 +1,4 @@
-// Runs the commands that the other scripts are made of.
+// Runs commands for the other scripts.
 
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 /** The repository's root. */
 export const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** A command that could not be run, or ended with something other than 0. */
+/** A command that could not be run or did not end with 0. */
 export class CommandError extends Error {}
 
 /**
@@ -24,7 +24,7 @@ export async function run(line, { cwd = root, env = {}, show = 'all', with: also
     cwd,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
-    // npm and npx are batch files there.
+    // On Windows, npm and npx are batch files.
     shell: process.platform === 'win32',
   })
   const stopped = stopWith(child)
@@ -60,7 +60,7 @@ function ended(child) {
   })
 }
 
-/** Whoever ends us ends the child. Returns what undoes it. */
+/** Stops the child when this process is stopped. Returns a function that undoes this. */
 function stopWith(child) {
   const handlers = ['SIGINT', 'SIGTERM'].map((signal, index) => {
     const stop = () => {
@@ -75,7 +75,7 @@ function stopWith(child) {
   }
 }
 
-/** Prints why a script cannot go on, and ends it. For a top-level `catch`. */
+/** Prints why a script cannot continue, and exits. For a top-level `catch`. */
 export function fail(error) {
   console.error(error instanceof CommandError ? error.message : error)
   process.exit(1)

@@ -1,5 +1,4 @@
-// Programs that tests need besides Node: looked for, and installed where that is one command of the
-// system.
+// Finds programs that tests need besides Node, and installs them where one command can do that.
 
 import { execFileSync } from 'node:child_process'
 import { accessSync, constants, statSync } from 'node:fs'
@@ -20,11 +19,11 @@ export function isExecutable(path) {
   }
 }
 
-/** Installs a package, if this is a Debian run by root. Says whether it did. */
+/** Installs a package if this is Debian with root. Returns whether it did. */
 export function installPackage(name) {
   if (process.getuid?.() !== 0 || findCommand('apt-get') === null) return false
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  // Its output goes to stderr: stdout is for answers.
+  // Its output goes to stderr, since scripts print their results to stdout.
   const options = { env, stdio: ['ignore', process.stderr, process.stderr] }
   try {
     execFileSync('apt-get', ['update', '-q'], options)

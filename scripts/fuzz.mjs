@@ -1,14 +1,14 @@
-// Runs the fuzz targets of fuzz/ for a while, each from its committed corpus on; exits with 1 when
-// one finds something.
+// Runs the fuzz targets of fuzz/ for a while, each starting from its committed corpus; exits with 1
+// when one finds something.
 //
-//   npm run fuzz                      all of them, 30 seconds each
-//   npm run fuzz -- session           one of them
-//   npm run fuzz -- session 600       for so many seconds
-//   npm run fuzz -- all 5             all of them, 5 seconds each
-//   npm run fuzz -- all 60 --keep     and adds to the committed corpus what reaches new code
+//   npm run fuzz                      all targets, 30 seconds each
+//   npm run fuzz -- session           one target
+//   npm run fuzz -- session 600       one target for 600 seconds
+//   npm run fuzz -- all 5             all targets, 5 seconds each
+//   npm run fuzz -- all 60 --keep     also adds inputs that reach new code to the committed corpus
 //
-// With a nightly toolchain the targets run under AddressSanitizer, otherwise without. `cargo fuzz`
-// works in here, too, but is not needed. An input that fails is left in fuzz/artifacts.
+// With a nightly toolchain the targets run under AddressSanitizer, otherwise without it. `cargo
+// fuzz` also works here but is not needed. An input that fails is left in fuzz/artifacts.
 
 import { mkdir, readFile, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -18,7 +18,7 @@ import { hostTriple } from './platform.mjs'
 
 const FUZZ = join(root, 'fuzz')
 const LIMITS = '-timeout=10 -rss_limit_mb=1024 -max_len=4096 -len_control=20'
-/** What libFuzzer is told of the code that runs. */
+/** The coverage that libFuzzer observes. */
 const COVERAGE = [
   '-Cpasses=sancov-module',
   '-Cllvm-args=-sanitizer-coverage-level=4',
@@ -41,7 +41,7 @@ try {
   const targets = await targetNames()
   const chosen = targets.filter((name) => wanted === 'all' || name === wanted)
   if (chosen.length === 0) throw new CommandError(`no target ${wanted}: ${targets.join(', ')}`)
-  if (!/^\d+$/.test(seconds)) throw new CommandError(`${seconds} is no number of seconds`)
+  if (!/^\d+$/.test(seconds)) throw new CommandError(`${seconds} is not a number of seconds`)
   const folder = await build(chosen)
   for (const name of chosen) await fuzz(folder, name)
 } catch (error) {
@@ -53,7 +53,7 @@ async function targetNames() {
   return files.map((file) => file.replace('.rs', '')).sort()
 }
 
-/** Builds the targets and returns where they are. */
+/** Builds the targets and returns their folder. */
 async function build(names) {
   const remedy = missing()
   if (remedy !== null) skip('fuzz under AddressSanitizer', 'no nightly Rust toolchain', remedy)
@@ -87,7 +87,7 @@ async function fuzz(folder, name) {
   if (isKept) await keep(program, corpus, found)
 }
 
-/** Replaces the corpus by the smallest inputs that reach what it and the new ones reach. */
+/** Replaces the corpus by the smallest inputs that reach everything the old and new ones reach. */
 async function keep(program, corpus, found) {
   const merged = `${corpus}.merged`
   await rm(join(FUZZ, merged), { recursive: true, force: true })
@@ -104,7 +104,7 @@ async function keep(program, corpus, found) {
   console.log(`${corpus}: ${files.length} inputs, ${bytes} bytes`)
 }
 
-/** Throws an error again, without what libFuzzer tells of its progress. */
+/** Throws an error again, without libFuzzer's lines of progress. */
 function tell(error) {
   error.message = error.message.replaceAll(/^#.*\n/gm, '')
   throw error

@@ -1,5 +1,5 @@
-// Format, lints and types of everything; exits with 1 when something is wrong. `npm run format`
-// mends what can be mended.
+// Checks format, lints and types of everything; exits with 1 when something is wrong. `npm run
+// format` fixes what can be fixed automatically.
 
 import { CommandError, fail, run } from './command.mjs'
 
@@ -12,7 +12,7 @@ const LINES = [
   `cargo fmt --check ${CLIENT}`,
   `cargo fmt --check ${FUZZ}`,
   `cargo fmt --check ${ECHO}`,
-  // Each ring with what it may use, and the addon with what only tests have.
+  // Each ring with the features that it may use, and the addon with the features of the tests.
   ...[
     '--no-default-features',
     '--no-default-features --features runtime',

@@ -1,5 +1,5 @@
-// Runs the models of what threads share (src/runtime/models.rs) in every order that loom finds:
-// inbox, mailbox and gauges. Needs no nightly toolchain.
+// Runs the models of the state that threads share (inbox, mailbox and gauges, in
+// src/runtime/models.rs) in every order that loom finds. Needs no nightly toolchain.
 //
 //   npm run loom
 
@@ -10,7 +10,7 @@ try {
     'cargo test --lib --no-default-features --features runtime --target-dir target/model models::',
     { env: { RUSTFLAGS: '--cfg model' } },
   )
-  // A filter that finds no test is a success to cargo.
+  // For cargo, a filter that matches no test is a success.
   if (!/[1-9]\d* passed; 0 failed/.test(output)) throw new Error('no model was run')
 } catch (error) {
   fail(error)

@@ -1,10 +1,10 @@
-// Runs the tests of ring 1 in Miri, which finds undefined behaviour in what they reach, crates
-// included. Needs a nightly toolchain with miri and rust-src.
+// Runs the tests of ring 1 in Miri, which finds undefined behaviour in the code they reach,
+// including its crates. Needs a nightly toolchain with miri and rust-src.
 //
-//   npm run miri                 all of them, with few random cases
-//   npm run miri -- wire reader  those with one of these in their path
+//   npm run miri                 all tests, with few random cases
+//   npm run miri -- wire reader  the tests with one of these words in their path
 //
-// PROPTEST_CASES sets how many random cases each property gets.
+// PROPTEST_CASES sets the number of random cases for each property.
 
 import { fail, run } from './command.mjs'
 import { NIGHTLY, missing, skip } from './nightly.mjs'
@@ -23,7 +23,7 @@ async function miri(filters) {
     `cargo +${NIGHTLY} miri test --lib --no-default-features --target-dir target/miri${tests}`,
     {
       env: {
-        // Miri is some hundred times slower than the machine.
+        // Miri is several hundred times slower than the machine.
         PROPTEST_CASES: process.env.PROPTEST_CASES ?? '2',
         // proptest looks for the folder of earlier failures.
         MIRIFLAGS: `-Zmiri-disable-isolation ${process.env.MIRIFLAGS ?? ''}`.trim(),

@@ -1,4 +1,4 @@
-// Finds nginx for the proxy tests, or installs it where that is one command of the system.
+// Finds nginx for the proxy tests, or installs it where one command can do that.
 
 import { findCommand, installPackage } from './debian.mjs'
 
@@ -9,7 +9,7 @@ export function findNginx() {
   return findCommand('nginx')
 }
 
-/** The same, installed first when it is missing and this is a Debian run by root. */
+/** The path of nginx. When it is missing and this is Debian with root, it is installed first. */
 export function ensureNginx() {
   return findNginx() ?? (installPackage('nginx-light') ? findNginx() : null)
 }

@@ -1,5 +1,5 @@
-// Sanitizers, Miri and instrumented standard libraries need a nightly Rust toolchain. Where there is
-// none, a script says what it skipped, and succeeds; with UPWIRE_REQUIRE_NIGHTLY=1 it fails instead.
+// Sanitizers, Miri and instrumented standard libraries need a nightly Rust toolchain. Without one,
+// a script says what it skipped and succeeds; with UPWIRE_REQUIRE_NIGHTLY=1 it fails instead.
 
 import { execFileSync } from 'node:child_process'
 import { CommandError } from './command.mjs'
@@ -8,12 +8,12 @@ import { CommandError } from './command.mjs'
 export const NIGHTLY = process.env.UPWIRE_NIGHTLY ?? 'nightly'
 
 /**
- * What keeps a nightly toolchain with these components from being used here; `null` when it is there.
+ * Checks for a nightly toolchain with these components; `null` when everything is there.
  * @param {string[]} components
- * @returns {string | null} the command that mends it
+ * @returns {string | null} the command that installs what is missing
  */
 export function missing(components = []) {
-  // Asked of rustup: `cargo +nightly` may install a toolchain without being asked to.
+  // Asks rustup, because `cargo +nightly` may install a toolchain unasked.
   const toolchains = ask('toolchain list')
   if (toolchains === null)
     return `install rustup (https://rustup.rs), then ${installation(components)}`
@@ -42,7 +42,7 @@ function ask(command) {
 }
 
 /**
- * Says that something did not run, in a line that begins with its name.
+ * Reports a skipped check, in a line that begins with its name.
  * @throws {CommandError} with UPWIRE_REQUIRE_NIGHTLY=1
  */
 export function skip(name, reason, remedy) {

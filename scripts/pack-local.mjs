@@ -3,9 +3,9 @@
 //   npm run pack:local -- DIR
 //   cd elsewhere && npm install DIR/*.tgz
 //
-// They are the root package, which has no binary, and the binary package of this platform. The
-// steps are napi-rs's own, on a copy. At a release `optionalDependencies` names the packages of
-// all platforms; here it names the one that is there, so that nobody asks a registry for the rest.
+// They are the root package, which contains no binary, and the binary package of this platform. The
+// steps are napi-rs's own, on a copy. In a release, `optionalDependencies` names the packages of
+// all platforms; here it names only this one, so that npm does not ask a registry for the others.
 
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -16,11 +16,11 @@ import { hostTriple, platformName } from './platform.mjs'
 
 const [folder, ...rest] = process.argv.slice(2)
 if (folder === undefined || rest.length > 0) {
-  console.error('npm run pack:local -- DIR')
+  console.error('usage: npm run pack:local -- DIR')
   process.exit(1)
 }
 
-// npm runs scripts in the root; the folder is meant from where the user is.
+// npm runs scripts in the root; the user means the folder from where they are.
 const destination = resolve(process.env.INIT_CWD ?? process.cwd(), folder)
 const stage = await mkdtemp(join(tmpdir(), 'upwire-pack-'))
 try {
@@ -39,7 +39,7 @@ try {
   await rm(stage, { recursive: true, force: true })
 }
 
-/** Copies what belongs to the root package. */
+/** Copies the files of the root package. */
 async function stageRoot() {
   const [{ files }] = JSON.parse(await pack(root, stage, '--dry-run'))
   for (const { path } of files) {
@@ -52,7 +52,7 @@ async function stageRoot() {
 /** Makes the binary package and names it in the root's `optionalDependencies`. */
 async function stageBinary() {
   const original = await readManifest()
-  // Only this target: its package alone is made.
+  // With only this target, only its package is made.
   await writeManifest({ ...original, napi: { ...original.napi, targets: [hostTriple()] } })
   const cli = new NapiCli()
   const addon = `upwire.${platformName}.node`

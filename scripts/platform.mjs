@@ -1,4 +1,4 @@
-// Names of this platform: as napi-rs writes them in packages, as cargo in files.
+// The names of this platform: napi-rs's for packages, and cargo's for files.
 
 import { execFileSync } from 'node:child_process'
 
@@ -7,7 +7,7 @@ const ABIS = { darwin: '', linux: isMusl() ? '-musl' : '-gnu', win32: '-msvc' }
 /** As in `upwire.linux-x64-gnu.node` and `upwire-linux-x64-gnu`. */
 export const platformName = `${process.platform}-${process.arch}${ABIS[process.platform] ?? ''}`
 
-/** The file that `cargo build` makes. */
+/** The file that `cargo build` produces. */
 export const libraryName =
   { darwin: 'libupwire.dylib', win32: 'upwire.dll' }[process.platform] ?? 'libupwire.so'
 

@@ -1,10 +1,10 @@
-// What proves memory safety, framing and thread safety beyond the tests, one after the other; exits
-// with 1 when one finds something. docs/reliability.md says what each proves.
+// Runs the checks of memory safety, framing and thread safety that go beyond the tests, one after
+// another; exits with 1 when one finds something. docs/reliability.md says what each proves.
 //
-//   npm run proof            all of it at length: an hour or more
+//   npm run proof            all of them at length: an hour or more
 //   npm run proof:short      a few minutes, for every change
 //
-// What cannot run here is named in the last lines.
+// The last lines name the checks that cannot run here.
 
 import { CommandError, fail, run } from './command.mjs'
 

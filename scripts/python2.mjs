@@ -1,5 +1,5 @@
-// Finds a Python 2.7 for the Autobahn test suite, which runs on no other, or installs it where the
-// system still has one.
+// Finds a Python 2.7 for the Autobahn test suite, which runs on no other version, or installs it
+// where the system still has one.
 
 import { execFileSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
@@ -17,13 +17,15 @@ export function findPython2() {
   return [...ofPyenv(), ...names].find((path) => path !== null && isPython2(path)) ?? null
 }
 
-/** The same, installed first when it is missing and this is a Debian run by root. */
+/**
+ * The path of a Python 2.7. When it is missing and this is Debian with root, it is installed first.
+ */
 export function ensurePython2() {
   const mayInstall = !process.env.PYTHON2
   return findPython2() ?? (mayInstall && installPackage('python2') ? findPython2() : null)
 }
 
-/** pyenv's own commands run a version only in a folder that asks for it. */
+/** pyenv's own commands run a version only in a folder that selects it. */
 function ofPyenv() {
   const versions = join(process.env.PYENV_ROOT ?? join(homedir(), '.pyenv'), 'versions')
   try {

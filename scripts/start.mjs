@@ -3,7 +3,7 @@
 //   npm start      the production build and server
 //   npm run dev    the dev server, with hot reloading
 //
-// PORT chooses the port.
+// PORT sets the port.
 
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -25,15 +25,15 @@ try {
   fail(error)
 }
 
-// The server runs in this process, so that a signal reaches it without being passed on.
+// The server runs in this process, so that signals reach it directly.
 const server = join(chat, 'server.js')
 process.chdir(chat)
 process.argv = [process.argv[0], server, ...(dev ? ['--dev'] : [])]
 await import(pathToFileURL(server))
 
 /**
- * Who stops npm means us. npm passes signals to the shell that it runs us with, and some shells keep
- * them to themselves.
+ * Stopping npm means stopping this process, too. npm sends signals to the shell that runs this
+ * script, and some shells do not pass them on.
  */
 function endWithParent() {
   const parent = process.ppid

@@ -1,7 +1,7 @@
-// Builds and runs every test there is; exits with 1 when one fails.
+// Builds and runs all tests; exits with 1 when one fails.
 //
 //   npm test                all of them
-//   npm test -- browser     the test files with that in their path, and no Rust tests
+//   npm test -- browser     the test files with that word in their path, and no Rust tests
 //
 // UPWIRE_REQUIRE_BROWSER=1 makes missing browser tests a failure.
 
@@ -22,12 +22,12 @@ const RUST = [
   'cargo test --quiet --manifest-path bench/client/Cargo.toml',
 ]
 const FOLDERS = ['__test__', 'bench']
-/** A test file that takes longer hangs. */
+/** A test file that takes longer is taken to hang. */
 const PATIENCE = 10 * 60_000
 
 const wanted = process.argv.slice(2)
 const total = { passed: 0, failed: 0, skipped: 0 }
-/** What to say once more at the end. */
+/** Lines to repeat at the end. */
 const remarks = []
 
 try {
@@ -62,7 +62,7 @@ function isWanted(file) {
   return wanted.length === 0 || wanted.some((part) => path.includes(part))
 }
 
-/** Test files of a folder, by name. */
+/** The test files of a folder, by name. */
 function testFiles(folder) {
   const entries = readdirSync(folder, { withFileTypes: true })
   return entries
@@ -92,12 +92,12 @@ async function cargoTest(line) {
   }
 }
 
-/** Runs test files one after the other, each in a process of its own. */
+/** Runs test files one after another, each in a process of its own. */
 async function nodeTest(files) {
   say(`node --test, ${files.length} files`)
   const events = runTests({ files, concurrency: false, timeout: PATIENCE })
   events.on('test:fail', ({ todo, details }) => {
-    // Those below it are counted.
+    // The failed tests below it are counted.
     if (todo === undefined && details.error?.failureType !== 'subtestsFailed') total.failed++
   })
   events.on('test:pass', ({ skip, details }) => {
@@ -124,6 +124,6 @@ async function loadPanickingAddon() {
   await mkdir(join(addon, '..'), { recursive: true })
   await copyFile(join(root, 'target', 'debug', libraryName), addon)
   process.env.NAPI_RS_NATIVE_LIBRARY_PATH = addon
-  // Finding the names of a debug build takes longer than the tests wait.
+  // Symbolizing the backtrace of a debug build takes longer than the tests wait.
   process.env.RUST_BACKTRACE = '0'
 }

@@ -1,6 +1,6 @@
-// Runs the runtime's tests under ThreadSanitizer: I/O threads and the thread that stands for
-// JavaScript, with real connections (tests/threads.rs). First it has a planted data race found, so
-// that silence means something. Needs a nightly toolchain with rust-src.
+// Runs the runtime's tests (tests/threads.rs) under ThreadSanitizer: I/O threads and a thread in
+// place of JavaScript, with real connections. First it must find a planted data race, so that
+// silence means something. Needs a nightly toolchain with rust-src.
 //
 //   npm run tsan
 
@@ -29,7 +29,7 @@ try {
   else if (remedy !== null) skip('tsan', 'no nightly Rust toolchain with rust-src', remedy)
   else {
     await findPlantedRace()
-    // The standard library, too, or its locks would be invisible.
+    // The standard library is instrumented as well, or its locks would be invisible.
     await run(
       `cargo +${NIGHTLY} test -Zbuild-std --target ${hostTriple()} --target-dir target/thread ` +
         '--no-default-features --features runtime --lib --test threads -- runtime:: come dropped',

@@ -1,5 +1,5 @@
-// Ends: of io, of the server, of the process. Whoever closes is called back soon, clients are
-// told, and nothing keeps the process alive.
+// Ends of io, of the server and of the process: every close calls back soon, clients are notified,
+// and nothing keeps the process alive (docs/protocol.md#shutdown).
 
 import assert from 'node:assert/strict'
 import net from 'node:net'
@@ -23,12 +23,12 @@ import { WebSocket } from '../clients/support/websocket.mjs'
 
 const programs = new URL('./programs.mjs', import.meta.url)
 
-/** What "fast" means for a callback of a close: far below any timeout that it might wait for. */
+/** "Soon" for the callback of a close: far below any timeout that it could wait for. */
 const SOON = 200
-/** What a whole process may take to end with peers that answer. */
+/** How long a whole process may take to end with peers that answer. */
 const EXIT = 1500
 
-/** A client of each kind, with a parked GET where it polls. */
+/** A client of each kind, on its final transport. */
 async function allKinds(t, url) {
   const clients = []
   for (const { transports, settles } of TRANSPORTS) {
@@ -52,7 +52,7 @@ function quiet(engine) {
 }
 
 describe('io.close()', () => {
-  test('ends everything: clients, sessions, server', async (t) => {
+  test('ends clients, sessions and the server', async (t) => {
     const server = pages()
     const io = attach(server)
     const url = `http://127.0.0.1:${await listen(server)}`
@@ -80,7 +80,7 @@ describe('io.close()', () => {
     await assert.rejects(fetchText(url), /ECONNREFUSED/)
   })
 
-  test('twice, and together with the others in any order, does no harm', async (t) => {
+  test('does no harm when called twice, or with the other closes in any order', async (t) => {
     const orders = [
       ['io', 'io'],
       ['io', 'server'],
@@ -113,12 +113,12 @@ describe('io.close()', () => {
     }
   })
 
-  test('before the server has listened', async () => {
+  test('works before the server has listened', async () => {
     const io = attach(pages())
     await within(io.close(), 'io.close()')
   })
 
-  test('with a handshake that allowRequest never answers', async (t) => {
+  test('works while allowRequest never answers a handshake', async (t) => {
     const asked = []
     const server = pages()
     const io = attach(server, { allowRequest: (req) => asked.push(req) })
@@ -130,13 +130,13 @@ describe('io.close()', () => {
       raw.resume()
       raw.write(handshakeText(transport))
     }
-    await until(() => asked.length === 2, 'two handshakes to wait')
+    await until(() => asked.length === 2, 'two waiting handshakes')
     await within(io.close(), 'io.close()')
   })
 })
 
 describe('engine.close()', () => {
-  test('closes with 1001, answers parked polls, refuses what comes', async (t) => {
+  test('closes with 1001, answers parked polls, and refuses new requests', async (t) => {
     const server = pages()
     const engine = new Engine()
     engine.attach(server)
@@ -162,10 +162,10 @@ describe('engine.close()', () => {
       (await upgrade(url, { path: '/engine.io/?EIO=4&transport=websocket' })).status,
       503,
     )
-    assert.equal((await fetchText(`${url}/other`)).text, 'page /other', 'pages go on')
+    assert.equal((await fetchText(`${url}/other`)).text, 'page /other', 'pages still work')
   })
 
-  test('resets peers that never answer the close', async (t) => {
+  test('resets peers that never answer the close frame', async (t) => {
     const server = pages()
     const engine = new Engine({ closeTimeout: 100 })
     engine.attach(server)
@@ -175,7 +175,7 @@ describe('engine.close()', () => {
     const socket = await WebSocket.open(t, port, { path, isDeaf: true })
     const start = performance.now()
     engine.close()
-    await within(event(socket.stream, 'close'), 'the connection to be cut', 2000)
+    await within(event(socket.stream, 'close'), 'the connection to be reset', 2000)
     assert.ok(performance.now() - start < 1500)
   })
 })
@@ -191,7 +191,7 @@ describe('server.close()', () => {
     await within(new Promise((resolve) => server.close(resolve)), 'the callback', EXIT)
   })
 
-  test('answers a connection that has begun to ask', async (t) => {
+  test('answers a connection that has begun its request', async (t) => {
     const server = pages()
     attach(server)
     const port = await listen(server)
@@ -199,7 +199,7 @@ describe('server.close()', () => {
     t.after(() => begun.destroy())
     begun.write('GET /late HTTP/1.1\r\n')
     for (const near of [begun, unused]) await event(near, 'connect')
-    await until(async () => (await connectionsOf(server)) === 2, 'both to be accepted')
+    await until(async () => (await connectionsOf(server)) === 2, 'both connections to be accepted')
     const closed = new Promise((resolve) => server.close(resolve))
     await event(unused, 'close')
     begun.write('Host: x\r\nConnection: close\r\n\r\n')
@@ -208,7 +208,7 @@ describe('server.close()', () => {
     await within(closed, 'the callback', EXIT)
   })
 
-  test('with live WebSockets and parked polls calls back soon; clients come back to the next server', async (t) => {
+  test('calls back soon with live WebSockets and parked polls, and clients come back to the next server', async (t) => {
     const server = pages()
     const io = attach(server)
     const port = await listen(server)
@@ -256,7 +256,7 @@ describe('server.close()', () => {
     for (const near of clients) near.close()
   })
 
-  test('the same server listening again serves again', async (t) => {
+  test('lets the same server listen and serve again', async (t) => {
     const server = pages()
     const io = attach(server)
     t.after(() => io.close())
@@ -271,7 +271,7 @@ describe('server.close()', () => {
     }
   })
 
-  test('Node’s own rules hold: not running, return value, dispose', async (t) => {
+  test('keeps Node’s own rules: not running, return value, dispose', async (t) => {
     const server = pages()
     const io = attach(server)
     t.after(() => io.close())
@@ -289,7 +289,7 @@ describe('server.close()', () => {
     await until(() => !server.listening, 'the end')
   })
 
-  test('what a disconnect handler emits or asks does not stop the close', async (t) => {
+  test('is not stopped by what a disconnect handler emits or calls', async (t) => {
     const server = pages()
     const io = attach(server)
     const url = `http://127.0.0.1:${await listen(server)}`
@@ -315,7 +315,7 @@ describe('a process', () => {
     assert.deepEqual(await child.end(EXIT), { code: 0, signal: null })
   })
 
-  test('that attaches and does nothing more ends by itself', async (t) => {
+  test('that only attaches ends by itself', async (t) => {
     const child = start(t, programs, 'forgotten')
     assert.deepEqual(await child.end(EXIT), { code: 0, signal: null })
   })
@@ -338,7 +338,7 @@ describe('a process', () => {
     })
   }
 
-  test('closes all, and tells all, when each disconnect handler throws', async (t) => {
+  test('closes and notifies all clients although each disconnect handler throws', async (t) => {
     const child = start(t, programs, 'failingAtEnd')
     const url = `http://127.0.0.1:${await child.message('port')}`
     const paths = ['/one', '/two']
@@ -426,7 +426,7 @@ describe('a process', () => {
     const took = performance.now() - begun
     t.diagnostic(`${took.toFixed(0)} ms`)
     assert.ok(took < EXIT, `${took} ms`)
-    // The close frames were written before the process was gone.
+    // The close frames were written before the process ended.
     await within(raw.ended, 'the end of the WebSocket')
     assert.equal(raw.closeCode, 1001)
     for (const reason of gone) assert.match((await reason)[0], /transport (close|error)/)
@@ -459,7 +459,7 @@ describe('a process', () => {
     })
   }
 
-  test('stays for an open session of a server that does not hold it, and ends with it', async (t) => {
+  test('stays alive for an open session of an unreferenced server, and ends with it', async (t) => {
     const child = start(t, programs, 'unreferenced')
     const near = engineClient(t, `http://127.0.0.1:${await child.message('port')}`, {
       path: '/socket.io/',

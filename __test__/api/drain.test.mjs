@@ -1,4 +1,5 @@
-// engine.drain(): the sessions of a server that goes away leave little by little.
+// engine.drain(): the sessions of a server that shuts down leave gradually
+// (docs/protocol.md#shutdown).
 
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
@@ -12,7 +13,7 @@ import { OP, frame, readClose, readText, text } from '../wire/support/frames.mjs
 import { POLLING, get, response, upgrade } from '../wire/support/http.mjs'
 import { World } from '../wire/support/world.mjs'
 
-/** A test with a server of its own; a drained one takes no good client at the end. */
+/** A test with a server of its own; a drained one accepts no good client at the end. */
 function drains(name, options, body) {
   test(name, { timeout: 30_000 }, async () => {
     const world = await World.start(options)
@@ -27,7 +28,7 @@ function drains(name, options, body) {
 
 describe('engine.drain()', () => {
   drains(
-    '200 clients leave little by little, with 1001; then the engine is closed',
+    'lets 200 clients leave gradually, with 1001, and then closes the engine',
     {},
     async (world) => {
       const clients = await Promise.all(Array.from({ length: 200 }, () => world.peer(upgrade())))
@@ -50,7 +51,7 @@ describe('engine.drain()', () => {
       for (const [index, at] of ends.entries()) {
         assert.ok(at >= (index / 200) * 1000 - 5, `client ${index} at ${at} ms`)
       }
-      assert.ok(ends[100] < ends[199] - 200, 'half of them are gone long before the last')
+      assert.ok(ends[100] < ends[199] - 200, 'half of them left long before the last')
       const reasons = world.sessions.map(({ closes: [{ reason }] }) => reason)
       assert.deepEqual(new Set(reasons), new Set(['forced close']))
       const late = await response(await world.peer(get(POLLING)))
@@ -58,42 +59,46 @@ describe('engine.drain()', () => {
     },
   )
 
-  drains('handshakes get 503, before code of the app; sessions live on', {}, async (world) => {
-    const client = await openPolling(world)
-    const { peer, session } = await openWebSocket(world)
-    // The newest is the first to leave.
-    await openWebSocket(world)
-    const calls = []
-    const waiting = []
-    world.engine.opts.allowRequest = (_req, done) => waiting.push(done)
-    const pending = await world.peer(get(POLLING))
-    await until(() => waiting.length === 1, 'a handshake to wait')
-    // So slowly that only the first session leaves meanwhile.
-    const drained = world.engine.drain({ deadline: 600_000 })
-    assert.equal((await response(pending)).status, 503)
-    world.engine.use((_req, _res, next) => {
-      calls.push('middleware')
-      next()
-    })
-    for (const bytes of [get(POLLING), upgrade()]) {
-      const { status, headers } = await response(await world.peer(bytes))
-      assert.equal(status, 503)
-      assert.match(headers['retry-after'], /^[1-5]$/)
-    }
-    assert.deepEqual(calls, [])
-    assert.deepEqual(
-      world.refusals.map(({ context }) => context.name),
-      ['DRAINING', 'DRAINING', 'DRAINING'],
-    )
-    await client.prove()
-    peer.write(text('4hello'))
-    await session.received(1)
-    world.engine.close()
-    const { forced, closed, left } = await within(drained, 'the drain')
-    assert.deepEqual([forced + closed, left], [3, 0])
-  })
+  drains(
+    'answers handshakes with 503 before code of the app runs, while sessions live on',
+    {},
+    async (world) => {
+      const client = await openPolling(world)
+      const { peer, session } = await openWebSocket(world)
+      // The newest session is the first to leave.
+      await openWebSocket(world)
+      const calls = []
+      const waiting = []
+      world.engine.opts.allowRequest = (_req, done) => waiting.push(done)
+      const pending = await world.peer(get(POLLING))
+      await until(() => waiting.length === 1, 'a waiting handshake')
+      // So slowly that only the first session leaves meanwhile.
+      const drained = world.engine.drain({ deadline: 600_000 })
+      assert.equal((await response(pending)).status, 503)
+      world.engine.use((_req, _res, next) => {
+        calls.push('middleware')
+        next()
+      })
+      for (const bytes of [get(POLLING), upgrade()]) {
+        const { status, headers } = await response(await world.peer(bytes))
+        assert.equal(status, 503)
+        assert.match(headers['retry-after'], /^[1-5]$/)
+      }
+      assert.deepEqual(calls, [])
+      assert.deepEqual(
+        world.refusals.map(({ context }) => context.name),
+        ['DRAINING', 'DRAINING', 'DRAINING'],
+      )
+      await client.prove()
+      peer.write(text('4hello'))
+      await session.received(1)
+      world.engine.close()
+      const { forced, closed, left } = await within(drained, 'the drain')
+      assert.deepEqual([forced + closed, left], [3, 0])
+    },
+  )
 
-  drains('what was sent goes out first, on both transports', {}, async (world) => {
+  drains('sends queued messages first, on both transports', {}, async (world) => {
     const client = await openPolling(world)
     const { peer, session } = await openWebSocket(world)
     const drained = world.engine.drain({ deadline: 10_000, rate: 1000 })
@@ -106,12 +111,12 @@ describe('engine.drain()', () => {
     assert.deepEqual(await within(drained, 'the drain'), { closed: 2, left: 0, forced: 0 })
   })
 
-  drains('at the deadline the rest ends', {}, async (world) => {
+  drains('ends the remaining sessions at the deadline', {}, async (world) => {
     const peers = []
     for (let count = 0; count < 5; count++) peers.push((await openWebSocket(world)).peer)
     const started = performance.now()
     const drained = world.engine.drain({ deadline: 300, rate: 1 })
-    // The newest leaves first.
+    // The newest session leaves first.
     peers.shift().destroy()
     assert.deepEqual(await within(drained, 'the drain'), { closed: 1, left: 1, forced: 3 })
     const whole = performance.now() - started
@@ -119,26 +124,30 @@ describe('engine.drain()', () => {
     for (const peer of peers) assert.equal(await readClose(peer), 1001)
   })
 
-  drains('without a rate they leave evenly, before the deadline', {}, async (world) => {
+  drains('lets them leave evenly before the deadline without a rate', {}, async (world) => {
     for (let count = 0; count < 4; count++) await openWebSocket(world)
     const drained = world.engine.drain({ deadline: 400 })
     assert.deepEqual(await within(drained, 'the drain'), { closed: 4, left: 0, forced: 0 })
   })
 
-  drains('twice is once; close() ends it; without sessions it is over', {}, async (world) => {
-    await openWebSocket(world)
-    const drained = world.engine.drain({ deadline: 60_000, rate: 1 })
-    assert.equal(world.engine.drain(), drained)
-    assert.equal(world.engine.drain({ deadline: 1 }), drained)
-    world.engine.close()
-    assert.deepEqual(await within(drained, 'the drain'), { closed: 0, left: 0, forced: 1 })
-    assert.equal(world.engine.drain(), drained)
-    for (const engine of [new Engine(), new Engine().close()]) {
-      assert.deepEqual(await engine.drain(), { closed: 0, left: 0, forced: 0 })
-    }
-  })
+  drains(
+    'runs once when called twice, ends with close(), and resolves at once without sessions',
+    {},
+    async (world) => {
+      await openWebSocket(world)
+      const drained = world.engine.drain({ deadline: 60_000, rate: 1 })
+      assert.equal(world.engine.drain(), drained)
+      assert.equal(world.engine.drain({ deadline: 1 }), drained)
+      world.engine.close()
+      assert.deepEqual(await within(drained, 'the drain'), { closed: 0, left: 0, forced: 1 })
+      assert.equal(world.engine.drain(), drained)
+      for (const engine of [new Engine(), new Engine().close()]) {
+        assert.deepEqual(await engine.drain(), { closed: 0, left: 0, forced: 0 })
+      }
+    },
+  )
 
-  test('server.close() ends it, and an engine that listens again can be drained again', async () => {
+  test('ends with server.close(), and works again after the engine listens again', async () => {
     const engine = new Engine()
     const server = createServer()
     engine.attach(server)
@@ -155,7 +164,7 @@ describe('engine.drain()', () => {
     }
   })
 
-  test('wrong options are typed errors that name them', () => {
+  test('throws typed errors that name the wrong option', () => {
     const wrong = [
       ...['5', NaN, -1, 1.5, null, 2 ** 31].map((value) => ['deadline', value]),
       ...['5', NaN, -1, 0, 1.5, null, 1e9].map((value) => ['rate', value]),
@@ -174,10 +183,12 @@ describe('engine.drain()', () => {
     for (const value of [null, 5, 'x']) {
       assert.throws(() => engine.drain(value), { code: 'ERR_UPWIRE_INVALID_OPTION' })
     }
-    assert.equal(engine._drain, undefined, 'nothing has begun')
+    assert.equal(engine._drain, undefined, 'no drain has begun')
   })
 
-  test('Socket.IO clients go to the next server by themselves', { timeout: 30_000 }, async (t) => {
+  test('lets Socket.IO clients reconnect to the next server by themselves', {
+    timeout: 30_000,
+  }, async (t) => {
     const [first, second] = [pages(), pages()]
     const io = attach(first)
     const other = attach(second)

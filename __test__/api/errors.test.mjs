@@ -1,4 +1,5 @@
-// The app's own errors: each surfaces once, as itself, and harms nobody else (WIRE-SAFETY.md 2.10).
+// The app's own errors: each surfaces once, as itself, and harms no other session
+// (docs/protocol.md#the-apps-own-errors).
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -39,7 +40,7 @@ describe('errors in listeners', () => {
   for (const kind of TRANSPORTS) {
     const name = JSON.stringify(kind.transports)
 
-    test(`over ${name}: each surfaces once, the rest of the batch is delivered in order`, async (t) => {
+    test(`over ${name}: each surfaces once, and the rest of the batch is delivered in order`, async (t) => {
       const { url, report } = await survivor(t)
       const near = await openClient(t, url, kind)
       const other = await openClient(t, url, kind)
@@ -72,7 +73,7 @@ describe('errors in listeners', () => {
       assert.equal(clients, 2)
     })
 
-    test(`over ${name}: other events of a socket`, async (t) => {
+    test(`over ${name}: in other events of a socket each surfaces once`, async (t) => {
       const { url, fail, report } = await survivor(t)
       const places = [
         'socket packet',
@@ -103,7 +104,7 @@ describe('errors in listeners', () => {
         throw error
       })
       assert.deepEqual(caught.sort(), expected.map(thrown).sort())
-      // The message whose own `packet` listener threw goes no further, as from any emitter.
+      // A message whose own `packet` listener threw goes no further, as with any emitter.
       await until(
         async () => (await report()).seen[near.id].length >= sent - 1,
         'all other messages',
@@ -111,7 +112,7 @@ describe('errors in listeners', () => {
       assert.equal(near.readyState, 'open')
     })
 
-    test(`over ${name}: close`, async (t) => {
+    test(`over ${name}: in close they surface once`, async (t) => {
       const { url, fail, report } = await survivor(t)
       await fail('socket close')
       const near = await openClient(t, url, kind)
@@ -126,7 +127,7 @@ describe('errors in listeners', () => {
       assert.equal(other.readyState, 'open')
     })
 
-    test(`over ${name}: the engine’s connection listener ends that session only`, async (t) => {
+    test(`over ${name}: in the engine’s connection listener they end that session only`, async (t) => {
       const { url, fail, report } = await survivor(t)
       const good = await openClient(t, url, kind)
       await fail('connection')
@@ -145,7 +146,7 @@ describe('errors in listeners', () => {
     })
   }
 
-  test('polling clients lose nothing by the errors of others', async (t) => {
+  test('do not cost other polling clients any messages', async (t) => {
     const { url, report } = await survivor(t)
     const count = 30
     for (let round = 0; round < 100; round++) {
@@ -164,7 +165,7 @@ describe('errors in listeners', () => {
     }
   })
 
-  test('of headers and initial_headers: 500, no session', async (t) => {
+  test('in headers and initial_headers cause 500 and no session', async (t) => {
     const { url, fail, report } = await survivor(t)
     const target = `${url}/engine.io/?EIO=4&transport=polling`
     for (const name of ['headers', 'initial_headers']) {
@@ -190,7 +191,7 @@ describe('errors in listeners', () => {
     }
   })
 
-  test('of connection_error: the refusal is answered first', async (t) => {
+  test('in connection_error surface after the refusal is answered', async (t) => {
     const { url, fail, report } = await survivor(t)
     await fail('connection_error')
     const { status, text } = await fetchText(`${url}/engine.io/?EIO=4&transport=pigeon`)
@@ -210,7 +211,7 @@ describe('errors in listeners', () => {
     'acknowledgement',
     'disconnect',
   ]) {
-    test(`in ${where}, with nobody to catch it: Node ends with code 1`, async (t) => {
+    test(`in ${where} without a handler end Node with code 1`, async (t) => {
       const child = start(t, programs, 'throwing', { where })
       const near = client(t, `http://127.0.0.1:${await child.message('port')}`, {
         transports: ['websocket'],
@@ -228,8 +229,8 @@ describe('errors in listeners', () => {
   }
 })
 
-describe('what cannot be', () => {
-  test('emit of what cannot be encoded throws to the caller, nothing is half sent', async (t) => {
+describe('invalid calls and failing callbacks', () => {
+  test('emit of a value that cannot be encoded throws to the caller, and no part of it is sent', async (t) => {
     const { io, url } = await serve(t)
     const arrival = event(io, 'connection')
     const near = await connect(t, url, { transports: ['websocket'] })
@@ -261,7 +262,7 @@ describe('what cannot be', () => {
     assert.deepEqual(caught, [thrown('callback')])
   })
 
-  test('allowRequest’s error without a connection_error listener warns once, and is not fatal', async (t) => {
+  test('an allowRequest error without a connection_error listener warns once and is not fatal', async (t) => {
     const warned = gather(process, 'warning')
     const served = await serveEngine(t, {
       allowRequest: () => {

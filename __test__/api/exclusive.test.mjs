@@ -1,4 +1,5 @@
-// Our upgrades are ours alone, whoever else listens; everybody else's are theirs, untouched.
+// The engine alone answers the upgrades on its path, whatever else listens; all others reach their
+// listeners untouched (docs/protocol.md#other-upgrades-and-descriptors).
 
 import assert from 'node:assert/strict'
 import http from 'node:http'
@@ -10,7 +11,7 @@ import { event, until, within } from '../clients/support/events.mjs'
 import { fetchText, upgrade } from '../clients/support/http.mjs'
 import { listen, pages, shut, track } from '../clients/support/servers.mjs'
 
-/** A listener as Next.js has one: ends every socket it does not know. */
+/** A listener like Next.js's: it ends every socket that it does not know. */
 function hostile(seen) {
   return (req, socket) => {
     seen.push(req.url)
@@ -18,7 +19,7 @@ function hostile(seen) {
   }
 }
 
-/** Connects in each way and has a message echoed. */
+/** Connects with each order of transports and has a message echoed. */
 async function works(t, io, port, opts) {
   const url = `http://127.0.0.1:${port}`
   for (const { transports, settles } of TRANSPORTS) {
@@ -30,7 +31,7 @@ async function works(t, io, port, opts) {
   }
 }
 
-/** A server with upwire on it; closed when the test ends. */
+/** A server with upwire on it; it is closed when the test ends. */
 async function served(
   t,
   { server = pages(), opts = {}, before = () => {}, after = () => {} } = {},
@@ -47,7 +48,7 @@ async function served(
   return { server, io, port }
 }
 
-/** A bare TCP connection that sends one request; what comes back is collected. */
+/** A bare TCP connection that sends one request and collects the answer. */
 function raw(t, port, text) {
   const stream = net.connect(port, '127.0.0.1')
   t.after(() => stream.destroy())
@@ -79,7 +80,7 @@ describe('a listener that ends every socket it does not know', () => {
         })
         await works(t, io, port)
         assert.deepEqual(seen, [])
-        // It is still there, for what is not ours.
+        // The listener is still there for other upgrades.
         const other = raw(t, port, unknownUpgrade())
         await within(other.ended, 'the end of another upgrade')
         assert.deepEqual([seen, other.text], [['/unknown'], ''])
@@ -88,7 +89,7 @@ describe('a listener that ends every socket it does not know', () => {
     }
   }
 
-  test('on every side of two paths at once', async (t) => {
+  test('changes nothing when it surrounds two paths', async (t) => {
     const seen = { before: [], between: [], after: [], prepended: [], late: [] }
     const server = pages()
     server.on('upgrade', hostile(seen.before))
@@ -111,7 +112,7 @@ describe('a listener that ends every socket it does not know', () => {
     for (const urls of Object.values(seen)) assert.deepEqual(urls, ['/c'])
   })
 
-  test('one that acts later, as Next.js does, changes nothing', async (t) => {
+  test('changes nothing when it acts later, as Next.js does', async (t) => {
     const { io, port } = await served(t, {
       after: (server) =>
         server.on('upgrade', async (_req, socket) => {
@@ -122,7 +123,7 @@ describe('a listener that ends every socket it does not know', () => {
     await works(t, io, port)
   })
 
-  test('removing all upgrade listeners leaves ours', async (t) => {
+  test('can be removed with all upgrade listeners without removing the engine’s', async (t) => {
     const seen = []
     const { server, io, port } = await served(t, {
       before: (each) => each.on('upgrade', hostile(seen)),
@@ -137,7 +138,7 @@ describe('a listener that ends every socket it does not know', () => {
     assert.deepEqual(seen, [])
   })
 
-  test('removing all listeners leaves ours as far as Node’s own go on', async (t) => {
+  test('can be removed with all listeners, as long as Node’s own stay', async (t) => {
     const { server, io, port } = await served(t)
     const own = server.listeners('connection')
     server.removeAllListeners()
@@ -146,7 +147,7 @@ describe('a listener that ends every socket it does not know', () => {
     assert.equal((await upgrade(`http://127.0.0.1:${port}`, { path: '/unknown' })).status, 404)
   })
 
-  test('removing what attach added leaves others', async (t) => {
+  test('is unaffected by removing the listeners that attach added', async (t) => {
     const { server, io, port } = await served(t)
     for (const listener of server.listeners('upgrade')) server.off('upgrade', listener)
     await works(t, io, port)
@@ -154,7 +155,7 @@ describe('a listener that ends every socket it does not know', () => {
 })
 
 describe('upgrades of others', () => {
-  /** Accepts an upgrade and echoes what comes. */
+  /** Accepts an upgrade and echoes its bytes. */
   function echoing(path, log) {
     return function (req, socket, head) {
       log.push([path, req.url, this instanceof http.Server, String(head)])
@@ -167,7 +168,7 @@ describe('upgrades of others', () => {
     }
   }
 
-  test('reach all listeners, in order, with their arguments', async (t) => {
+  test('reach all listeners in order, with their arguments', async (t) => {
     const log = []
     const { io, port } = await served(t, {
       before: (server) => server.on('upgrade', echoing('/one', log)),
@@ -193,7 +194,7 @@ describe('upgrades of others', () => {
     assert.equal(log.filter(([, url]) => url.startsWith('/socket.io')).length, 0)
   })
 
-  test('are not cut while somebody may still answer', async (t) => {
+  test('are not ended while a listener may still answer', async (t) => {
     const signs = {
       data: (socket) => socket.on('data', () => {}),
       end: (socket) => socket.on('end', () => {}),
@@ -219,7 +220,7 @@ describe('upgrades of others', () => {
       }
     }
     await until(() => Object.keys(sockets).length === open.length, 'all upgrades')
-    // One that nobody answers tells when the others' time is over.
+    // The upgrade without an answer shows when the time of the others is over.
     const start = performance.now()
     const control = await upgrade(`http://127.0.0.1:${port}`, { path: '/nothing/at-once' })
     const took = performance.now() - start
@@ -255,7 +256,7 @@ describe('upgrades of others', () => {
     assert.deepEqual([other.isEnded, other.text], [false, ''])
   })
 
-  test('by a client that resets meanwhile do no harm', async (t) => {
+  test('do no harm when their client resets meanwhile', async (t) => {
     const { io, port, server } = await served(t)
     for (let n = 0; n < 5; n++) {
       const arrival = event(server, 'upgrade')
@@ -273,7 +274,7 @@ describe('upgrades of others', () => {
     [{ path: '/chat' }, '/chat/_next/hmr'],
     [{ path: '/chat', addTrailingSlash: false }, '/chat/_next/webpack-hmr'],
   ]) {
-    test(`for ${hmr} are never ours, with ${JSON.stringify(opts)}`, async (t) => {
+    test(`for ${hmr} are never the engine’s, with ${JSON.stringify(opts)}`, async (t) => {
       const log = []
       const { port } = await served(t, {
         opts,
@@ -286,7 +287,7 @@ describe('upgrades of others', () => {
   }
 })
 
-describe('targets that are no paths', () => {
+describe('targets that are not paths', () => {
   for (const target of [
     'http://127.0.0.1/socket.io/?EIO=4&transport=websocket',
     'http://evil.example/',
@@ -294,7 +295,7 @@ describe('targets that are no paths', () => {
     '*',
     'evil.example:80',
   ]) {
-    test(`an upgrade of ${target} gets 400 before any listener`, async (t) => {
+    test(`an upgrade of ${target} gets 400 before any listener sees it`, async (t) => {
       const seen = []
       const { port, io } = await served(t, {
         before: (server) => server.prependListener('upgrade', hostile(seen)),
@@ -308,7 +309,7 @@ describe('targets that are no paths', () => {
     })
   }
 
-  test('requests with such targets are the app’s business', async (t) => {
+  test('requests with such targets go to the app', async (t) => {
     const { port } = await served(t)
     const other = raw(t, port, 'GET http://x/y HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
     await within(other.ended, 'the end')
@@ -318,7 +319,7 @@ describe('targets that are no paths', () => {
 })
 
 describe('requests', () => {
-  test('of ours are seen by no listener, pages by all, in order', async (t) => {
+  test('to the engine reach no listener, and pages reach all listeners in order', async (t) => {
     const seen = []
     const listener = (name) => (req) => seen.push([name, req.url])
     const { io, port, server } = await served(t, {
@@ -336,13 +337,13 @@ describe('requests', () => {
     ])
   })
 
-  test('of ours are answered after all request listeners are removed', async (t) => {
+  test('to the engine are answered after all request listeners are removed', async (t) => {
     const { io, port, server } = await served(t)
     server.removeAllListeners('request')
     await works(t, io, port)
   })
 
-  test('other events of the server pass as they are', async (t) => {
+  test('and all other events of the server pass unchanged', async (t) => {
     const { server, port } = await served(t)
     const got = []
     server.on('custom', (...args) => got.push(args))
@@ -366,7 +367,7 @@ describe('requests', () => {
     assert.match(connecting.text, /501/)
   })
 
-  test('without WebSocket our path’s upgrades are still ours: 400', async (t) => {
+  test('to upgrade on the engine’s path get 400 without WebSocket', async (t) => {
     const seen = []
     const { io, port } = await served(t, {
       opts: { transports: ['polling'] },
@@ -384,8 +385,8 @@ describe('requests', () => {
   })
 })
 
-describe('a taken WebSocket', () => {
-  test('is no longer Node’s: not counted, closed there, not in its way', async (t) => {
+describe('a WebSocket taken over from Node', () => {
+  test('is no longer counted, closed or touched by Node', async (t) => {
     const sockets = []
     const { io, port, server } = await served(t)
     server.on('connection', (socket) => sockets.push(socket))
@@ -400,7 +401,7 @@ describe('a taken WebSocket', () => {
     assert.equal(await near.timeout(5000).emitWithAck('echo', 'alive'), 'alive')
   })
 
-  test('a wrapper around emit, before or after, sees what it would without us', async (t) => {
+  test('appears to a wrapper around emit, installed before or after, as without upwire', async (t) => {
     const seen = []
     const wrap = (server, name) => {
       const { emit } = server
@@ -423,7 +424,7 @@ describe('a taken WebSocket', () => {
     await works(t, io, port)
   })
 
-  test('an engine that is closed lets go of its path for the next', async (t) => {
+  test('is followed by the next engine on the path once its engine is closed', async (t) => {
     const server = pages()
     const port = await listen(server)
     t.after(() => shut(server))

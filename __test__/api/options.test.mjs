@@ -1,4 +1,4 @@
-// Options: what passes, what is refused, and with which words.
+// Options: which values are accepted, which are refused, and with which errors.
 
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
@@ -7,7 +7,7 @@ import { attach, Engine } from 'upwire'
 import { connect } from '../clients/support/clients.mjs'
 import { listen, pages, serve } from '../clients/support/servers.mjs'
 
-/** The three ways to give options. */
+/** The three ways to pass options. */
 const ways = {
   attach: (opts) => attach(createServer(), opts),
   'new Engine': (opts) => new Engine(opts),
@@ -104,7 +104,7 @@ describe('options', () => {
       }
     })
 
-    test(`${way}: a known feature that is not there yet is a clear error`, () => {
+    test(`${way}: a known feature that is not supported yet is a clear error`, () => {
       for (const [name, value] of unsupported) {
         assert.throws(
           () => give({ [name]: value }),
@@ -118,7 +118,7 @@ describe('options', () => {
       }
     })
 
-    test(`${way}: false and undefined pass for features that are not there`, () => {
+    test(`${way}: false and undefined are accepted for unsupported features`, () => {
       for (const [name] of unsupported.filter(([option]) => option !== 'transports')) {
         assert.doesNotThrow(() => give({ [name]: undefined }), name)
         assert.doesNotThrow(() => give({ [name]: false }), name)
@@ -129,7 +129,7 @@ describe('options', () => {
       assert.doesNotThrow(() => give({ cors: false }))
     })
 
-    test(`${way}: names that nobody knows are tolerated`, () => {
+    test(`${way}: unknown names are ignored`, () => {
       assert.doesNotThrow(() =>
         give({
           unknown: 5,
@@ -143,7 +143,7 @@ describe('options', () => {
     })
   }
 
-  test('an origin in a list is named when it is none', () => {
+  test('an invalid origin in a list is named', () => {
     for (const origin of noOrigins) {
       const named = (error) => {
         assert.equal(error.code, 'ERR_UPWIRE_INVALID_OPTION')
@@ -156,7 +156,7 @@ describe('options', () => {
     }
   })
 
-  test('origins that pass', () => {
+  test('valid origins are accepted', () => {
     const origins = ['*', 'null', 'file://', 'tauri://localhost', 'http://[::1]:3000', /./, 'a://']
     for (const origin of [...origins, 'HTTPS://App.Example:443', []]) {
       assert.doesNotThrow(() => new Engine({ allowedOrigins: origin }))
@@ -189,7 +189,7 @@ describe('options', () => {
     await connect(t, `http://127.0.0.1:${await listen(server)}`)
   })
 
-  test('engine.opts shows what is in force', async (t) => {
+  test('engine.opts shows the options in force', async (t) => {
     const { engine } = await serve(t, { pingInterval: 4000, maxHttpBufferSize: 5000, own: 'kept' })
     const { opts } = engine
     assert.equal(opts.pingInterval, 4000)
@@ -204,7 +204,7 @@ describe('options', () => {
     assert.equal(opts.own, 'kept')
   })
 
-  test('the options object given is not changed', async (t) => {
+  test('the given options object is not changed', async (t) => {
     const opts = Object.freeze({
       path: '/frozen',
       cors: Object.freeze({ origin: '*' }),

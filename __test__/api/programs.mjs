@@ -29,7 +29,9 @@ export function forgotten(_argument, { tell }) {
   tell('done')
 }
 
-/** Closes by `io.close()`, `server.close()` or `engine.close()` when told to; ends by itself. */
+/**
+ * Closes by `io.close()`, `server.close()` or `engine.close()` on demand, and then ends by itself.
+ */
 export async function closing({ opts, how = 'io', answers = true }, { tell, hear }) {
   const server = pages()
   const io = attach(server, { ...opts, ...(answers ? {} : { allowRequest: () => tell('asked') }) })
@@ -54,7 +56,7 @@ export async function closing({ opts, how = 'io', answers = true }, { tell, hear
   tell('port', port)
 }
 
-/** Two paths, whose handlers for the end of a client throw. */
+/** Two paths whose disconnect handlers throw. */
 export async function failingAtEnd(_argument, { tell, hear }) {
   const server = pages()
   process.on('uncaughtException', ({ message }) => tell('caught', message))
@@ -70,7 +72,7 @@ export async function failingAtEnd(_argument, { tell, hear }) {
   tell('port', await listen(server))
 }
 
-/** What Next.js 14 does on SIGTERM. */
+/** Closes on SIGTERM as Next.js 14 does. */
 export async function terminating(_argument, { tell }) {
   const server = pages()
   const io = attach(server)
@@ -80,14 +82,14 @@ export async function terminating(_argument, { tell }) {
   tell('port', port)
 }
 
-/** Has no handler for signals. */
+/** Has no signal handlers. */
 export async function mortal(_argument, { tell }) {
   const server = pages()
   attach(server)
   tell('port', await listen(server))
 }
 
-/** Ends inside a handler. */
+/** Exits inside a handler. */
 export async function exiting({ where }, { tell }) {
   const server = pages()
   const io = attach(server)
@@ -105,14 +107,14 @@ export async function exiting({ where }, { tell }) {
     socket.conn.on('close', () => leave('close'))
   })
   process.on('exit', () => {
-    // Nothing of ours may stand in the way of the app's last words.
+    // Nothing of upwire may disturb the app's last calls.
     io.emit('last', 'words')
     io.engine.clients
   })
   tell('port', await listen(server))
 }
 
-/** A listener throws and nobody handles it. */
+/** A listener throws, and nothing handles the error. */
 export async function throwing({ where }, { tell }) {
   const server = pages()
   const io = attach(server)
@@ -129,7 +131,7 @@ export async function throwing({ where }, { tell }) {
   tell('port', await listen(server))
 }
 
-/** Listeners throw, and the app goes on after each. */
+/** Listeners throw, and the app goes on after each error. */
 export async function surviving(_argument, { tell, hear }) {
   const server = pages()
   const engine = new Engine({ pingInterval: 50 })
@@ -187,14 +189,14 @@ export async function surviving(_argument, { tell, hear }) {
   tell('port', await listen(server))
 }
 
-/** Does not hold on to its server; only a session can keep it. */
+/** Unreferences its server, so that only a session can keep the process alive. */
 export async function unreferenced(_argument, { tell }) {
   const server = pages()
   const io = attach(server)
   io.on('connection', () => tell('connected'))
   const port = await listen(server)
   server.unref()
-  // Until the test's client is there.
+  // Until the test's client has connected.
   const waiting = setTimeout(() => {}, 10_000)
   io.on('connection', () => clearTimeout(waiting))
   process.channel.unref()

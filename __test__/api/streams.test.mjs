@@ -1,5 +1,5 @@
-// Connections without a descriptor to take: they go through the JavaScript stream, with the same
-// behaviour. Also those with unusual descriptors, and bytes that come early.
+// Connections without a descriptor: they go through the JavaScript stream and behave the same. Also
+// connections with unusual descriptors, and early bytes.
 
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
@@ -21,7 +21,7 @@ import { BINARY, TEXT, WebSocket, masked } from '../clients/support/websocket.mj
 
 const tlsOptions = { rejectUnauthorized: false }
 
-/** A server that never listens: its connections are handed to it, each a Duplex. */
+/** A server that never listens: each connection is handed to it as a Duplex. */
 async function bridged(t, opts) {
   const server = pages()
   const io = attach(server, opts)
@@ -66,7 +66,7 @@ const kinds = { 'a Duplex': bridged, https: secure }
 for (const [kind, make] of Object.entries(kinds)) {
   describe(`over ${kind}`, () => {
     for (const { transports, settles } of TRANSPORTS) {
-      test(`${JSON.stringify(transports)}: echo, sizes, order, closes`, async (t) => {
+      test(`${JSON.stringify(transports)}: echoes every size in order, and closes from both ends`, async (t) => {
         const served = await make(t)
         const { near, far } = await pair(t, served, { transports, ...served.options })
         await settled(near, settles)
@@ -115,7 +115,7 @@ for (const [kind, make] of Object.entries(kinds)) {
       const served = await make(t)
       const { near, far } = await pair(t, served, { transports: ['websocket'], ...served.options })
       const got = gather(near, 'ev')
-      await until(() => far.conn.transport.writable, 'the connection to be free')
+      await until(() => far.conn.transport.writable, 'an idle connection')
       far.volatile.emit('ev', 1)
       far.volatile.emit('ev', 2)
       far.emit('ev', 'end')
@@ -123,7 +123,7 @@ for (const [kind, make] of Object.entries(kinds)) {
       assert.deepEqual(got, [[1], ['end']])
     })
 
-    test('a peer that does not read holds us back and is closed at maxSendBuffer', async (t) => {
+    test('a peer that does not read is closed at maxSendBuffer', async (t) => {
       const served = await make(t, { maxSendBuffer: 500_000 })
       const near = await connect(t, served.url, { transports: ['websocket'], ...served.options })
       const [far] = await served.io
@@ -158,17 +158,17 @@ for (const [kind, make] of Object.entries(kinds)) {
       stream.pause()
       const count = 60
       for (let n = 0; n < count; n++) far.emit('n', n, Buffer.alloc(100_000, n))
-      await until(() => far.conn.transport.socket.bufferedAmount > 0, 'bytes to wait')
+      await until(() => far.conn.transport.socket.bufferedAmount > 0, 'waiting bytes')
       stream.resume()
       await until(() => got.length === count, 'all messages', 10_000)
       got.forEach(([n, bytes], index) => {
         assert.equal(n, index)
         assert.ok(bytes.length === 100_000 && bytes[0] === index && bytes[99_999] === index)
       })
-      await until(() => far.conn.transport.socket.bufferedAmount === 0, 'nothing to wait')
+      await until(() => far.conn.transport.socket.bufferedAmount === 0, 'an empty queue')
     })
 
-    test('closing tells the peer 1001 and ends the connection', async (t) => {
+    test('closing sends the peer 1001 and ends the connection', async (t) => {
       const served = await make(t)
       const stream =
         kind === 'https'
@@ -184,7 +184,7 @@ for (const [kind, make] of Object.entries(kinds)) {
       assert.equal(socket.closeCode, 1001)
     })
 
-    test('a peer that is gone is noticed', async (t) => {
+    test('the end of a peer is noticed', async (t) => {
       const served = await make(t)
       for (const leave of ['terminate', 'close']) {
         const near = engineClient(t, served.url, {
@@ -204,7 +204,7 @@ for (const [kind, make] of Object.entries(kinds)) {
 }
 
 describe('a Duplex', () => {
-  test('destroyed on the server’s side is a lost transport', async (t) => {
+  test('that the server destroys is a lost transport', async (t) => {
     const served = await bridged(t)
     const { near, far } = await pair(t, served, { transports: ['websocket'] })
     const gone = event(far, 'disconnect')
@@ -228,7 +228,7 @@ describe('a Duplex', () => {
     await until(() => bridge.destroyed, 'the Duplex to be closed')
   })
 
-  test('is held back while JavaScript cannot take more, and nothing is lost', async (t) => {
+  test('is paused while JavaScript cannot take more, and nothing is lost', async (t) => {
     const served = await bridgedEngine(t, { maxReceiveQueue: 100_000, maxHttpBufferSize: 50_000 })
     const arrival = event(served.engine, 'connection')
     const socket = await WebSocket.open(t, served.port, { path: ENGINE })
@@ -236,7 +236,7 @@ describe('a Duplex', () => {
     const got = []
     far.on('data', (data) => {
       got.push(Number.parseInt(data, 10))
-      // Each takes its time, so that what comes meanwhile waits.
+      // Each message takes time, so that the following ones wait.
       const end = performance.now() + 0.3
       while (performance.now() < end);
     })
@@ -276,7 +276,7 @@ describe('early bytes', () => {
       socket.close()
     })
 
-    test(`also those that come while allowRequest thinks, over ${kind}`, async (t) => {
+    test(`frames that come while allowRequest decides are processed, over ${kind}`, async (t) => {
       const asked = []
       const served = await make(t, { allowRequest: (_req, decide) => asked.push(decide) })
       const got = []
@@ -287,7 +287,7 @@ describe('early bytes', () => {
       t.after(() => stream.destroy())
       const socket = new WebSocket(stream)
       stream.write(handshakeText('websocket', { path: '/engine.io/' }))
-      await until(() => asked.length === 1, 'allowRequest to be asked')
+      await until(() => asked.length === 1, 'a call of allowRequest')
       stream.write(early.subarray(0, 10))
       await turns(3)
       stream.write(early.subarray(10))
@@ -302,7 +302,7 @@ describe('early bytes', () => {
 })
 
 describe('other servers', () => {
-  test('a Unix socket', async (t) => {
+  test('a server on a Unix socket serves clients', async (t) => {
     const server = pages()
     const io = attach(server)
     const path = join(tmpdir(), `upwire-${process.pid}.sock`)
@@ -326,7 +326,7 @@ describe('other servers', () => {
     await until(() => io.engine.clientsCount === 0, 'no clients')
   })
 
-  test('IPv6', async (t) => {
+  test('a server on IPv6 serves clients', async (t) => {
     const server = pages()
     const io = attach(server)
     let port
@@ -346,7 +346,7 @@ describe('other servers', () => {
     }
   })
 
-  test('HTTP/2 with HTTP/1 allowed: polling over the one, WebSocket over the other', async (t) => {
+  test('an HTTP/2 server with HTTP/1 allowed serves polling over the one and WebSocket over the other', async (t) => {
     const server = http2.createSecureServer({ key, cert, allowHTTP1: true }, (req, res) =>
       res.end(`page ${req.url}`),
     )
@@ -391,7 +391,7 @@ describe('other servers', () => {
     }
   })
 
-  test('a server made by hand from a net.Server', async (t) => {
+  test('a server fed by a net.Server serves clients', async (t) => {
     const server = createServer()
     const io = attach(server)
     const tcp = net.createServer((socket) => server.emit('connection', socket))

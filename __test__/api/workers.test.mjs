@@ -1,4 +1,4 @@
-// worker_threads: an environment of its own each, which may end at any time.
+// worker_threads: each has an environment of its own, which may end at any time.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -85,7 +85,7 @@ describe('a worker', () => {
         const now = await until(async () => {
           const count = await descriptors()
           return before === undefined || count <= before ? count : undefined
-        }, 'descriptors to be freed')
+        }, 'its descriptors to be freed')
         before ??= now
         assert.equal(now, before)
       }

@@ -78,7 +78,7 @@ describe('a bare page', { skip, timeout: 120_000 }, () => {
 
       after(() => page?.close())
 
-      test('connects and settles', { timeout: 20_000 }, async () => {
+      test('connects and reaches the final transport', { timeout: 20_000 }, async () => {
         const transport = await page.evaluate(async (expected) => {
           const { engine } = window.socket.io
           const { name } = engine.transport
@@ -86,7 +86,7 @@ describe('a bare page', { skip, timeout: 120_000 }, () => {
           return engine.transport.name
         }, settles)
         assert.equal(transport, settles)
-        // The page is done when it has sent its last word; the server has yet to read it.
+        // The page is done once it has sent its last packet; the server has yet to read that.
         if (socket.conn.transport.name !== settles) await once(socket.conn, 'upgrade')
         assert.equal(socket.conn.transport.name, settles)
         assert.equal(await page.evaluate(() => window.socket.id), socket.id)
@@ -130,7 +130,7 @@ describe('a bare page', { skip, timeout: 120_000 }, () => {
         const [news, sameConnection, silent] = await page.evaluate(async () => {
           const other = window.socket.io.socket('/news', { auth: { name: 'Ada' } })
           const latest = await other.emitWithAck('latest')
-          // Nobody listens for 'echo' there; the answer would come before the one after it.
+          // Nothing listens for "echo" there; an answer would come before the following one.
           let answered = false
           other.emit('echo', 'anybody?', () => (answered = true))
           await other.emitWithAck('latest')

@@ -10,7 +10,7 @@ const required = process.env.UPWIRE_REQUIRE_BROWSER === '1'
 export const skip =
   !executablePath && !required && `browser tests skipped: no Chromium; to run them, ${howToGet}`
 
-/** Starts Chromium with a profile of its own, which is deleted when it is closed. */
+/** Starts Chromium with a profile of its own, which is deleted when Chromium closes. */
 export function launchBrowser() {
   if (!executablePath)
     throw new Error(`UPWIRE_REQUIRE_BROWSER is set, but there is no Chromium: ${howToGet}`)

@@ -1,4 +1,4 @@
-// The example chat as its users run it: `next build` when needed, then `node server.js`.
+// The example chat as its users run it: `next build` if needed, then `node server.js`.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -13,7 +13,7 @@ const env = { ...process.env, NEXT_TELEMETRY_DISABLED: '1' }
 // The runner of node:test is visible to children by this and would change their output.
 delete env.NODE_TEST_CONTEXT
 
-/** Runs `next build` unless the last one is newer than every source file. */
+/** Runs `next build` unless the last build is newer than every source file. */
 export async function buildChat() {
   const build = join(chatFolder, '.next', 'BUILD_ID')
   if (existsSync(build) && statSync(build).mtimeMs > newestChange(chatFolder)) return
@@ -22,7 +22,7 @@ export async function buildChat() {
   if (code !== 0) throw new Error(`next build failed\n${app.output}`)
 }
 
-/** Starts server.js; resolves when it listens. Port 0 is any free one. */
+/** Starts server.js; resolves when it listens. Port 0 chooses a free one. */
 export async function startChat({ folder = chatFolder, dev = false, port = 0 } = {}) {
   const app = new ChatApp(process.execPath, ['server.js', ...(dev ? ['--dev'] : [])], folder, {
     PORT: String(port),
@@ -70,7 +70,10 @@ class ChatApp extends Process {
     this.onListening()
   }
 
-  /** SIGTERM, and how it went. One that does not end is killed, and says so by its signal. */
+  /**
+   * Sends SIGTERM and returns how the process ended. A process that does not end is killed, which
+   * its signal shows.
+   */
   async stop() {
     const start = performance.now()
     this.child.kill('SIGTERM')
@@ -83,7 +86,7 @@ class ChatApp extends Process {
 
 const generated = new Set(['.next', 'node_modules', 'next-env.d.ts', 'tsconfig.tsbuildinfo'])
 
-/** For `filter` of fs.cp and the like: what belongs to the example itself. */
+/** A filter for fs.cp and the like: keeps the files of the example itself. */
 export const isSource = (name) => !generated.has(name)
 
 function newestChange(folder) {

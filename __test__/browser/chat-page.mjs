@@ -1,13 +1,15 @@
-// One visitor of the chat: a browser context of its own, and what a person does on the page.
+// One visitor of the chat: a browser context of its own, with the actions of a person on the page.
 
 import assert from 'node:assert/strict'
 
 export class ChatPage {
-  /** What the page threw, or wrote with console.error: in dev also what React complains about. */
+  /**
+   * Errors that the page threw or wrote with console.error; in development also React's complaints.
+   */
   errors = []
-  /** WebSockets that are open now. */
+  /** The open WebSockets. */
   webSockets = new Set()
-  /** Text frames the page has received, of all WebSockets. */
+  /** Text frames that the page has received, on all WebSockets. */
   frames = []
 
   /** Opens the page and joins under the given name; closed after the test `t`. */
@@ -29,7 +31,7 @@ export class ChatPage {
     this.name = name
     page.on('pageerror', (error) => this.errors.push(String(error)))
     page.on('console', (message) => {
-      // Chromium reports each attempt to reach a server that is down, as it is in some tests.
+      // Chromium reports each attempt to reach a server that is down, as some tests make it.
       if (message.text().includes('net::ERR_')) return
       if (message.type() === 'error') this.errors.push(message.text())
     })
@@ -69,7 +71,7 @@ export class ChatPage {
     await input.press('Enter')
   }
 
-  /** Writes, and waits for the tick. */
+  /** Writes a message and waits for its tick. */
   async say(text) {
     await this.write(text)
     await this.sent(text, 'delivered')
@@ -97,7 +99,7 @@ export class ChatPage {
     return this.page.getByLabel('Send an image').setInputFiles({ name, mimeType, buffer })
   }
 
-  /** The bytes behind the image as this page shows it. */
+  /** The bytes of the image as this page shows it. */
   async imageBytes(name) {
     const image = this.page.getByRole('img', { name, exact: true })
     await image.waitFor()
@@ -113,7 +115,7 @@ export class ChatPage {
     return Buffer.from(base64, 'base64')
   }
 
-  /** Waits until exactly these are listed as online, in any order. */
+  /** Waits until exactly these visitors are listed as online, in any order. */
   online(...visitors) {
     const names = visitors.map(({ name }) => name).sort()
     return this.page.waitForFunction((expected) => {
@@ -122,12 +124,12 @@ export class ChatPage {
     }, JSON.stringify(names))
   }
 
-  /** Every transport the page has shown since it was loaded, in order. */
+  /** Every transport that the page has shown since it was loaded, in order. */
   shownTransports() {
     return this.page.evaluate(() => window.shown.transports)
   }
 
-  /** Every state the tick of one of our messages was seen in. */
+  /** Every state that the tick of one of this visitor's messages has shown. */
   shownTicks(text) {
     return this.page.evaluate((key) => window.shown.ticks[key], text)
   }
@@ -139,7 +141,7 @@ export class ChatPage {
   }
 }
 
-/** Runs in the page before anything else: some of what is shown is there for milliseconds only. */
+/** Runs in the page before anything else: some states are shown only for milliseconds. */
 function recordWhatIsShown() {
   window.shown = { transports: [], ticks: {} }
   const { transports, ticks } = window.shown

@@ -25,7 +25,7 @@ describe('chat in production', { skip }, () => {
     await app?.stop()
   })
 
-  /** A test with visitors of its own. When it fails, it shows what the server printed. */
+  /** A test with visitors of its own. When it fails, it shows the server's output. */
   function chatTest(name, names, body) {
     test(name, { timeout: 90_000 }, async (t) => {
       try {
@@ -40,14 +40,14 @@ describe('chat in production', { skip }, () => {
     })
   }
 
-  chatTest('starts with polling and goes on with WebSocket', ['Ada'], async (ada) => {
+  chatTest('a page starts with polling and moves to WebSocket', ['Ada'], async (ada) => {
     await ada.status('connected')
     await ada.transport('websocket')
     assert.deepEqual(await ada.shownTransports(), ['polling', 'websocket'])
     assert.equal(ada.openWebSockets('/socket.io/').length, 1)
   })
 
-  chatTest('two tabs talk, each message gets its tick', ['Ada', 'Bob'], async (ada, bob) => {
+  chatTest('two tabs talk, and each message gets its tick', ['Ada', 'Bob'], async (ada, bob) => {
     await ada.say('Hello Bob')
     await bob.hears('Hello Bob', ada)
     await bob.say('Hello Ada – 你好 👋')
@@ -65,12 +65,12 @@ describe('chat in production', { skip }, () => {
     assert.deepEqual(await ada.texts(), sent)
   })
 
-  chatTest('rooms are separate', ['Ada', 'Bob', 'Eve'], async (ada, bob, eve) => {
+  chatTest('messages stay in their room', ['Ada', 'Bob', 'Eve'], async (ada, bob, eve) => {
     await eve.transport('websocket')
     await Promise.all([ada.enter('design'), bob.enter('design')])
     await ada.say('Only for designers')
     await bob.hears('Only for designers', ada)
-    // Once this is acknowledged, whatever was sent to Eve before has arrived.
+    // Once this is acknowledged, everything sent to Eve before has arrived.
     await eve.say('Still in general')
     assert.deepEqual(
       eve.frames.filter((frame) => frame.includes('Only for designers')),
@@ -81,20 +81,24 @@ describe('chat in production', { skip }, () => {
     await eve.hears('Only for designers', ada)
   })
 
-  chatTest('lists who is online in the room', ['Ada', 'Bob', 'Eve'], async (ada, bob, eve) => {
-    await ada.online(ada, bob, eve)
-    await eve.enter('design')
-    await ada.online(ada, bob)
-    await eve.online(eve)
-    await bob.page.close()
-    await ada.online(ada)
-    await eve.enter('general')
-    await ada.online(ada, eve)
-  })
+  chatTest(
+    'each page lists the visitors who are online in its room',
+    ['Ada', 'Bob', 'Eve'],
+    async (ada, bob, eve) => {
+      await ada.online(ada, bob, eve)
+      await eve.enter('design')
+      await ada.online(ada, bob)
+      await eve.online(eve)
+      await bob.page.close()
+      await ada.online(ada)
+      await eve.enter('general')
+      await ada.online(ada, eve)
+    },
+  )
 
-  chatTest('an image arrives as it was sent', ['Ada', 'Bob'], async (ada, bob) => {
+  chatTest('an image arrives unchanged', ['Ada', 'Bob'], async (ada, bob) => {
     const screenshot = await ada.page.screenshot()
-    // As large as it may be; what follows a PNG's end is not looked at.
+    // As large as allowed; bytes after the end of a PNG are ignored.
     const image = Buffer.concat([screenshot, randomBytes(2 * 1024 * 1024 - screenshot.length)])
     await ada.sendImage('screen.png', 'image/png', image)
     assert.ok((await bob.imageBytes('screen.png')).equals(image))
@@ -111,43 +115,47 @@ describe('chat in production', { skip }, () => {
     await ada.say('Then in words')
   })
 
-  chatTest('bad data from a client harms nobody', ['Ada', 'Eve'], async (ada, eve) => {
-    await eve.page.addScriptTag({ url: '/socket.io/socket.io.js' })
-    const replies = await eve.page.evaluate(async () => {
-      const socket = window.io({ auth: { key: { not: 'a string' } }, forceNew: true })
-      const bad = [undefined, null, 7, 'text', [], {}, new ArrayBuffer(3), { room: '__proto__' }]
-      const text = { type: 'text', text: 'x' }
-      const requests = [
-        ...bad,
-        { room: 'general', name: ' ' },
-        { room: 'general', name: 'two\nlines' },
-        { room: 'general', name: 'x'.repeat(33), id: 1, body: text },
-        { room: 'general', id: 'before joining', body: text },
-        ...bad.map((body) => ({ room: 'general', id: 'x', body })),
-        { room: 'general', id: 'x', body: { type: 'image', mediaType: 'image/svg+xml' } },
-        { room: 'general', id: 'x', body: { type: 'image', mediaType: 'image/png', data: 'x' } },
-      ]
-      for (const event of ['join', 'send']) {
-        socket.emit(event)
-        socket.emit(event, {}, 'no function')
-      }
-      const answers = requests.flatMap((request) => [
-        socket.timeout(10_000).emitWithAck('join', request),
-        socket.timeout(10_000).emitWithAck('send', request),
-      ])
-      const settled = await Promise.all(answers)
-      socket.disconnect()
-      return settled
-    })
-    assert.deepEqual(
-      replies.filter(({ ok, reason }) => ok || !reason),
-      [],
-    )
-    await ada.say('Still here')
-    await eve.hears('Still here', ada)
-  })
+  chatTest(
+    'invalid data from one client does not disturb others',
+    ['Ada', 'Eve'],
+    async (ada, eve) => {
+      await eve.page.addScriptTag({ url: '/socket.io/socket.io.js' })
+      const replies = await eve.page.evaluate(async () => {
+        const socket = window.io({ auth: { key: { not: 'a string' } }, forceNew: true })
+        const bad = [undefined, null, 7, 'text', [], {}, new ArrayBuffer(3), { room: '__proto__' }]
+        const text = { type: 'text', text: 'x' }
+        const requests = [
+          ...bad,
+          { room: 'general', name: ' ' },
+          { room: 'general', name: 'two\nlines' },
+          { room: 'general', name: 'x'.repeat(33), id: 1, body: text },
+          { room: 'general', id: 'before joining', body: text },
+          ...bad.map((body) => ({ room: 'general', id: 'x', body })),
+          { room: 'general', id: 'x', body: { type: 'image', mediaType: 'image/svg+xml' } },
+          { room: 'general', id: 'x', body: { type: 'image', mediaType: 'image/png', data: 'x' } },
+        ]
+        for (const event of ['join', 'send']) {
+          socket.emit(event)
+          socket.emit(event, {}, 'no function')
+        }
+        const answers = requests.flatMap((request) => [
+          socket.timeout(10_000).emitWithAck('join', request),
+          socket.timeout(10_000).emitWithAck('send', request),
+        ])
+        const settled = await Promise.all(answers)
+        socket.disconnect()
+        return settled
+      })
+      assert.deepEqual(
+        replies.filter(({ ok, reason }) => ok || !reason),
+        [],
+      )
+      await ada.say('Still here')
+      await eve.hears('Still here', ada)
+    },
+  )
 
-  chatTest('works after each of three reloads', ['Ada', 'Bob'], async (ada, bob) => {
+  chatTest('a page works after each of three reloads', ['Ada', 'Bob'], async (ada, bob) => {
     for (const round of [1, 2, 3]) {
       await ada.page.reload()
       await ada.transport('websocket')
@@ -161,30 +169,38 @@ describe('chat in production', { skip }, () => {
     await ada.online(ada, bob)
   })
 
-  chatTest('comes back by itself when the server restarts', ['Ada', 'Bob'], async (ada, bob) => {
-    await ada.say('Before the restart')
-    assert.equal((await app.stop()).code, 0)
-    await Promise.all([ada.status('reconnecting'), bob.status('reconnecting')])
-    await ada.write('Written meanwhile')
-    await ada.sent('Written meanwhile', 'unsent')
+  chatTest(
+    'pages reconnect by themselves when the server restarts',
+    ['Ada', 'Bob'],
+    async (ada, bob) => {
+      await ada.say('Before the restart')
+      assert.equal((await app.stop()).code, 0)
+      await Promise.all([ada.status('reconnecting'), bob.status('reconnecting')])
+      await ada.write('Written meanwhile')
+      await ada.sent('Written meanwhile', 'unsent')
 
-    app = await startChat({ port: app.port })
-    await Promise.all([ada.joined(), bob.joined()])
-    await ada.sent('Written meanwhile', 'delivered')
-    await bob.hears('Written meanwhile', ada)
-    await bob.say('Here again')
-    await ada.hears('Here again', bob)
-    await Promise.all([ada.transport('websocket'), bob.transport('websocket')])
-    assert.ok((await ada.texts()).includes('Before the restart'))
-  })
+      app = await startChat({ port: app.port })
+      await Promise.all([ada.joined(), bob.joined()])
+      await ada.sent('Written meanwhile', 'delivered')
+      await bob.hears('Written meanwhile', ada)
+      await bob.say('Here again')
+      await ada.hears('Here again', bob)
+      await Promise.all([ada.transport('websocket'), bob.transport('websocket')])
+      assert.ok((await ada.texts()).includes('Before the restart'))
+    },
+  )
 
-  chatTest('SIGTERM ends it with two WebSockets open', ['Ada', 'Bob'], async (ada, bob) => {
-    await Promise.all([ada.transport('websocket'), bob.transport('websocket')])
-    const { port } = app
-    const { milliseconds, ...end } = await app.stop()
-    assert.deepEqual(end, { code: 0, signal: null })
-    assert.ok(milliseconds < 1500, `took ${Math.round(milliseconds)} ms`)
-    await ada.status('reconnecting')
-    app = await startChat({ port })
-  })
+  chatTest(
+    'SIGTERM ends the server while two WebSockets are open',
+    ['Ada', 'Bob'],
+    async (ada, bob) => {
+      await Promise.all([ada.transport('websocket'), bob.transport('websocket')])
+      const { port } = app
+      const { milliseconds, ...end } = await app.stop()
+      assert.deepEqual(end, { code: 0, signal: null })
+      assert.ok(milliseconds < 1500, `took ${Math.round(milliseconds)} ms`)
+      await ada.status('reconnecting')
+      app = await startChat({ port })
+    },
+  )
 })

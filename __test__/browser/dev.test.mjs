@@ -17,7 +17,8 @@ describe('chat in development', { skip }, () => {
 
   before(
     async () => {
-      // A copy, because the test edits it; in a folder that git ignores and that finds node_modules.
+      // A copy, because the test edits it, in a folder that git ignores and that finds
+      // node_modules.
       await mkdir(join(repository, 'target'), { recursive: true })
       folder = await mkdtemp(join(repository, 'target', 'chat-dev-'))
       await cp(chatFolder, folder, { recursive: true, filter: (path) => isSource(basename(path)) })
@@ -33,7 +34,7 @@ describe('chat in development', { skip }, () => {
     if (folder) await rm(folder, { recursive: true, force: true, maxRetries: 5 })
   })
 
-  test('an edit is applied while both WebSockets stay', { timeout: 120_000 }, async (t) => {
+  test('an edit is applied while both WebSockets stay open', { timeout: 120_000 }, async (t) => {
     try {
       const ada = await ChatPage.open(t, browser, app, 'Ada')
       const bob = await ChatPage.open(t, browser, app, 'Bob')

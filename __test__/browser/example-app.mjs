@@ -1,5 +1,5 @@
-// The small examples as their users run them, on more than one version of Next.js. Each works in a
-// copy: the tests edit it, and it has its own build.
+// The small examples as their users run them, on more than one version of Next.js. Each runs in a
+// copy, which the tests can edit and which has a build of its own.
 
 import { cpSync, linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -12,17 +12,17 @@ import { isSource, repository } from './chat-app.mjs'
 
 const BUILD = 120_000
 const READY = 60_000
-/** What a process may take to end, and then still fail its test. */
+/** How long a process may take to end before its test fails. */
 const END = 10_000
 
 /**
  * @typedef {object} Example
  * @property {string} name of its folder
  * @property {string} title the heading of its page
- * @property {string} page the file that has the title
+ * @property {string} page the file that contains the title
  * @property {string} path of Socket.IO
- * @property {boolean} [server] it is run by its own server.js
- * @property {string} announcer what speaks to all pages when the button is pressed
+ * @property {boolean} [server] whether its own server.js runs it
+ * @property {string} announcer what sends to all pages when the button is pressed
  */
 
 /** @type {Example[]} */
@@ -53,19 +53,19 @@ export const examples = [
 
 const traitsOf = (line) => versions.find(({ next }) => next.startsWith(`${line}.`))
 
-/** The repository's own version of Next.js, and the oldest that the examples are written for. */
+/** The repository's own version of Next.js, and the oldest one that the examples support. */
 export const editions = [
   { name: 'Next.js 16, React 19', isOwn: true, ...traitsOf(16) },
   { name: 'Next.js 14, React 18', isOwn: false, ...traitsOf(14) },
 ]
 
-/** A folder for the copies, with the packages of one version beside them. */
+/** A folder for the copies, with the packages of one version next to them. */
 export class Workshop {
   #folder
   #packages
 
   static async open(edition) {
-    // Outside of the repository an older Next.js does not meet a lockfile that is not its own.
+    // Outside the repository, an older Next.js finds no lockfile that is not its own.
     const place = edition.isOwn ? join(repository, 'target') : cache
     mkdirSync(place, { recursive: true })
     const workshop = new Workshop()
@@ -77,7 +77,10 @@ export class Workshop {
     return workshop
   }
 
-  /** All packages are found further up, but for TypeScript: the repository's has no API for Next.js. */
+  /**
+   * All packages are found further up except TypeScript: the repository's version has no API for
+   * Next.js.
+   */
   #takeOwnPackages() {
     this.#packages = repository
     const example = createRequire(join(repository, 'examples', examples[0].name, 'package.json'))
@@ -112,7 +115,7 @@ function linkTree(from, to) {
   mkdirSync(to)
   for (const entry of readdirSync(from, { withFileTypes: true })) {
     const [source, copy] = [join(from, entry.name), join(to, entry.name)]
-    // Others may be replacing this one.
+    // Other processes may be replacing this one.
     if (entry.name.startsWith('upwire')) continue
     if (entry.isDirectory()) linkTree(source, copy)
     else if (entry.isSymbolicLink()) cpSync(source, copy, { verbatimSymlinks: true })
@@ -137,7 +140,7 @@ class App {
     await runToEnd(process.execPath, [this.#next, 'build'], options)
   }
 
-  /** Resolves when it takes requests. Started again, it has the port that it had. */
+  /** Resolves when the server accepts requests. A restarted server keeps its port. */
   async start({ dev = false } = {}) {
     this.port ??= await freePort()
     this.url = `http://localhost:${this.port}`
@@ -149,17 +152,17 @@ class App {
     await until(this.port, true, READY, `does not listen\n${this.output}`)
   }
 
-  /** What the server has printed. */
+  /** The output of the server. */
   get output() {
     return this.#command?.output ?? ''
   }
 
-  /** SIGTERM, as a supervisor sends it; resolves with the milliseconds that it took. */
+  /** Sends SIGTERM, as a supervisor does; resolves with the milliseconds until the end. */
   terminate() {
     return this.#command.terminate(END)
   }
 
-  /** Ends whatever runs; then nothing writes into the folder any more. */
+  /** Ends everything that runs; then nothing writes into the folder any more. */
   async kill() {
     this.#command?.kill()
     await this.#command?.closed

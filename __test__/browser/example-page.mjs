@@ -1,9 +1,12 @@
-// One visitor of a small example: a browser context of its own, and what a person does on the page.
+// One visitor of a small example: a browser context of its own, with the actions of a person on the
+// page.
 
 export class ExamplePage {
-  /** What the page threw, or wrote with console.error: in dev also what React complains about. */
+  /**
+   * Errors that the page threw or wrote with console.error; in development also React's complaints.
+   */
   errors = []
-  /** The server may be down, or not yet or no longer able to answer; the page then comes back. */
+  /** Set while the server may be down or unable to answer; the page then reconnects. */
   serverRestarts = false
   #example
   #webSockets = new Set()
@@ -37,7 +40,7 @@ export class ExamplePage {
 
   async reload() {
     await this.page.reload({ waitUntil: 'commit' })
-    // Chromium does not tell that what the page has left behind is closed.
+    // Chromium does not report that the WebSockets of the previous page have closed.
     this.#webSockets.clear()
     await this.transport('websocket')
   }
@@ -70,7 +73,7 @@ export class ExamplePage {
     return this.page.getByTestId('people').getByText(text, { exact: true }).waitFor()
   }
 
-  /** Sends a message, and waits until the server has given it to all pages. */
+  /** Sends a message and waits until the server has sent it to all pages. */
   async say(text) {
     await this.page.getByRole('textbox', { name: 'Message', exact: true }).fill(text)
     await this.page.getByRole('button', { name: 'Send', exact: true }).click()

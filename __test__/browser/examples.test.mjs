@@ -1,4 +1,5 @@
-// The small examples in Chromium, in production and in development, each on two versions of Next.js.
+// The small examples in Chromium, in production and in development, each on two versions of
+// Next.js.
 
 import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
@@ -29,7 +30,7 @@ for (const edition of editions) {
     })
 
     for (const [index, example] of examples.entries()) {
-      // Side by side, but each in order.
+      // The examples run side by side, but the tests of each run in order.
       describe(example.name, { concurrency: 1 }, () => {
         let app
 
@@ -43,7 +44,7 @@ for (const edition of editions) {
 
         after(() => app?.kill())
 
-        /** A test with two visitors. When it fails, it shows what the server printed. */
+        /** A test with two visitors. When it fails, it shows the server's output. */
         function exampleTest(name, body) {
           test(name, { timeout: 120_000 }, async (t) => {
             try {
@@ -69,7 +70,7 @@ for (const edition of editions) {
           assert.equal(bob.sockets.length, 1)
         })
 
-        exampleTest('a reloaded page is back', async (ada, bob) => {
+        exampleTest('a reloaded page reconnects', async (ada, bob) => {
           await ada.reload()
           await ada.people(2)
           await ada.say('Here again')
@@ -79,7 +80,7 @@ for (const edition of editions) {
           assert.equal(ada.sockets.length, 1)
         })
 
-        exampleTest(`what ${example.announcer} emits arrives`, async (ada, bob) => {
+        exampleTest(`messages from ${example.announcer} arrive`, async (ada, bob) => {
           await ada.announce('Dinner is ready')
           await Promise.all([
             ada.hearsAnnouncement('Dinner is ready'),
@@ -94,21 +95,24 @@ for (const edition of editions) {
           await bob.hearsAnnouncement('From outside')
         })
 
-        exampleTest('ends with pages open, which find the next server', async (ada, bob) => {
-          ada.serverRestarts = bob.serverRestarts = true
-          const times = []
-          do {
-            times.push(Math.round(await app.terminate()))
-            await Promise.all([ada.status('reconnecting'), bob.status('reconnecting')])
-            await app.start()
-            await Promise.all([ada.transport('websocket'), bob.transport('websocket')])
-            // Chromium may hold a connection in reserve that it has not used yet. Node's close() waits
-            // for such a one, and Next.js 14 with it, in apps without Socket.IO as well.
-          } while (times.at(-1) >= 1500 && times.length < 3)
-          assert.ok(times.at(-1) < 1500, `SIGTERM took ${times} ms`)
-          await ada.say('Still here')
-          await bob.hears('Still here')
-        })
+        exampleTest(
+          'SIGTERM ends the server while pages are open, and they reconnect to the next one',
+          async (ada, bob) => {
+            ada.serverRestarts = bob.serverRestarts = true
+            const times = []
+            do {
+              times.push(Math.round(await app.terminate()))
+              await Promise.all([ada.status('reconnecting'), bob.status('reconnecting')])
+              await app.start()
+              await Promise.all([ada.transport('websocket'), bob.transport('websocket')])
+              // Chromium may keep an unused connection in reserve. Node's close() waits for it, and
+              // with it Next.js 14, also in apps without Socket.IO.
+            } while (times.at(-1) >= 1500 && times.length < 3)
+            assert.ok(times.at(-1) < 1500, `SIGTERM took ${times} ms`)
+            await ada.say('Still here')
+            await bob.hears('Still here')
+          },
+        )
 
         describe('in development', () => {
           before(
@@ -119,7 +123,7 @@ for (const edition of editions) {
             { timeout: 90_000 },
           )
 
-          exampleTest('an edit is applied while both WebSockets stay', async (ada, bob) => {
+          exampleTest('an edit is applied while both WebSockets stay open', async (ada, bob) => {
             await ada.say('Hello from dev')
             await bob.hears('Hello from dev')
             await ada.announce('Compiled on demand')
@@ -146,7 +150,8 @@ for (const edition of editions) {
 
               await ada.say(`After: ${next}`)
               await bob.hears(`After: ${next}`)
-              // The page still shows what it had received, so its state is the same as well.
+              // The page still shows the message it had received, so its state has survived as
+              // well.
               await ada.shows('You', `Before: ${next}`)
               assert.ok(ada.sockets.length === 1 && ada.sockets[0] === socket)
               assert.ok(ada.webSockets(edition.hmr).includes(hmr))

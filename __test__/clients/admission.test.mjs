@@ -1,4 +1,5 @@
-// Who gets in: middlewares of Socket.IO and of the engine, allowRequest, CORS, header events.
+// What decides about a connection: middlewares of Socket.IO and of the engine, allowRequest, CORS,
+// header events.
 
 import assert from 'node:assert/strict'
 import net from 'node:net'
@@ -18,7 +19,7 @@ import { serve, serveEngine } from './support/servers.mjs'
 
 for (const { transports } of TRANSPORTS) {
   describe(`admission over ${JSON.stringify(transports)}`, () => {
-    test('io.use lets in and turns away', async (t) => {
+    test('io.use accepts and refuses', async (t) => {
       const served = await serve(t)
       served.io.use((socket, next) => {
         if (socket.handshake.auth.token === 'good') return next()
@@ -51,7 +52,7 @@ for (const { transports } of TRANSPORTS) {
       assert.equal(errors[0][0].message, 'no')
     })
 
-    test('engine middlewares run in order for each request, with express’s face', async (t) => {
+    test('engine middlewares run in order for each request, with the interface of Express', async (t) => {
       const served = await serve(t)
       const seen = []
       served.engine.use((req, _res, next) => {
@@ -71,7 +72,7 @@ for (const { transports } of TRANSPORTS) {
       assert.equal(await echo(near, far), 'x')
     })
 
-    test('an engine middleware that fails refuses', async (t) => {
+    test('an engine middleware that fails refuses the request', async (t) => {
       const served = await serve(t)
       const errors = gather(served.engine, 'connection_error')
       const failure = new Error('not today')
@@ -85,7 +86,7 @@ for (const { transports } of TRANSPORTS) {
       assert.equal(served.engine.clientsCount, 0)
     })
 
-    test('allowRequest lets in, at once and later', async (t) => {
+    test('allowRequest accepts, at once and later', async (t) => {
       for (const allowRequest of [
         (_req, decide) => decide(null, true),
         (_req, decide) => setTimeout(decide, 5, null, true),
@@ -101,11 +102,11 @@ for (const { transports } of TRANSPORTS) {
         const { near, far } = await pair(t, served, { transports })
         if (transports.length > 1) await settled(near, 'websocket')
         assert.equal(await echo(near, far), 'x')
-        assert.equal(calls, 1, 'only the handshake is asked about')
+        assert.equal(calls, 1, 'only the handshake calls it')
       }
     })
 
-    test('allowRequest turns away', async (t) => {
+    test('allowRequest refuses', async (t) => {
       for (const allowRequest of [
         (_req, decide) => decide('no room', false),
         (_req, decide) => setTimeout(decide, 2, 'no room', false),
@@ -184,7 +185,7 @@ describe('refusals', () => {
     assert.equal(Number(socket.headers['content-length']), Buffer.byteLength(message))
   })
 
-  test('without a message the text is Forbidden', async (t) => {
+  test('without a message the refusal says Forbidden', async (t) => {
     const served = await serve(t, { allowRequest: (_req, decide) => decide(null, false) })
     const { status, text } = await fetchText(`${served.url}/socket.io/?EIO=4&transport=polling`)
     assert.equal(status, 403)
@@ -207,7 +208,7 @@ describe('refusals', () => {
     }
   })
 
-  test('more than maxPendingHandshakes at once get 503, those before them are served', async (t) => {
+  test('more than maxPendingHandshakes at once get 503, and the ones before them are served', async (t) => {
     const waiting = []
     const served = await serve(t, {
       maxPendingHandshakes: 2,
@@ -215,20 +216,20 @@ describe('refusals', () => {
     })
     const target = `${served.url}/socket.io/?EIO=4&transport=polling`
     const first = [fetchText(target), fetchText(target)]
-    await until(() => waiting.length === 2, 'two to wait')
+    await until(() => waiting.length === 2, 'two waiting handshakes')
     assert.equal((await fetchText(target)).status, 503)
     assert.equal((await upgrade(served.url)).status, 503)
     for (const decide of waiting) decide(null, true)
     for (const answer of first) assert.equal((await answer).status, 200)
     const last = fetchText(target)
-    await until(() => waiting.length === 3, 'the next to wait')
+    await until(() => waiting.length === 3, 'the next handshake to wait')
     waiting[2](null, true)
     assert.equal((await last).status, 200)
   })
 
   for (const transport of ['polling', 'websocket']) {
     for (const leave of ['destroy', 'resetAndDestroy']) {
-      test(`an answer for a ${transport} client that has left (${leave}) makes no session`, async (t) => {
+      test(`the answer for a ${transport} client that has left (${leave}) creates no session`, async (t) => {
         const asked = []
         const served = await serve(t, {
           maxPendingHandshakes: 1,
@@ -237,7 +238,7 @@ describe('refusals', () => {
         const raw = net.connect(served.port, '127.0.0.1')
         raw.on('error', () => {})
         raw.write(handshakeText(transport))
-        await until(() => asked.length === 1, 'allowRequest to be asked')
+        await until(() => asked.length === 1, 'a call of allowRequest')
         const { req, decide } = asked[0]
         const left = event(req.socket, 'close', 2000)
         raw[leave]()
@@ -245,9 +246,9 @@ describe('refusals', () => {
         decide(null, true)
         await turns(5)
         assert.equal(served.engine.clientsCount, 0)
-        // Its place is free again.
+        // The place of the client that has left is free again.
         const near = client(t, served.url, { transports: [transport] })
-        await until(() => asked.length === 2, 'the next to be asked')
+        await until(() => asked.length === 2, 'the next call of allowRequest')
         asked[1].decide(null, true)
         await connected(near)
         assert.equal(served.engine.clientsCount, 1)
@@ -255,7 +256,7 @@ describe('refusals', () => {
     }
   }
 
-  test('a middleware that answers by itself ends it there', async (t) => {
+  test('a middleware that answers by itself ends the request', async (t) => {
     const served = await serve(t)
     served.engine.use((_req, res) => {
       res.statusCode = 418
@@ -298,7 +299,7 @@ describe('refusals', () => {
 describe('cors', () => {
   const origin = 'http://app.example'
 
-  test('headers are on polling, on the 101 and on refusals; preflights are answered', async (t) => {
+  test('its headers are on polling, on the 101 and on refusals, and preflights are answered', async (t) => {
     const served = await serve(t, { cors: { origin, credentials: true, methods: ['GET', 'POST'] } })
     const target = `${served.url}/socket.io/?EIO=4&transport=polling`
     const headers = { Origin: origin }
@@ -356,7 +357,7 @@ describe('cors', () => {
 })
 
 describe('header events', () => {
-  test('initial_headers on handshakes, headers on every answer, both transports', async (t) => {
+  test('initial_headers fires for handshakes and headers for every answer, on both transports', async (t) => {
     const served = await serveEngine(t)
     const { engine, url } = served
     engine.on('initial_headers', (headers, req) => {
@@ -382,7 +383,7 @@ describe('header events', () => {
     assert.equal(handshake.status, 101)
     assert.equal(handshake.headers['x-initial'], 'websocket')
     assert.equal(handshake.headers['x-each'], 'yes')
-    // Q4 of COMPAT.md, done better: one line for each.
+    // One line for each value (docs/protocol.md#handshake-and-http).
     assert.deepEqual(handshake.headers['set-cookie'], ['a=1', 'b=2'])
     const probe = await upgrade(url, { path: `/engine.io/?EIO=4&transport=websocket&sid=${sid}` })
     assert.equal(probe.status, 101)
@@ -390,7 +391,7 @@ describe('header events', () => {
     assert.equal(probe.headers['x-each'], 'yes')
   })
 
-  test('headers that middlewares set are on both transports', async (t) => {
+  test('headers that middlewares set are sent on both transports', async (t) => {
     const served = await serveEngine(t)
     served.engine.use((_req, res, next) => {
       res.setHeader('X-Powered', 'upwire')

@@ -1,5 +1,5 @@
-// The server's JavaScript thread does nothing for three seconds: pings go out, nobody is lost,
-// memory stays under its bound, and what was sent meanwhile arrives in order.
+// The server's JavaScript thread is blocked for three seconds: pings go out, no client is lost,
+// memory stays below its bound, and messages sent meanwhile arrive in order.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -16,9 +16,9 @@ const PING_INTERVAL = 300
 const PING_TIMEOUT = 1000
 const MiB = 1024 * 1024
 const RECEIVE_LIMIT = 16 * MiB
-/** What a sender keeps waiting in its own process. */
+/** The bytes that a sender may keep in its own process. */
 const BACKLOG = 256 * 1024
-/** Beyond the bound: read buffers, text made for JavaScript, what malloc keeps. */
+/** Memory beyond the bound: read buffers, text made for JavaScript, and what malloc keeps. */
 const SLACK = 32 * MiB
 
 /** Sends as fast as the connection takes it. */
@@ -41,7 +41,9 @@ function flood(socket) {
 }
 
 describe('a blocked server', () => {
-  test('keeps its clients, its memory and the order', { timeout: 60_000 }, async (t) => {
+  test('keeps its clients, its memory and the order of messages', {
+    timeout: 60_000,
+  }, async (t) => {
     const child = start(t, programs, 'blocking', {
       pingInterval: PING_INTERVAL,
       pingTimeout: PING_TIMEOUT,
@@ -79,7 +81,8 @@ describe('a blocked server', () => {
     const blockedFor = await child
       .message('unblocked', BLOCK + 10_000)
       .finally(() => clearInterval(watching))
-    // This answer is the first thing that JavaScript did; what came until now was native.
+    // This answer is the first thing that JavaScript did; everything before it happened on other
+    // threads.
     const pings = clients.map((near, n) => near.pings - pingsBefore[n])
     assert.ok(blockedFor >= BLOCK - 1)
     const idle = pings.slice(SENDERS)
@@ -93,7 +96,7 @@ describe('a blocked server', () => {
     assert.ok(Math.min(...pings) >= 1, `each sender is pinged: ${pings}`)
     assert.ok(peak - before <= RECEIVE_LIMIT + SLACK, `${(peak - before) / MiB} MiB more`)
 
-    // It goes on as before: more messages, then all of them have arrived, in order.
+    // Afterwards it works as before: more messages are sent, and all of them arrive in order.
     const afterBlock = clients.map(({ pings: count }) => count)
     const unpinged = () =>
       clients.map((_near, n) => n).filter((n) => clients[n].pings <= afterBlock[n])

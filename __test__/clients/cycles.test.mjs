@@ -1,5 +1,5 @@
-// Connect and disconnect, again and again: descriptors and memory come back. UPWIRE_CYCLES sets
-// how often; the full run is 50,000.
+// Connecting and disconnecting, again and again: descriptors and memory are freed. UPWIRE_CYCLES
+// sets how often; the full run is 50,000.
 
 import assert from 'node:assert/strict'
 import { Agent } from 'node:http'
@@ -11,17 +11,17 @@ import { until, within } from './support/events.mjs'
 const programs = new URL('./support/programs.mjs', import.meta.url)
 
 const CYCLES = Number(process.env.UPWIRE_CYCLES ?? 10_000)
-/** Cycles after which memory has found its level. */
+/** Cycles after which memory has reached its level. */
 const SETTLED = 5000
 const AT_ONCE = 16
 const WARM_UP = 200
 const MiB = 1024 * 1024
-/** What memory may grow from there to the end. */
+/** How much memory may grow from there to the end. */
 const GROWTH = 5 * MiB
-/** Ports of one address would run out: each closed connection keeps one for a while. */
+/** The ports of one address would run out: each closed connection keeps one for a while. */
 const ADDRESSES = Array.from({ length: 8 }, (_, n) => `127.0.0.${n + 2}`)
 
-/** Of ten cycles: how they connect. */
+/** How each of ten cycles connects. */
 const KINDS = [
   ...Array(7).fill({ transports: ['websocket'] }),
   { transports: ['polling'] },
@@ -29,7 +29,7 @@ const KINDS = [
   { transports: ['websocket'], isRude: true },
 ]
 
-/** One client: connects, has one message echoed, leaves. */
+/** One client: it connects, has one message echoed, and leaves. */
 function cycle(url, n) {
   const { isRude, settles, ...kind } = KINDS[n % KINDS.length]
   const localAddress = ADDRESSES[n % ADDRESSES.length]
@@ -59,7 +59,7 @@ describe('cycles', () => {
   test(`${CYCLES} connections from several addresses leave nothing behind`, {
     timeout: 900_000,
   }, async (t) => {
-    // V8's young generation grows with its load to tens of MiB, which would hide what leaks.
+    // V8's young generation grows under load to tens of MiB, which would hide a leak.
     const execArgv = ['--expose-gc', '--max-semi-space-size=1']
     const child = start(t, programs, 'counting', {}, { execArgv })
     const url = `http://127.0.0.1:${await child.message('port')}`
@@ -79,7 +79,7 @@ describe('cycles', () => {
           measured = await child.message('measured', 10_000)
           return measured.clients === 0 && measured.connections === 0 ? measured : undefined
         },
-        'all connections to be gone',
+        'all connections to end',
         15_000,
       ).catch((error) => {
         error.message += `: ${JSON.stringify(measured)}`

@@ -1,4 +1,4 @@
-// How connections end, and how they come back.
+// How connections end, and how clients come back.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -25,7 +25,7 @@ for (const { transports, settles } of TRANSPORTS) {
       return { ...served, ...both }
     }
 
-    test('client.disconnect()', async (t) => {
+    test('client.disconnect() is a client namespace disconnect', async (t) => {
       const { near, far, io } = await ends(t)
       const reasons = gather(far, 'disconnect')
       const nearReason = event(near, 'disconnect')
@@ -39,7 +39,7 @@ for (const { transports, settles } of TRANSPORTS) {
       assert.equal(io.sockets.sockets.size, 0)
     })
 
-    test('the client’s engine closes', async (t) => {
+    test('the end of the client’s engine is a transport close', async (t) => {
       const { near, far, io } = await ends(t)
       const reasons = gather(far, 'disconnect')
       near.io.engine.close()
@@ -51,7 +51,7 @@ for (const { transports, settles } of TRANSPORTS) {
       )
     })
 
-    test('server socket.disconnect() keeps the connection, disconnect(true) closes it', async (t) => {
+    test('socket.disconnect() on the server keeps the connection, and disconnect(true) closes it', async (t) => {
       const { near, far, io } = await ends(t)
       const nearReason = event(near, 'disconnect')
       const farReason = event(far, 'disconnect')
@@ -87,7 +87,7 @@ for (const { transports, settles } of TRANSPORTS) {
       )
     })
 
-    test('disconnecting tells the rooms, disconnect comes once and later', async (t) => {
+    test('disconnecting still shows the rooms, and disconnect comes once after it', async (t) => {
       const { near, far, io } = await ends(t)
       far.join('room')
       const order = []
@@ -104,7 +104,7 @@ for (const { transports, settles } of TRANSPORTS) {
       ])
     })
 
-    test('a message too large closes the session, and the next client works', async (t) => {
+    test('a message that is too large closes the session, and the next client works', async (t) => {
       const { near, far, io, url } = await ends(t, { maxHttpBufferSize: 2000 })
       const got = gather(far, 'data')
       const closes = gather(far.conn, 'close')
@@ -137,7 +137,7 @@ for (const { transports, settles } of TRANSPORTS) {
       assert.equal(near._pingTimeout, 567)
     })
 
-    test('a client that came before the server closes comes back to the next server', async (t) => {
+    test('a client that is there when the server closes comes back to the next server', async (t) => {
       const first = pages()
       const before = attach(first)
       const port = await listen(first)
@@ -168,7 +168,7 @@ for (const { transports, settles } of TRANSPORTS) {
       assert.equal(await near.timeout(5000).emitWithAck('echo', 'back'), 'back')
     })
 
-    test('connection state recovery gives back id, rooms, data and what was missed', async (t) => {
+    test('connection state recovery restores id, rooms, data and missed messages', async (t) => {
       const served = await serve(t, {
         connectionStateRecovery: { maxDisconnectionDuration: 10_000 },
       })
@@ -195,7 +195,7 @@ for (const { transports, settles } of TRANSPORTS) {
       assert.equal(again.id, far.id)
       assert.ok(again.rooms.has('room'))
       assert.equal(again.data.name, 'kept')
-      await until(() => near.connected && got.length === 3, 'what was missed')
+      await until(() => near.connected && got.length === 3, 'the missed messages')
       assert.equal(near.recovered, true)
       assert.deepEqual(
         got.map(([n]) => n),
@@ -208,7 +208,7 @@ for (const { transports, settles } of TRANSPORTS) {
 }
 
 describe('limits', () => {
-  test('exactly maxHttpBufferSize is taken on both transports', async (t) => {
+  test('exactly maxHttpBufferSize is accepted on both transports', async (t) => {
     const served = await serveEngine(t, { maxHttpBufferSize: 5000 })
     for (const { transports, settles } of TRANSPORTS) {
       const { near, far } = await enginePair(t, served, { transports, settles })
@@ -218,7 +218,7 @@ describe('limits', () => {
     }
   })
 
-  test('a client that does not read is closed at maxSendBuffer, others are not', async (t) => {
+  test('a client that does not read is closed at maxSendBuffer, and others are not', async (t) => {
     const served = await serveEngine(t, { maxSendBuffer: 1_000_000 })
     const limits = gather(served.engine, 'limit')
     const slow = await enginePair(t, served, { transports: ['websocket'] })
@@ -280,7 +280,7 @@ describe('limits', () => {
     assert.equal(far.readyState, 'open')
   })
 
-  test('many clients at once come and go', async (t) => {
+  test('many clients come and go at once', async (t) => {
     const served = await serve(t)
     const reasons = []
     served.io.on('connection', (socket) => {

@@ -1,5 +1,5 @@
-// What every Socket.IO app does: messages with acknowledgement, text and binary, both ways, over
-// each order of transports.
+// The basics of every Socket.IO app: messages with acknowledgements, text and binary, in both
+// directions, over each order of transports.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -24,7 +24,7 @@ function bytes(length, seed = 7) {
 
 for (const { transports, settles } of TRANSPORTS) {
   describe(`socket.io-client over ${JSON.stringify(transports)}`, () => {
-    /** Both ends, settled on the last transport. */
+    /** Both ends, once they are on their final transport. */
     async function ends(t, opts) {
       const served = await serve(t, opts)
       const { near, far } = await pair(t, served, { transports })
@@ -35,20 +35,20 @@ for (const { transports, settles } of TRANSPORTS) {
       return { near, far, ...served }
     }
 
-    test('messages are acknowledged, both ways', async (t) => {
+    test('messages are acknowledged in both directions', async (t) => {
       const { near, far } = await ends(t)
       const value = { a: [1, 2.5, null, true], b: { c: 'text' }, d: '' }
       assert.deepEqual(await near.timeout(5000).emitWithAck('echo', value), value)
       assert.deepEqual(await far.timeout(5000).emitWithAck('echo', value), value)
     })
 
-    test('an acknowledgement that nobody gives times out', async (t) => {
+    test('an acknowledgement that never comes times out', async (t) => {
       const { near, far } = await ends(t)
       await assert.rejects(near.timeout(30).emitWithAck('nobody'), /timed out/)
       await assert.rejects(far.timeout(30).emitWithAck('nobody'), /timed out/)
     })
 
-    test('text of every kind stays what it is, both ways', async (t) => {
+    test('text of every kind arrives unchanged in both directions', async (t) => {
       const { near, far } = await ends(t)
       for (const text of TEXTS) {
         assert.equal(await near.timeout(5000).emitWithAck('echo', text), text)
@@ -56,7 +56,7 @@ for (const { transports, settles } of TRANSPORTS) {
       }
     })
 
-    test('binary of every size arrives, both ways', async (t) => {
+    test('binary data of every size arrives in both directions', async (t) => {
       const { near, far } = await ends(t)
       const sizes = settles === 'websocket' ? [...SMALL, 900_000] : SMALL
       for (const size of sizes) {
@@ -88,7 +88,7 @@ for (const { transports, settles } of TRANSPORTS) {
       check(await far.timeout(5000).emitWithAck('echo', sent))
     })
 
-    test('a burst keeps its order, text and binary mixed, both ways at once', async (t) => {
+    test('a burst keeps its order, text and binary mixed, in both directions at once', async (t) => {
       const { near, far } = await ends(t)
       const count = 2000
       const atServer = gather(far, 'n')
@@ -112,7 +112,7 @@ for (const { transports, settles } of TRANSPORTS) {
       }
     })
 
-    test('a message sent from the connection handler and one sent before it connects arrive', async (t) => {
+    test('messages sent in the connection handler and before connecting arrive', async (t) => {
       const served = await serve(t)
       const early = []
       served.io.on('connection', (socket) => {

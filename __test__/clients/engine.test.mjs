@@ -1,4 +1,4 @@
-// Engine.IO without Socket.IO: `Engine` and its sockets against engine.io-client.
+// Engine.IO without Socket.IO: `Engine` and its sockets with engine.io-client.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -15,7 +15,7 @@ function bytes(length) {
 
 for (const { transports, settles } of TRANSPORTS) {
   describe(`engine.io-client over ${JSON.stringify(transports)}`, () => {
-    test('text and binary of every size arrive in order, both ways', async (t) => {
+    test('text and binary data of every size arrive in order, in both directions', async (t) => {
       const served = await serveEngine(t)
       const { near, far } = await enginePair(t, served, { transports, settles })
       assert.ok(far instanceof EngineSocket)
@@ -40,7 +40,7 @@ for (const { transports, settles } of TRANSPORTS) {
       }
     })
 
-    test('what is sent is text as engine.io makes it', async (t) => {
+    test('values are sent as the text that engine.io makes of them', async (t) => {
       const served = await serveEngine(t)
       const { near, far } = await enginePair(t, served, { transports, settles })
       const got = gather(near, 'data')
@@ -62,7 +62,7 @@ for (const { transports, settles } of TRANSPORTS) {
       assert.deepEqual(seen, ['é', '', '', '', '5', '', '🎉', 'lone \ufffd', [1, 0, 2, 0], 'end'])
     })
 
-    test('an empty message is data(undefined) at the server', async (t) => {
+    test('an empty message is data(undefined) on the server', async (t) => {
       const served = await serveEngine(t)
       const { near, far } = await enginePair(t, served, { transports, settles })
       const data = event(far, 'data')
@@ -70,7 +70,7 @@ for (const { transports, settles } of TRANSPORTS) {
       assert.deepEqual(await data, [undefined])
     })
 
-    test('`message` and `data` are both told, with the same payload', async (t) => {
+    test('`message` and `data` both fire with the same payload', async (t) => {
       const served = await serveEngine(t)
       const { near, far } = await enginePair(t, served, { transports, settles })
       const both = Promise.all([event(far, 'message'), event(far, 'data')])
@@ -86,7 +86,7 @@ for (const { transports, settles } of TRANSPORTS) {
       far.send('1', (transport) => calls.push([1, transport.name]))
       far.send('2', undefined, (transport) => calls.push([2, transport.name]))
       far.write(Buffer.from('3'), {}, (transport) => calls.push([3, transport.name]))
-      assert.deepEqual(calls, [], 'no callback before the message has left')
+      assert.deepEqual(calls, [], 'no callback before the message has been sent')
       await until(() => calls.length === 3 && got.length === 3, 'callbacks and messages')
       assert.deepEqual(calls, [
         [1, settles],
@@ -95,7 +95,7 @@ for (const { transports, settles } of TRANSPORTS) {
       ])
     })
 
-    test('flush and drain are told on the socket and on the engine', async (t) => {
+    test('flush and drain fire on the socket and on the engine', async (t) => {
       const served = await serveEngine(t)
       const { near, far } = await enginePair(t, served, { transports, settles })
       const order = []
@@ -117,7 +117,7 @@ for (const { transports, settles } of TRANSPORTS) {
       ])
     })
 
-    test('packet and packetCreate tell of messages and of heartbeats', async (t) => {
+    test('packet and packetCreate fire for messages and for heartbeats', async (t) => {
       const served = await serveEngine(t, { pingInterval: 80, pingTimeout: 2000 })
       const { near, far } = await enginePair(t, served, { transports, settles })
       const came = gather(far, 'packet')
@@ -141,7 +141,7 @@ for (const { transports, settles } of TRANSPORTS) {
       assert.equal(messages[1].options.compress, false)
     })
 
-    test('each pong is a heartbeat', async (t) => {
+    test('each pong is a heartbeat event', async (t) => {
       const served = await serveEngine(t, { pingInterval: 50, pingTimeout: 2000 })
       const { near, far } = await enginePair(t, served, { transports, settles })
       const pings = gather(near, 'ping')
@@ -150,7 +150,7 @@ for (const { transports, settles } of TRANSPORTS) {
       assert.ok(Math.abs(heartbeats.length - pings.length) <= 1)
     })
 
-    test('a silent client is gone after pingInterval and pingTimeout', async (t) => {
+    test('a silent client is closed after pingInterval and pingTimeout', async (t) => {
       const served = await serveEngine(t, { pingInterval: 60, pingTimeout: 90 })
       const { near, far } = await enginePair(t, served, { transports, settles })
       near._sendPacket = () => {}
@@ -158,10 +158,10 @@ for (const { transports, settles } of TRANSPORTS) {
       const [reason] = await event(far, 'close')
       assert.equal(reason, 'ping timeout')
       assert.ok(performance.now() - start >= 80, 'not before its time')
-      await until(() => near.readyState === 'closed', 'the client to be told')
+      await until(() => near.readyState === 'closed', 'the client to notice the close')
     })
 
-    test('clients and clientsCount follow', async (t) => {
+    test('clients and clientsCount follow the connections', async (t) => {
       const served = await serveEngine(t)
       const { engine } = served
       assert.deepEqual(Object.keys(engine.clients), [])
@@ -179,7 +179,7 @@ for (const { transports, settles } of TRANSPORTS) {
       assert.deepEqual(atClose, [0, [], 'closed'])
     })
 
-    test('the client closes: transport close, once', async (t) => {
+    test('a close by the client is one transport close', async (t) => {
       const served = await serveEngine(t)
       const { near, far } = await enginePair(t, served, { transports, settles })
       const closes = gather(far, 'close')
@@ -192,7 +192,7 @@ for (const { transports, settles } of TRANSPORTS) {
       assert.equal(closes[0][0], 'transport close')
     })
 
-    test('the server closes: forced close, after what was sent before', async (t) => {
+    test('a close by the server is a forced close, after the messages sent before', async (t) => {
       const served = await serveEngine(t)
       const { near, far } = await enginePair(t, served, { transports, settles })
       const got = gather(near, 'data')
@@ -213,7 +213,7 @@ for (const { transports, settles } of TRANSPORTS) {
       assert.equal(far.readyState, 'closed')
     })
 
-    test('the server discards: closed at once', async (t) => {
+    test('close(true) on the server closes at once', async (t) => {
       const served = await serveEngine(t)
       const { near, far } = await enginePair(t, served, { transports, settles })
       const closes = gather(far, 'close')
@@ -227,7 +227,7 @@ for (const { transports, settles } of TRANSPORTS) {
       )
     })
 
-    test('a closed socket takes calls without effect', async (t) => {
+    test('calls on a closed socket have no effect', async (t) => {
       const served = await serveEngine(t)
       const { near, far } = await enginePair(t, served, { transports, settles })
       const closed = event(far, 'close')
@@ -242,7 +242,7 @@ for (const { transports, settles } of TRANSPORTS) {
         assert.equal(far.transport.writable, false)
         assert.equal(far.writeBuffer.length, 0)
       })
-      // Another connection works still.
+      // Another connection still works.
       const other = await enginePair(t, served, { transports, settles })
       const got = event(other.far, 'data')
       other.near.send('good')
@@ -251,7 +251,7 @@ for (const { transports, settles } of TRANSPORTS) {
   })
 }
 
-describe('engine.io-client, one by one', () => {
+describe('engine.io-client, case by case', () => {
   test('upgrade events come in order with the right transports', async (t) => {
     const served = await serveEngine(t)
     const arrival = event(served.engine, 'connection')
@@ -288,7 +288,7 @@ describe('engine.io-client, one by one', () => {
     assert.equal(far.transport.name, 'polling')
   })
 
-  test('a server without polling takes WebSocket only', async (t) => {
+  test('a server without polling accepts only WebSocket', async (t) => {
     const served = await serveEngine(t, { transports: ['websocket'] })
     const refused = engineClient(t, served.url, { transports: ['polling'] })
     await event(refused, 'error')
@@ -307,7 +307,7 @@ describe('engine.io-client, one by one', () => {
     assert.equal(near.transport.name, 'polling')
   })
 
-  test('a client that tries other transports in turn gets in', async (t) => {
+  test('a client that tries other transports in turn connects', async (t) => {
     const served = await serveEngine(t, { transports: ['polling'] })
     const near = engineClient(t, served.url, {
       transports: ['websocket', 'polling'],
@@ -317,7 +317,7 @@ describe('engine.io-client, one by one', () => {
     assert.equal(near.transport.name, 'polling')
   })
 
-  test('an upgrade remembered by the client opens on WebSocket at once', async (t) => {
+  test('a client that remembers an upgrade opens on WebSocket at once', async (t) => {
     const served = await serveEngine(t)
     await enginePair(t, served, { transports: ['polling', 'websocket'], settles: 'websocket' })
     const { far } = await enginePair(t, served, {
@@ -327,7 +327,7 @@ describe('engine.io-client, one by one', () => {
     assert.equal(far.transport.name, 'websocket')
   })
 
-  test('what the app writes in the connection handler follows the open packet', async (t) => {
+  test('messages sent in the connection handler follow the open packet', async (t) => {
     const served = await serveEngine(t)
     served.engine.on('connection', (socket) => {
       socket.send('first')
@@ -355,7 +355,7 @@ describe('engine.io-client, one by one', () => {
     await until(() => served.engine.clientsCount === 0, 'no clients')
   })
 
-  test('bytes are those of the time of the call', async (t) => {
+  test('a message has the bytes of the time of the call', async (t) => {
     const served = await serveEngine(t)
     for (const { transports, settles } of TRANSPORTS) {
       const { near, far } = await enginePair(t, served, { transports, settles })
@@ -376,7 +376,7 @@ describe('engine.io-client, one by one', () => {
     }
   })
 
-  test('handleRequest and handleUpgrade serve what the app dispatches itself', async (t) => {
+  test('handleRequest and handleUpgrade serve requests that the app dispatches itself', async (t) => {
     const { createServer } = await import('node:http')
     const { Engine } = await import('upwire')
     const { listen, shut } = await import('./support/servers.mjs')
@@ -409,14 +409,14 @@ describe('engine.io-client, one by one', () => {
     }
   })
 
-  test('generateId() of the engine gives 20 characters and no two alike', async (t) => {
+  test('generateId() of the engine gives 20 characters, and no two ids are alike', async (t) => {
     const { engine } = await serveEngine(t)
     const ids = new Set(Array.from({ length: 5000 }, () => engine.generateId()))
     assert.equal(ids.size, 5000)
     for (const id of ids) assert.match(id, /^[\w-]{20}$/)
   })
 
-  test('an engine that closes tells everybody and forgets them', async (t) => {
+  test('an engine that closes notifies and forgets all clients', async (t) => {
     const served = await serveEngine(t)
     const ends = []
     for (const { transports, settles } of TRANSPORTS) {

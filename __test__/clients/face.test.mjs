@@ -1,5 +1,5 @@
-// The face of a session where apps lean on engine.io's: back-pressure, events, and what its
-// request and transport are.
+// The parts of a session's interface that apps use as with engine.io: back-pressure, events, and
+// the session's request and transport.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -12,7 +12,7 @@ const KINDS = TRANSPORTS.slice(0, 2)
 
 for (const { transports } of KINDS) {
   describe(`a session over ${transports}`, () => {
-    test('a producer that waits for drain whenever something waits gets all out', async (t) => {
+    test('a producer that waits for drain while messages are queued sends everything', async (t) => {
       const { near, far } = await enginePair(t, await serveEngine(t), { transports })
       const got = gather(near, 'data')
       const count = 200
@@ -31,7 +31,7 @@ for (const { transports } of KINDS) {
       )
     })
 
-    test('drain comes for what was written before anybody listened', async (t) => {
+    test('drain fires for messages written before its listener was added', async (t) => {
       const { engine, ...served } = await serveEngine(t)
       const { far } = await enginePair(t, { engine, ...served }, { transports })
       far.send('a')
@@ -41,7 +41,7 @@ for (const { transports } of KINDS) {
       assert.equal(socket, far)
     })
 
-    test('flush tells of a packet with its options, drain follows', async (t) => {
+    test('flush shows a packet with its options, and drain follows', async (t) => {
       const { near, far } = await enginePair(t, await serveEngine(t), { transports })
       const got = gather(near, 'data')
       const flushes = gather(far, 'flush')
@@ -59,7 +59,7 @@ for (const { transports } of KINDS) {
       )
     })
 
-    test('writeBuffer has the length of what was not sent, in close listeners too', async (t) => {
+    test('writeBuffer has the length of the unsent messages, in close listeners too', async (t) => {
       const { far } = await enginePair(t, await serveEngine(t), { transports })
       const lengths = []
       far.on('close', () => {
@@ -75,7 +75,7 @@ for (const { transports } of KINDS) {
       assert.equal(lengths[1], 0)
     })
 
-    test('a pre-encoded frame is sent as it is, whoever listens', async (t) => {
+    test('a pre-encoded frame is sent as it is, whatever listens', async (t) => {
       const { near, far } = await enginePair(t, await serveEngine(t), { transports })
       const got = gather(near, 'data')
       far.on('drain', () => {})
@@ -84,7 +84,7 @@ for (const { transports } of KINDS) {
       assert.deepEqual(got, [[transports[0] === 'websocket' ? 'raw' : 'as text']])
     })
 
-    test('write may be replaced by one that calls send', async (t) => {
+    test('write can be replaced by a function that calls send', async (t) => {
       const { near, far } = await enginePair(t, await serveEngine(t), { transports })
       const got = gather(near, 'data')
       far.write = (...args) => far.send(...args)
@@ -111,7 +111,7 @@ for (const [name, end] of [
   })
 }
 
-test('a request that the app hands over keeps what the app put on it', async (t) => {
+test('a request that the app passes on keeps the app’s own properties', async (t) => {
   const server = pages()
   const engine = new Engine()
   const seen = []
@@ -132,7 +132,7 @@ test('a request that the app hands over keeps what the app put on it', async (t)
   assert.equal(far.request.user, 'alice')
 })
 
-test('what is left of a request and its connection does not throw', async (t) => {
+test('the remains of a request and its connection do not throw', async (t) => {
   const { far } = await enginePair(t, await serveEngine(t), { transports: ['websocket'] })
   const { request } = far
   assert.deepEqual(request.headersDistinct.host, [request.headers.host])
@@ -144,7 +144,7 @@ test('what is left of a request and its connection does not throw', async (t) =>
   assert.deepEqual(request.socket.address(), {})
 })
 
-test('the transport shows what engine.io shows', async (t) => {
+test('the transport has the properties of engine.io’s', async (t) => {
   const served = await serveEngine(t)
   const arrival = event(served.engine, 'connection')
   const near = engineClient(t, served.url, { transports: ['polling', 'websocket'] })
@@ -164,7 +164,7 @@ test('the transport shows what engine.io shows', async (t) => {
   await closed
 })
 
-test("a middleware's response is told of the end when the connection ends", async (t) => {
+test('a middleware’s response emits close when its connection ends', async (t) => {
   const { engine, ...served } = await serveEngine(t)
   const told = []
   engine.use((req, res, next) => {
@@ -175,11 +175,11 @@ test("a middleware's response is told of the end when the connection ends", asyn
   const { near } = await enginePair(t, { engine, ...served }, { transports: ['websocket'] })
   assert.deepEqual(told, [])
   near.close()
-  await until(() => told.length === 1, 'the end')
+  await until(() => told.length === 1, 'the close event')
   assert.deepEqual(told, [0])
 })
 
-test('an engine that was closed serves again when it is attached to a server that listens', async (t) => {
+test('an engine that was closed serves again on a server that listens again', async (t) => {
   const { engine, server, url } = await serveEngine(t)
   engine.close()
   engine.attach(server)

@@ -1,4 +1,4 @@
-// What the app sees of a connection's handshake: address, headers, query, ids, request, context.
+// What the app sees of a handshake: address, headers, query, ids, request, async context.
 
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
@@ -41,7 +41,7 @@ for (const { transports, settles } of TRANSPORTS) {
       assert.equal(far.handshake.address, handshake.address)
     })
 
-    test('ids are 20 characters, differ, and the session’s is not the socket’s', async (t) => {
+    test('ids have 20 characters and differ, and the session’s id is not the socket’s', async (t) => {
       const served = await serve(t)
       const { near, far } = await pair(t, served, { transports })
       assert.match(far.conn.id, /^[\w-]{20}$/)
@@ -51,7 +51,7 @@ for (const { transports, settles } of TRANSPORTS) {
       assert.equal(near.io.engine.id, far.conn.id)
     })
 
-    test('generateId may be replaced, also by one that promises', async (t) => {
+    test('generateId can be replaced, also by an asynchronous function', async (t) => {
       const served = await serveEngine(t)
       let count = 0
       const requests = []
@@ -76,7 +76,7 @@ for (const { transports, settles } of TRANSPORTS) {
       for (const req of requests) assert.equal(req._query.transport, transports[0])
     })
 
-    test('generateId that fails or gives what cannot be an id refuses with code 3', async (t) => {
+    test('generateId that fails or returns an invalid id refuses with code 3', async (t) => {
       const served = await serveEngine(t)
       const { engine } = served
       const errors = gather(engine, 'connection_error')
@@ -100,7 +100,7 @@ for (const { transports, settles } of TRANSPORTS) {
         assert.ok(context.error instanceof Error)
       }
       assert.equal(errors.length, makers.length)
-      // An id in use does not push out the living session.
+      // An id in use does not replace the live session.
       engine.generateId = () => 'taken'
       const { near, far } = await enginePair(t, served, { transports, settles })
       const second = engineClient(t, served.url, { transports: [transports[0]] })
@@ -108,13 +108,13 @@ for (const { transports, settles } of TRANSPORTS) {
       const got = event(far, 'data')
       near.send('alive')
       assert.deepEqual(await got, ['alive'])
-      // When it has left, the id is free.
+      // Once that session has ended, the id is free.
       near.close()
       await until(() => engine.clientsCount === 0, 'no clients')
       await enginePair(t, served, { transports, settles })
     })
 
-    test('the request may be deleted or set to null', async (t) => {
+    test('the request can be deleted or set to null', async (t) => {
       const served = await serve(t)
       served.engine.on('connection', (socket) => {
         delete socket.request
@@ -143,7 +143,7 @@ for (const { transports, settles } of TRANSPORTS) {
       const storage = new AsyncLocalStorage()
       const served = await serve(t)
       let count = 0
-      // As OpenTelemetry does it: around the server's emit.
+      // As OpenTelemetry does: around the server's emit.
       const { emit } = served.server
       served.server.emit = function (type, ...args) {
         if (type !== 'request' && type !== 'upgrade') return emit.call(this, type, ...args)
@@ -177,7 +177,7 @@ for (const { transports, settles } of TRANSPORTS) {
       assert.deepEqual(kept, [true, true, true, true])
     })
 
-    test('two engines on one server do not meet', async (t) => {
+    test('two engines on one server stay apart', async (t) => {
       const server = pages()
       const one = attach(server, { path: '/one' })
       const two = attach(server, { path: '/one/two' })
@@ -212,7 +212,7 @@ for (const { transports, settles } of TRANSPORTS) {
         [one, two, { engine: bare }].map(({ engine }) => engine.clientsCount),
         [1, 1, 1],
       )
-      // The sid of one means nothing to the other.
+      // The sid of one is unknown to the other.
       const { status } = await fetchText(`${url}/one/?EIO=4&transport=polling&sid=${far.id}`)
       assert.equal(status, 400)
     })
@@ -220,7 +220,7 @@ for (const { transports, settles } of TRANSPORTS) {
 }
 
 describe('paths', () => {
-  test('are raw prefixes; with addTrailingSlash:false the slash is not asked for', async (t) => {
+  test('are plain prefixes, without a slash when addTrailingSlash is false', async (t) => {
     const served = await serve(t)
     const answer = async (url, path) => (await fetchText(`${url}${path}`)).text.slice(0, 2)
     const query = '?EIO=4&transport=polling'
@@ -244,7 +244,7 @@ describe('paths', () => {
     await connect(t, slashed.url, { path: '/given' })
   })
 
-  test('a request without EIO or transport on our path is the app’s when it listens, else 400', async (t) => {
+  test('a request without EIO or transport goes to the app if it listens, else gets 400', async (t) => {
     const served = await serve(t)
     assert.equal((await fetchText(`${served.url}/socket.io/`)).text, 'page /socket.io/')
     const { createServer } = await import('node:http')
@@ -268,7 +268,7 @@ describe('requests', () => {
     }
   })
 
-  test('xdomain tells of an Origin header', async (t) => {
+  test('xdomain shows whether there was an Origin header', async (t) => {
     const served = await serve(t)
     const { far } = await pair(t, served, {
       transports: ['websocket'],
@@ -277,14 +277,14 @@ describe('requests', () => {
     assert.equal(far.handshake.xdomain, true)
   })
 
-  test('pages and static files go on beside', async (t) => {
+  test('pages and static files still work', async (t) => {
     const served = await serve(t)
     await connect(t, served.url)
     assert.equal((await fetchText(`${served.url}/`)).text, 'page /')
     assert.equal((await fetchText(`${served.url}/socket.iox`)).text, 'page /socket.iox')
   })
 
-  test('headers of a deleted or ended session are let go', async (t) => {
+  test('headers of a deleted or ended session are released', async (t) => {
     const served = await serveEngine(t)
     const { near, far } = await enginePair(t, served, { transports: ['websocket'] })
     assert.equal(far.request.headers.host, `127.0.0.1:${served.port}`)
@@ -295,7 +295,7 @@ describe('requests', () => {
     assert.doesNotThrow(() => far.request?.headers)
   })
 
-  test('a server that is closed and listens again takes clients again', async (t) => {
+  test('a server that is closed and listens again accepts clients again', async (t) => {
     const server = pages()
     const io = attach(server)
     const url = `http://127.0.0.1:${await listen(server)}`

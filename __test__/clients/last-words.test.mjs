@@ -1,4 +1,5 @@
-// A peer that sends and ends in one go: its end must be seen, although it hides behind bytes.
+// A peer that sends messages and ends at once: its end must be noticed although it comes right
+// behind them.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -16,7 +17,9 @@ const REQUEST =
 /** A masked text frame `4x`, with a mask of zeros. */
 const MESSAGE = Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x34, 0x78])
 
-test('messages before an end are delivered and the end is seen', { timeout: 20_000 }, async () => {
+test('messages before an end are delivered, and the end is noticed', {
+  timeout: 20_000,
+}, async () => {
   const server = http.createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const engine = new Engine({ pingInterval: 60_000 })

@@ -6,7 +6,7 @@ import { TRANSPORTS, client, connect, pair, settled } from './support/clients.mj
 import { event, gather, until } from './support/events.mjs'
 import { serve } from './support/servers.mjs'
 
-/** All values of one argument that came up to and with the message "end". */
+/** The first arguments of all events up to and including the message "end". */
 async function heard(...sockets) {
   const logs = sockets.map((socket) => gather(socket, 'say'))
   await until(
@@ -41,7 +41,7 @@ for (const { transports, settles } of TRANSPORTS) {
       assert.equal(io.engine.clientsCount, 1)
     })
 
-    test('leaving one namespace leaves the others', async (t) => {
+    test('leaving one namespace keeps the others', async (t) => {
       const { io, url } = await serve(t)
       io.of('/a').on('connection', (socket) => socket.on('echo', (value, ack) => ack(value)))
       const main = await connect(t, url, { transports })
@@ -59,7 +59,7 @@ for (const { transports, settles } of TRANSPORTS) {
       assert.equal((await event(near, 'connect_error'))[0].message, 'Invalid namespace')
     })
 
-    test('a dynamic namespace comes to be when it is asked for', async (t) => {
+    test('a dynamic namespace is created when a client asks for it', async (t) => {
       const { io, url } = await serve(t, { cleanupEmptyChildNamespaces: true })
       const parent = io.of(/^\/room-\d+$/)
       parent.use((_socket, next) => next())
@@ -74,11 +74,11 @@ for (const { transports, settles } of TRANSPORTS) {
       const bad = client(t, `${url}/room-x`, { transports })
       assert.equal((await event(bad, 'connect_error'))[0].message, 'Invalid namespace')
       one.disconnect()
-      await until(() => !io._nsps.has('/room-1'), 'the empty namespace to go')
+      await until(() => !io._nsps.has('/room-1'), 'the empty namespace to be removed')
       assert.ok(io._nsps.has('/room-22'))
     })
 
-    test('rooms, exceptions and broadcasts reach whom they name', async (t) => {
+    test('rooms, exceptions and broadcasts reach exactly their clients', async (t) => {
       const served = await serve(t)
       const { io } = served
       const a = await pair(t, served, { transports })
@@ -159,7 +159,7 @@ for (const { transports, settles } of TRANSPORTS) {
       assert.deepEqual(got, expected)
     })
 
-    test('a broadcast is acknowledged by all', async (t) => {
+    test('all clients acknowledge a broadcast', async (t) => {
       const served = await serve(t)
       const ends = []
       for (let n = 0; n < 3; n++) ends.push(await pair(t, served, { transports }))
@@ -170,7 +170,7 @@ for (const { transports, settles } of TRANSPORTS) {
       await assert.rejects(served.io.timeout(50).emitWithAck('who'), /timed out/)
     })
 
-    test('fetchSockets, socketsJoin, socketsLeave and disconnectSockets', async (t) => {
+    test('fetchSockets, socketsJoin, socketsLeave and disconnectSockets work', async (t) => {
       const served = await serve(t)
       const { io } = served
       const a = await pair(t, served, { transports, auth: { name: 'a' } })
@@ -195,7 +195,7 @@ for (const { transports, settles } of TRANSPORTS) {
 }
 
 describe('broadcasts', () => {
-  test('reach polling and WebSocket clients alike, each in its form', async (t) => {
+  test('reach polling and WebSocket clients, each in its own form', async (t) => {
     const served = await serve(t)
     const ends = []
     for (const { transports } of TRANSPORTS) ends.push(await pair(t, served, { transports }))
@@ -210,7 +210,7 @@ describe('broadcasts', () => {
     }
   })
 
-  test('fire packetCreate with compress and the pre-encoded frame', async (t) => {
+  test('emit packetCreate with compress and the pre-encoded frame', async (t) => {
     const served = await serve(t)
     const { near, far } = await pair(t, served, { transports: ['websocket'] })
     const made = gather(far.conn, 'packetCreate')
@@ -223,7 +223,7 @@ describe('broadcasts', () => {
     assert.ok(Array.isArray(packet.options.wsPreEncodedFrame))
   })
 
-  test('a pre-encoded frame is written verbatim on WebSocket and ignored on polling', async (t) => {
+  test('write a pre-encoded frame verbatim on WebSocket and ignore it on polling', async (t) => {
     const served = await serve(t)
     // A frame that differs from the data on purpose: text, 13 bytes.
     const payload = '42["say","f"]'
@@ -239,7 +239,7 @@ describe('broadcasts', () => {
     }
   })
 
-  test('a message to many while some leave reaches the rest, in order', async (t) => {
+  test('reach the remaining clients in order while others leave', async (t) => {
     const served = await serve(t)
     const ends = []
     for (let n = 0; n < 12; n++) {

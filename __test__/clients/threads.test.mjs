@@ -1,5 +1,5 @@
-// Several I/O threads: sessions are spread over them, and nothing else changes. A file of its own,
-// because the first engine of a process decides how many there are.
+// Several I/O threads: sessions are spread over them, and nothing else changes. These tests have a
+// file of their own because the first engine of a process sets the number of threads.
 
 import assert from 'node:assert/strict'
 import { readFileSync, readdirSync } from 'node:fs'
@@ -17,7 +17,7 @@ function threadNames() {
   return readdirSync(tasks).map((id) => readFileSync(`${tasks}/${id}/comm`, 'utf8').trim())
 }
 
-test(`${THREADS} I/O threads: order, broadcasts and ends as with one`, async (t) => {
+test(`${THREADS} I/O threads keep order, broadcasts and ends as with one`, async (t) => {
   const { io, url, engine } = await serve(t, { ioThreads: THREADS })
   io.on('connection', (socket) => socket.on('n', (n) => socket.emit('n', n)))
   if (process.platform === 'linux') {

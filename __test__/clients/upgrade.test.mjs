@@ -1,5 +1,5 @@
-// Messages on their way while a session moves from polling to WebSocket: none lost, doubled or
-// reordered, in either direction. UPWIRE_UPGRADES sets how many upgrades are tried.
+// Messages under way while a session moves from polling to WebSocket: none is lost, doubled or
+// reordered, in either direction. UPWIRE_UPGRADES sets the number of upgrades.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -21,7 +21,7 @@ const BEFORE = 'before the probe'
 const PROBING = 'between probe and swap'
 const DONE = 'after the swap'
 
-/** A repeatable source of chance. */
+/** A repeatable source of random numbers. */
 function dice(seed) {
   let state = seed
   return (limit) => {
@@ -41,7 +41,7 @@ function number(data) {
   return Number(n)
 }
 
-/** Sends numbered messages with chance pauses until told to stop; tells how many. */
+/** Sends numbered messages with random pauses until stopped; returns how many. */
 function talk(end, roll, stage, stages) {
   let count = 0
   let isOver = false
@@ -67,7 +67,7 @@ function counter() {
   return { [BEFORE]: 0, [PROBING]: 0, [DONE]: 0 }
 }
 
-/** One client that upgrades while both ends talk all the time. */
+/** One client that upgrades while both ends send all the time. */
 async function upgradeOnce(t, { engine }, url, roll, stages) {
   const near = engineClient(t, url, { transports: ['polling', 'websocket'] })
   const fromServer = []
@@ -104,7 +104,7 @@ async function upgradeOnce(t, { engine }, url, roll, stages) {
     'both ends to upgrade',
     20_000,
   )
-  assert.deepEqual([closes, nearCloses], [[], []], 'nobody is closed')
+  assert.deepEqual([closes, nearCloses], [[], []], 'neither end is closed')
   const [nearCount, farCount] = [await stopNear(), await stopFar()]
   await until(
     () => fromServer.length >= farCount && fromClient.length >= nearCount,
@@ -121,13 +121,13 @@ async function upgradeOnce(t, { engine }, url, roll, stages) {
 }
 
 describe('upgrades', () => {
-  test(`${UPGRADES} upgrades through a proxy that delays either connection`, {
+  test(`${UPGRADES} upgrades through a proxy that delays either connection lose nothing`, {
     timeout: 600_000,
   }, async (t) => {
     const served = await serveEngine(t, { upgradeTimeout: 20_000 })
     const roll = dice(20_251)
-    // Each direction of each connection has a base of its own and jitter around it, so that now
-    // polling is the slow way and now the WebSocket.
+    // Each direction of each connection has its own base delay with jitter around it, so that
+    // either polling or the WebSocket can be the slower one.
     const { url } = await proxy(t, served.port, () => {
       const direction = () => {
         const base = roll(3) < 1 ? 0 : roll(15)
@@ -145,7 +145,7 @@ describe('upgrades', () => {
     }
     await Promise.all(Array.from({ length: Math.min(AT_ONCE, UPGRADES) }, worker))
     t.diagnostic(JSON.stringify(stages))
-    // The test tests something: messages were on their way in each stage, both ways.
+    // The test is meaningful only if messages were under way in each stage, in both directions.
     for (const stage of [BEFORE, PROBING, DONE]) {
       assert.ok(stages.sent.far[stage] > 0, `the server sent ${stage}`)
       assert.ok(stages.received.near[stage] > 0, `the client received ${stage}`)
@@ -155,7 +155,7 @@ describe('upgrades', () => {
     await until(() => served.engine.clientsCount === 0, 'no clients', 10_000)
   })
 
-  test('from probe to upgraded takes at most 25 ms at the median', async (t) => {
+  test('the time from probe to upgrade is at most 25 ms at the median', async (t) => {
     const served = await serveEngine(t)
     const times = []
     for (let n = 0; n < 31; n++) {
@@ -175,7 +175,7 @@ describe('upgrades', () => {
     assert.ok(times[15] <= 25, `median of ${times[15]} ms`)
   })
 
-  test('the median holds while GETs are parked and messages flow', async (t) => {
+  test('the median is as low while GETs are parked and messages flow', async (t) => {
     const served = await serveEngine(t)
     const times = []
     for (let n = 0; n < 15; n++) {
@@ -199,7 +199,7 @@ describe('upgrades', () => {
     assert.ok(times[7] <= 25, `median of ${times[7]} ms`)
   })
 
-  test('a probe that fails leaves polling at work, and a later one succeeds', async (t) => {
+  test('a failed probe leaves polling working, and a later one succeeds', async (t) => {
     const served = await serveEngine(t, { upgradeTimeout: 80, closeTimeout: 100 })
     const { near, far } = await enginePair(t, served, { transports: ['polling'] })
     const got = gather(far, 'data')
@@ -229,7 +229,7 @@ describe('upgrades', () => {
       const socket = await WebSocket.open(t, served.port, { path })
       await fail(socket)
       await within(socket.ended, `${name}: the probe to be closed`)
-      await until(() => !far.upgrading, `${name}: the upgrade to be given up`)
+      await until(() => !far.upgrading, `${name}: the upgrade to end`)
       near.send(`after ${name}`)
       count++
       await until(() => got.length === count, `${name}: a message over polling`)
@@ -248,7 +248,7 @@ describe('upgrades', () => {
     await until(() => served.engine.clientsCount === 0, 'no clients')
   })
 
-  test('a second WebSocket for a session is refused, the first stays', async (t) => {
+  test('a second WebSocket for a session is refused, and the first stays', async (t) => {
     const served = await serveEngine(t)
     const errors = gather(served.engine, 'connection_error')
     const { far } = await enginePair(t, served, { transports: ['polling'] })
@@ -262,7 +262,7 @@ describe('upgrades', () => {
     first.send('5')
     await upgraded
     assert.equal((await upgradeRequest(served.url, { path })).status, 400)
-    // The polling client knows nothing of all this and may be refused as well.
+    // The polling client knows nothing about this and may be refused as well.
     const refused = errors
       .map(([error]) => error)
       .filter(({ req }) => req._query.transport === 'websocket')

@@ -1,5 +1,5 @@
-// The rules for volatile messages (COMPAT.md 1.4): what may be dropped is dropped only when the
-// connection is busy, and then always.
+// The rules for volatile messages (docs/protocol.md#volatile-messages): they are dropped only when
+// the connection is busy, and then always.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -18,12 +18,15 @@ for (const transport of ['polling', 'websocket']) {
       return { ...served, near, far }
     }
 
-    /** Nothing is on its way to the client, and on polling a GET is parked. */
+    /** Waits until nothing is under way to the client and, on polling, a GET is parked. */
     function quiet(far) {
-      return until(() => far.conn.transport.writable, 'the connection to be free')
+      return until(() => far.conn.transport.writable, 'an idle connection')
     }
 
-    /** How many "ev" arrive that are sent by `send`. A normal message behind them tells the end. */
+    /**
+     * How many of the events "ev" that `send` emits arrive. A normal message behind them marks the
+     * end.
+     */
     async function count({ near, far }, send) {
       const events = gather(near, 'ev')
       const ends = gather(near, 'end')
@@ -36,14 +39,14 @@ for (const transport of ['polling', 'websocket']) {
       return events.length
     }
 
-    test('one alone is delivered', async (t) => {
+    test('a single one is delivered', async (t) => {
       const { near, far, io } = await ends(t)
       assert.equal(await count({ near, far }, () => far.volatile.emit('ev', 'data')), 1)
       assert.equal(await count({ near, far }, () => io.volatile.emit('ev', 'data')), 1)
       assert.equal(await count({ near, far }, () => far.volatile.emit('ev', binary)), 1)
     })
 
-    test('of two in one tick exactly one is delivered', async (t) => {
+    test('exactly one of two in one tick is delivered', async (t) => {
       const { near, far } = await ends(t)
       for (let round = 0; round < 5; round++) {
         const got = await count({ near, far }, () => {
@@ -54,7 +57,7 @@ for (const transport of ['polling', 'websocket']) {
       }
     })
 
-    test('of two binary ones in one tick exactly one is delivered', async (t) => {
+    test('exactly one of two binary ones in one tick is delivered', async (t) => {
       const { near, far } = await ends(t)
       const got = await count({ near, far }, () => {
         far.volatile.emit('ev', binary)
@@ -63,7 +66,7 @@ for (const transport of ['polling', 'websocket']) {
       assert.equal(got, 1)
     })
 
-    test('of two broadcast ones in one tick exactly one is delivered', async (t) => {
+    test('exactly one of two broadcasts in one tick is delivered', async (t) => {
       const { near, far, io } = await ends(t)
       for (const data of ['data', binary]) {
         const got = await count({ near, far }, () => {
@@ -117,7 +120,7 @@ test('over polling a volatile message is dropped while no GET is parked', async 
   const served = await serve(t)
   const { near, far } = await pair(t, served, { transports: ['polling'] })
   await until(() => far.conn.transport.writable, 'a parked GET')
-  // From here on the client does not poll again until it is let.
+  // From here on the client does not poll again until the test lets it.
   const { transport } = near.io.engine
   const poll = transport._poll
   let held
@@ -136,13 +139,13 @@ test('over polling a volatile message is dropped while no GET is parked', async 
   assert.deepEqual(events, [['answers the GET'], ['kept']])
 })
 
-test('a volatile broadcast is dropped for the busy client only', async (t) => {
+test('a volatile broadcast is dropped only for the busy client', async (t) => {
   const served = await serve(t)
   const busy = await pair(t, served, { transports: ['websocket'] })
   const idle = await pair(t, served, { transports: ['websocket'] })
   await until(
     () => busy.far.conn.transport.writable && idle.far.conn.transport.writable,
-    'both to be free',
+    'both connections to be idle',
   )
   const forBusy = gather(busy.near, 'ev')
   const forIdle = gather(idle.near, 'ev')
@@ -161,13 +164,13 @@ test('a volatile message is dropped while the peer does not read', async (t) => 
   stream.pause()
   const big = Buffer.alloc(900_000)
   let sent = 0
-  // The kernel takes some megabytes; after that bytes wait with us.
+  // The kernel takes some megabytes; after that the server holds the bytes.
   await until(() => {
     if (far.conn.transport.socket.bufferedAmount > 0) return true
     far.emit('big', big)
     sent++
     return false
-  }, 'bytes to wait')
+  }, 'waiting bytes')
   const events = gather(near, 'ev')
   const bigs = gather(near, 'big')
   assert.equal(far.conn.transport.writable, false)
@@ -177,5 +180,5 @@ test('a volatile message is dropped while the peer does not read', async (t) => 
   await until(() => events.length > 0, 'the kept message', 10_000)
   assert.deepEqual(events, [['kept']])
   assert.equal(bigs.length, sent)
-  await until(() => far.conn.transport.writable, 'the connection to be free again')
+  await until(() => far.conn.transport.writable, 'an idle connection')
 })

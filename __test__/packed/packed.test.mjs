@@ -1,5 +1,5 @@
-// The packages as a user gets them: packed, installed into a Next.js app outside the repository,
-// with no Rust toolchain in reach.
+// The packages as a user gets them: packed and installed into a Next.js app outside the repository,
+// without a Rust toolchain in reach.
 
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
@@ -46,13 +46,13 @@ describe('the packed packages', { timeout: 10 * 60_000 }, () => {
 
   after(() => rmSync(folder, { recursive: true, force: true }))
 
-  test('there is no Rust toolchain in reach', async () => {
+  test('are tested without a Rust toolchain in reach', async () => {
     for (const name of ['cargo', 'rustc']) {
       await assert.rejects(run('sh', ['-c', `${name} --version`], app, env))
     }
   })
 
-  test('are the root package, without a binary, and the one of this platform', async () => {
+  test('are the root package without a binary and the package of this platform', async () => {
     const names = readdirSync(tarballs)
     const { version } = require('../../package.json')
     const binary = `upwire-${platformName}`
@@ -75,7 +75,7 @@ describe('the packed packages', { timeout: 10 * 60_000 }, () => {
       (file) => file !== 'package.json' && file !== 'README.md',
     )
     assert.deepEqual([addon, ...rest], [`upwire.${platformName}.node`])
-    // Exports that panic are for tests alone.
+    // Only tests may have exports that panic.
     const bytes = readFileSync(join(app, 'node_modules', binary, addon))
     assert.equal(bytes.includes('provoked by a test'), false)
   })
@@ -84,7 +84,7 @@ describe('the packed packages', { timeout: 10 * 60_000 }, () => {
     await runTool('publint', 'publint', ['--strict', tarball()])
   })
 
-  test('have types in every way of importing', { timeout }, async () => {
+  test('have types for every way of importing', { timeout }, async () => {
     await runTool('@arethetypeswrong/cli', 'attw', [tarball()])
   })
 
@@ -107,7 +107,7 @@ describe('the packed packages', { timeout: 10 * 60_000 }, () => {
 
   test('can be built from source instead', { timeout: 10 * 60_000 }, async () => {
     const args = ['run', 'build-from-source', '--prefix', 'node_modules/upwire']
-    // The real PATH, with cargo; a target folder that a second run finds again.
+    // The real PATH, with cargo, and a target folder that a second run can reuse.
     const target = { CARGO_TARGET_DIR: join(root, 'target', 'from-source') }
     await run('npm', args, app, { ...cleanEnvironment(), ...target })
     await check('server.cjs')
@@ -128,7 +128,7 @@ describe('the packed packages', { timeout: 10 * 60_000 }, () => {
     return join(tarballs, `upwire-${require('../../package.json').version}.tgz`)
   }
 
-  /** What attach() throws in the app. */
+  /** The error that attach() throws in the app. */
   async function load() {
     const code = `try { require('upwire').attach(require('http').createServer()) }
       catch ({ code, message }) { console.log(JSON.stringify({ code, message })) }`
@@ -136,7 +136,10 @@ describe('the packed packages', { timeout: 10 * 60_000 }, () => {
     return JSON.parse(stdout)
   }
 
-  /** Runs a server: it has the page, and echoes over polling, WebSocket, and from one to the other. */
+  /**
+   * Runs a server and checks the page, and echoes over polling, over WebSocket, and across the
+   * upgrade.
+   */
   async function check(file) {
     const child = spawn(process.execPath, [file], { cwd: app, env, stdio: 'pipe' })
     try {
@@ -179,7 +182,7 @@ async function echo(url, transports) {
   }
 }
 
-/** Runs a command of a package of this repository. */
+/** Runs a command of a package in this repository. */
 function runTool(name, command, args) {
   const manifest = join(root, 'node_modules', name, 'package.json')
   const { bin } = require(manifest)
@@ -195,7 +198,7 @@ async function run(command, args, cwd, env = cleanEnvironment()) {
   }
 }
 
-/** Without what `npm test` and node:test tell their children. */
+/** The environment without the variables that `npm test` and node:test set for their children. */
 function cleanEnvironment() {
   const kept = /^npm_config_(registry|cache|cafile|userconfig|.*proxy)$/i
   const entries = Object.entries(process.env).filter(
@@ -204,7 +207,7 @@ function cleanEnvironment() {
   return Object.fromEntries(entries)
 }
 
-/** An environment whose PATH has Node and npm, and nothing of Rust. */
+/** An environment whose PATH has Node and npm, and no Rust. */
 function withoutRust(bin) {
   mkdirSync(bin)
   for (const name of ['node', 'npm', 'npx', 'sh']) symlinkSync(find(name), join(bin, name))

@@ -1,4 +1,4 @@
-// Runs on an addon built with the cargo feature `test-panic`; `npm test` builds it apart.
+// Runs on an addon built with the cargo feature `test-panic`, which `npm test` builds separately.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -39,11 +39,11 @@ async function client() {
   return socket
 }
 
-test('a panic in an export is an error', { skip }, () => {
+test('a panic in an export becomes an error', { skip }, () => {
   assert.throws(() => native.testPanic(), { code: 'ERR_UPWIRE_INTERNAL' })
 })
 
-test('a panic in a session ends that session alone', { skip }, async () => {
+test('a panic in a session ends only that session', { skip }, async () => {
   const [victim, other] = [await client(), await client()]
   const face = [...io.sockets.sockets.values()][0].conn
   const closed = once(face, 'close')
@@ -64,7 +64,7 @@ test('a panic in a session ends that session alone', { skip }, async () => {
   next.disconnect()
 })
 
-test('a message that cannot be delivered ends its session alone', { skip }, async () => {
+test('a message that cannot be delivered ends only its session', { skip }, async () => {
   const [victim, other] = [await client(), await client()]
   const face = [...io.sockets.sockets.values()].find(({ id }) => id === victim.id).conn
   const got = []
@@ -79,23 +79,23 @@ test('a message that cannot be delivered ends its session alone', { skip }, asyn
   assert.equal(reason, 'transport error')
   assert.equal(description.code, 'ERR_UPWIRE_UNDELIVERABLE')
   assert.equal((await gone)[1].context.code, 1011)
-  assert.equal(got.length, 2, 'nothing is delivered behind the hole')
+  assert.equal(got.length, 2, 'nothing after the missing message is delivered')
   assert.deepEqual(messages, [0, 1])
   assert.equal(await other.emitWithAck('echo', 'still here'), 'still here')
   const next = await client()
   assert.equal(await next.emitWithAck('echo', 'and new ones'), 'and new ones')
-  await until(() => io.engine.stats().undelivered === 0, 'all to be accounted for')
+  await until(() => io.engine.stats().undelivered === 0, 'all messages to be accounted for')
   other.disconnect()
   next.disconnect()
 })
 
-test('a panic outside of any session leaves the thread at work', { skip }, async () => {
+test('a panic outside any session leaves the thread running', { skip }, async () => {
   const other = await client()
   const face = [...io.sockets.sockets.values()][0].conn
   const { panics } = io.engine.stats()
   for (let count = 1; count <= 3; count++) {
     native.panicThread(face._slot)
-    // The answer is lost with the panic.
+    // The panic also loses the answer.
     native.flushAndWait(1)
     assert.equal(await other.emitWithAck('echo', count), count)
   }
@@ -103,7 +103,7 @@ test('a panic outside of any session leaves the thread at work', { skip }, async
   other.disconnect()
 })
 
-test('sessions have events however often their slot has been used', { skip }, async () => {
+test('sessions emit events however often their slot has been used', { skip }, async () => {
   await until(() => io.engine.clientsCount === 0, 'all slots to be free')
   native.startGenerations(2 ** 31 - 2)
   for (let round = 0; round < 6; round++) {

@@ -1,4 +1,4 @@
-// The checks of chaos and soak notice what they are there for.
+// The checks of chaos and soak notice the errors that they are made to find.
 
 import assert from 'node:assert/strict'
 import { EventEmitter } from 'node:events'
@@ -21,7 +21,7 @@ function complaintsOf(all) {
 }
 
 describe('chaos', () => {
-  test('a seed makes the same choices again, another one others', () => {
+  test('the same seed makes the same choices, and another seed makes others', () => {
     const choices = (seed) => {
       const random = new Random(seed, 'choices')
       return Array.from({ length: 20 }, () => random.between(0, 1000))
@@ -34,11 +34,11 @@ describe('chaos', () => {
     assert.deepEqual(complaintsOf(messages(500)), [])
   })
 
-  test('a hole is noticed', () => {
+  test('a missing message is noticed', () => {
     assert.match(complaintsOf(messages(9).toSpliced(4, 1)).join(), /number 5 came where 4 was due/)
   })
 
-  test('a repeat is noticed', () => {
+  test('a repeated message is noticed', () => {
     const all = messages(9)
     assert.deepEqual(complaintsOf(all.toSpliced(4, 0, all[3])), ['number 3 came where 4 was due'])
   })
@@ -55,7 +55,7 @@ describe('chaos', () => {
     assert.match(complaintsOf([{ ...first, payload: second.payload }]).join(), /damaged/)
   })
 
-  test('counters that do not agree, a second end, and a message after it are noticed', () => {
+  test('counters that disagree, a second end, and a message after the end are noticed', () => {
     const complaints = []
     const socket = new EventEmitter()
     socket.send = () => {}

@@ -1,4 +1,5 @@
-// The order of the rooms in lib/: a file may only require files of its own room or of one below it.
+// The order of the rooms in lib/: a file may only require files from its own room or from one below
+// it.
 
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
@@ -8,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 
 const lib = fileURLToPath(new URL('../../lib/', import.meta.url))
 
-/** From the top down. The two files beside the rooms are below all of them. */
+/** From top to bottom. The two single files are below all rooms. */
 const ROOMS = [
   'next',
   'socketio',
@@ -42,7 +43,7 @@ test('files in lib/ require nothing from a room above their own', () => {
   assert.deepEqual(upward, [])
 })
 
-/** The files in lib/ that a file loads; types named in comments do not count. */
+/** The files in lib/ that a file loads. Types named in comments do not count. */
 function requiredBy(file) {
   const source = readFileSync(join(lib, file), 'utf8').replace(/\/\*.*?\*\//gs, '')
   const loads = /(?:require\(|import\(|from |import )'(\.[^']+)'/g

@@ -1,5 +1,5 @@
-// WIRE-SAFETY 2.1, 3: handshakes that are refused before any code of the app runs: sessions of an
-// engine and of an address, their rate, and whose address counts behind a proxy.
+// Handshakes that are refused before any code of the app runs: sessions per engine and per address,
+// their rate, and which address counts behind a proxy (docs/protocol.md#limits).
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -16,7 +16,7 @@ const asked = {
   websocket: (headers) => upgrade(WEBSOCKET, headers),
 }
 
-/** Sends a handshake that must be refused, and checks all that the peer and the app get. */
+/** Sends a handshake that must be refused, and checks everything that the peer and the app see. */
 async function assertRefused(world, bytes, { context, limit, remoteAddress = '127.0.0.1' }) {
   const { limits, refusals } = world
   const answer = await response(await world.peer(bytes))
@@ -39,7 +39,7 @@ async function assertRefused(world, bytes, { context, limit, remoteAddress = '12
   })
 }
 
-/** Waits until a handshake is let in again, which ends at once. */
+/** Waits until a handshake is accepted again; its session ends at once. */
 async function assertFree(world, headers) {
   const status = async () => {
     const peer = await world.peer(polling(headers))
@@ -49,7 +49,7 @@ async function assertFree(world, headers) {
     session.socket.close(true)
     return true
   }
-  await until(status, 'a place to be free')
+  await until(status, 'a free place')
   world.refusals.length = 0
   world.limits.length = 0
 }
@@ -58,29 +58,37 @@ describe('maxSessions', () => {
   const full = { context: 'TOO_MANY_SESSIONS', limit: { name: 'maxSessions', value: 3 } }
 
   for (const [transport, bytes] of Object.entries(asked)) {
-    wire(`at the bound 503 (${transport}), one below it in`, { maxSessions: 3 }, async (world) => {
-      await openPolling(world)
-      const { peer } = await openWebSocket(world)
-      await openPolling(world)
-      for (let count = 0; count < 3; count++) await assertRefused(world, bytes(), full)
-      assert.equal(world.engine.clientsCount, 3)
-      assert.equal(world.engine.stats().limits['maxSessions refused'], 3)
-      peer.destroy()
-      await assertFree(world)
-      for (const { socket } of world.sessions) socket.close(true)
-    })
+    wire(
+      `refuses a handshake at the bound with 503 (${transport}) and accepts one below it`,
+      { maxSessions: 3 },
+      async (world) => {
+        await openPolling(world)
+        const { peer } = await openWebSocket(world)
+        await openPolling(world)
+        for (let count = 0; count < 3; count++) await assertRefused(world, bytes(), full)
+        assert.equal(world.engine.clientsCount, 3)
+        assert.equal(world.engine.stats().limits['maxSessions refused'], 3)
+        peer.destroy()
+        await assertFree(world)
+        for (const { socket } of world.sessions) socket.close(true)
+      },
+    )
   }
 
-  wire('requests and upgrades of sessions pass', { maxSessions: 1 }, async (world) => {
-    const client = await openPolling(world)
-    await assertRefused(world, polling(), { ...full, limit: { name: 'maxSessions', value: 1 } })
-    await client.prove()
-    const probe = await client.probe()
-    probe.destroy()
-    client.session.socket.close(true)
-  })
+  wire(
+    'accepts requests and upgrades of sessions at the bound',
+    { maxSessions: 1 },
+    async (world) => {
+      const client = await openPolling(world)
+      await assertRefused(world, polling(), { ...full, limit: { name: 'maxSessions', value: 1 } })
+      await client.prove()
+      const probe = await client.probe()
+      probe.destroy()
+      client.session.socket.close(true)
+    },
+  )
 
-  wire('no code of the app runs for a refused handshake', { maxSessions: 1 }, async (world) => {
+  wire('runs no code of the app for a refused handshake', { maxSessions: 1 }, async (world) => {
     const { session } = await openWebSocket(world)
     const calls = []
     world.engine.use((_req, _res, next) => {
@@ -100,7 +108,7 @@ describe('maxSessions', () => {
 
   for (const [transport, bytes] of Object.entries(asked)) {
     wire(
-      `of many handshakes that wait (${transport}) as many hold a place as there are`,
+      `lets only as many of 100 waiting handshakes (${transport}) hold a place as there are`,
       { maxSessions: 4 },
       async (world) => {
         await openWebSocket(world)
@@ -113,7 +121,7 @@ describe('maxSessions', () => {
         )
         assert.equal(waits.length, 3)
         assert.equal(world.engine.stats().limits['maxSessions refused'], 97)
-        // One is refused by the app, one leaves, one becomes a session.
+        // The app refuses one, the client of another leaves, and the third becomes a session.
         waits[0]('no', false)
         const left = peers.filter(({ buffered }) => buffered === 0)
         waits[1](null, true)
@@ -122,7 +130,10 @@ describe('maxSessions', () => {
         world.engine.opts.allowRequest = undefined
         await assertFree(world)
         for (const { socket } of world.sessions) socket.close(true)
-        await until(() => world.engine.stats().pendingHandshakes === 0, 'no handshake to wait')
+        await until(
+          () => world.engine.stats().pendingHandshakes === 0,
+          'no handshake to be pending',
+        )
         for (let count = 0; count < 4; count++) await openWebSocket(world)
         assert.equal((await response(await world.peer(bytes()))).status, 503)
         for (const { socket } of world.sessions) socket.close(true)
@@ -130,16 +141,16 @@ describe('maxSessions', () => {
     )
   }
 
-  wire('0 is none', { maxSessions: 0 }, async (world) => {
+  wire('has no bound when it is 0', { maxSessions: 0 }, async (world) => {
     for (let count = 0; count < 5; count++) await openPolling(world)
   })
 
-  wire('requests that become no session take no place', { maxSessions: 1 }, async (world) => {
+  wire('gives no place to a request that becomes no session', { maxSessions: 1 }, async (world) => {
     const held = []
     world.engine.use((req, _res, next) => (req._query.hold ? held.push(next) : next()))
     await world.peer(request(`OPTIONS ${POLLING}&hold=1`), '')
     await world.peer(get(`${POLLING}&hold=1&sid=unknown`))
-    await until(() => held.length === 2, 'both to wait')
+    await until(() => held.length === 2, 'both requests to wait')
     await openPolling(world)
     for (const next of held) next()
     for (const { socket } of world.sessions) socket.close(true)
@@ -154,7 +165,7 @@ describe('maxSessionsPerAddress', () => {
     remoteAddress,
   })
 
-  wire('each address has its own', options, async (world) => {
+  wire('counts each address by itself', options, async (world) => {
     for (const address of ['192.0.2.1', '192.0.2.2']) {
       for (const bytes of Object.values(asked))
         await response(await world.peer(bytes(from(address))))
@@ -168,29 +179,29 @@ describe('maxSessionsPerAddress', () => {
     await assertRefused(world, polling(from('192.0.2.2')), full('192.0.2.2'))
   })
 
-  wire('it is off by default, and counts handshakes that wait', options, async (world) => {
+  wire('is off by default, and counts handshakes that wait', options, async (world) => {
     const waits = []
     world.engine.opts.allowRequest = (_req, done) => waits.push(done)
     const peers = [
       await world.peer(polling(from('192.0.2.1'))),
       await world.peer(upgrade(WEBSOCKET, from('192.0.2.1'))),
     ]
-    await until(() => waits.length === 2, 'two to wait')
+    await until(() => waits.length === 2, 'both handshakes to wait')
     await assertRefused(world, polling(from('192.0.2.1')), full('192.0.2.1'))
     for (const peer of peers) peer.reset()
-    await until(() => world.engine.stats().pendingHandshakes === 0, 'both to be gone')
+    await until(() => world.engine.stats().pendingHandshakes === 0, 'both handshakes to end')
     world.engine.opts.allowRequest = undefined
     assert.equal(new Engine().opts.maxSessionsPerAddress, 0)
   })
 
-  wire('IPv6 addresses count by their first 64 bits', options, async (world) => {
+  wire('counts IPv6 addresses by their first 64 bits', options, async (world) => {
     const first = ['2001:db8::1', '2001:0DB8:0:0:ffff::2']
     for (const address of first) await response(await world.peer(polling(from(address))))
     await assertRefused(world, polling(from('2001:db8::3')), full('2001:db8::3'))
     assert.equal((await response(await world.peer(polling(from('2001:db8:0:1::1'))))).status, 200)
   })
 
-  wire('an IPv4 address is one, however it is written', options, async (world) => {
+  wire('counts an IPv4 address as one, however it is written', options, async (world) => {
     for (const address of ['192.0.2.1', '::ffff:192.0.2.1']) {
       await response(await world.peer(polling(from(address))))
     }
@@ -199,7 +210,7 @@ describe('maxSessionsPerAddress', () => {
 })
 
 describe('trustProxy', () => {
-  /** The address that the app sees of a session whose request has these headers. */
+  /** The address that the app sees for a session whose request has these headers. */
   async function addressOf(world, headers) {
     const count = world.sessions.length
     for (const bytes of Object.values(asked)) await response(await world.peer(bytes(headers)))
@@ -209,13 +220,13 @@ describe('trustProxy', () => {
     return first
   }
 
-  wire('without it nothing that a peer says about its address counts', {}, async (world) => {
+  wire('ignores what a peer says about its address when no proxy is trusted', {}, async (world) => {
     const headers = { ...from('192.0.2.1'), Forwarded: 'for=192.0.2.1', 'X-Real-IP': '192.0.2.1' }
     assert.equal(await addressOf(world, headers), '127.0.0.1')
   })
 
   wire(
-    'nor that of a peer that is not in the list',
+    'ignores the headers of a peer that is not in the list',
     { trustProxy: ['10.0.0.0/8'] },
     async (world) => {
       assert.equal(await addressOf(world, from('192.0.2.1')), '127.0.0.1')
@@ -223,21 +234,29 @@ describe('trustProxy', () => {
   )
 
   const cases = [
-    ['the client of one proxy', from('192.0.2.1'), '192.0.2.1'],
-    ['what a client makes up is left of its address', from('1.1.1.1, 192.0.2.1'), '192.0.2.1'],
-    ['trusted proxies in between are skipped', from('192.0.2.1, 10.1.2.3,10.9.9.9'), '192.0.2.1'],
-    ['a list of trusted proxies gives the first', from('10.1.1.1, 10.2.2.2'), '10.1.1.1'],
+    ['takes the client of one proxy', from('192.0.2.1'), '192.0.2.1'],
+    ['ignores what a client puts left of its own address', from('1.1.1.1, 192.0.2.1'), '192.0.2.1'],
+    ['skips trusted proxies in between', from('192.0.2.1, 10.1.2.3,10.9.9.9'), '192.0.2.1'],
     [
-      'an address is read no further than it is one',
+      'takes the first address when all proxies are trusted',
+      from('10.1.1.1, 10.2.2.2'),
+      '10.1.1.1',
+    ],
+    [
+      'stops reading at an entry that is no address',
       from('192.0.2.1, nonsense, 10.2.2.2'),
       '10.2.2.2',
     ],
-    ['nonsense alone leaves the peer', from('nonsense'), '127.0.0.1'],
-    ['an empty header leaves the peer', from(''), '127.0.0.1'],
-    ['no header leaves the peer', {}, '127.0.0.1'],
-    ['a port is taken off', from('192.0.2.1:4711'), '192.0.2.1'],
-    ['also behind IPv6', from('[2001:db8::1]:4711'), '2001:db8::1'],
-    ['a mapped address is trusted as its IPv4', from('192.0.2.1, ::ffff:10.0.0.1'), '192.0.2.1'],
+    ['keeps the peer when the header is nonsense', from('nonsense'), '127.0.0.1'],
+    ['keeps the peer when the header is empty', from(''), '127.0.0.1'],
+    ['keeps the peer without a header', {}, '127.0.0.1'],
+    ['removes a port', from('192.0.2.1:4711'), '192.0.2.1'],
+    ['removes a port from an IPv6 address', from('[2001:db8::1]:4711'), '2001:db8::1'],
+    [
+      'trusts a mapped address as its IPv4 address',
+      from('192.0.2.1, ::ffff:10.0.0.1'),
+      '192.0.2.1',
+    ],
     ['IPv6 blocks', from('192.0.2.1, fd00:1::1'), '192.0.2.1'],
     ['Forwarded', { Forwarded: 'for=192.0.2.1;proto=http' }, '192.0.2.1'],
     [
@@ -245,14 +264,18 @@ describe('trustProxy', () => {
       { Forwarded: 'For="[2001:db8::1]:80", proto=http;for=10.0.0.1' },
       '2001:db8::1',
     ],
-    ['an unknown one in Forwarded', { Forwarded: 'for=192.0.2.1, for=unknown' }, '127.0.0.1'],
     [
-      'X-Forwarded-For before Forwarded',
+      'keeps the peer for an unknown entry in Forwarded',
+      { Forwarded: 'for=192.0.2.1, for=unknown' },
+      '127.0.0.1',
+    ],
+    [
+      'prefers X-Forwarded-For to Forwarded',
       { ...from('192.0.2.1'), Forwarded: 'for=192.0.2.2' },
       '192.0.2.1',
     ],
-    ['not X-Real-IP', { 'X-Real-IP': '192.0.2.1' }, '127.0.0.1'],
-    ['no text that only looks like one', from('192.0.2.1\tx'), '127.0.0.1'],
+    ['ignores X-Real-IP', { 'X-Real-IP': '192.0.2.1' }, '127.0.0.1'],
+    ['ignores text that only looks like an address', from('192.0.2.1\tx'), '127.0.0.1'],
   ]
   const trusted = { trustProxy: ['127.0.0.1', '::ffff:10.0.0.0/104', 'fd00::/8'] }
   for (const [name, headers, address] of cases) {
@@ -262,11 +285,15 @@ describe('trustProxy', () => {
     })
   }
 
-  wire('an IPv6 block has no IPv4 addresses', { trustProxy: ['::/0', '::/64'] }, async (world) => {
-    assert.equal(await addressOf(world, from('192.0.2.1')), '127.0.0.1')
-  })
+  wire(
+    'does not match IPv4 addresses against an IPv6 block',
+    { trustProxy: ['::/0', '::/64'] },
+    async (world) => {
+      assert.equal(await addressOf(world, from('192.0.2.1')), '127.0.0.1')
+    },
+  )
 
-  test('a wrong entry is a typed error that names option and value', () => {
+  test('throws a typed error that names option and value for a wrong entry', () => {
     const wrong = ['10.0.0.0/33', '10.0.0', 'localhost', '::/129', '10.0.0.0/', '1.1.1.1/8/8', '']
     for (const entry of [...wrong, '::ffff:10.0.0.0/95', '10.0.0.0/-1', 'fe80::1%eth0', 5, null]) {
       assert.throws(
@@ -298,30 +325,34 @@ describe('maxHandshakeRate', () => {
   }
 
   for (const [transport, bytes] of Object.entries(asked)) {
-    wire(`twice as many at once, then 503 (${transport})`, options, async (world) => {
-      const calls = []
-      world.engine.use((req, _res, next) => {
-        calls.push(req)
-        next()
-      })
-      const burst = Array.from({ length: 5 }, () => world.peer(bytes(from('192.0.2.1'))))
-      const started = performance.now()
-      const answers = await Promise.all((await Promise.all(burst)).map((peer) => response(peer)))
-      const refused = answers.filter(({ status }) => status === 503)
-      // A machine that stands still for half a second has a token more.
-      if (performance.now() - started < 450) assert.equal(refused.length, 1)
-      assert.equal(calls.length, 5 - refused.length, 'the app has not seen it')
-      assert.equal(world.engine.stats().limits['maxHandshakeRate refused'] ?? 0, refused.length)
-      assert.equal(
-        (await response(await world.peer(bytes(from('192.0.2.2'))))).status !== 503,
-        true,
-      )
-      await assertFree(world, from('192.0.2.1'))
-    })
+    wire(
+      `accepts twice the rate at once, then refuses with 503 (${transport})`,
+      options,
+      async (world) => {
+        const calls = []
+        world.engine.use((req, _res, next) => {
+          calls.push(req)
+          next()
+        })
+        const burst = Array.from({ length: 5 }, () => world.peer(bytes(from('192.0.2.1'))))
+        const started = performance.now()
+        const answers = await Promise.all((await Promise.all(burst)).map((peer) => response(peer)))
+        const refused = answers.filter(({ status }) => status === 503)
+        // A machine that stands still for half a second earns one more token.
+        if (performance.now() - started < 450) assert.equal(refused.length, 1)
+        assert.equal(calls.length, 5 - refused.length, 'the app has not seen it')
+        assert.equal(world.engine.stats().limits['maxHandshakeRate refused'] ?? 0, refused.length)
+        assert.equal(
+          (await response(await world.peer(bytes(from('192.0.2.2'))))).status !== 503,
+          true,
+        )
+        await assertFree(world, from('192.0.2.1'))
+      },
+    )
   }
 
   wire(
-    'requests of any method count, the app sees none that is refused',
+    'counts requests of any method and hides the refused ones from the app',
     options,
     async (world) => {
       const calls = []
@@ -345,12 +376,12 @@ describe('maxHandshakeRate', () => {
     },
   )
 
-  wire('it comes back with time, and each refusal is reported', options, async (world) => {
+  wire('recovers with time, and reports each refusal', options, async (world) => {
     const used = async () => {
       const { status } = await response(await world.peer(polling(from('192.0.2.1'))))
       return status === 503
     }
-    await until(used, 'the bucket to be empty')
+    await until(used, 'an empty bucket')
     assert.equal((await world.refusal()).context.name, over.context)
     const { name, action, remoteAddress } = world.limits[0]
     assert.deepEqual([name, action, remoteAddress], ['maxHandshakeRate', 'refused', '192.0.2.1'])
@@ -360,7 +391,7 @@ describe('maxHandshakeRate', () => {
   })
 
   wire(
-    'requests of sessions and preflights do not count',
+    'does not count requests of sessions or preflights',
     { ...options, cors: {} },
     async (world) => {
       world.goodHeaders = from('192.0.2.9')
@@ -374,14 +405,14 @@ describe('maxHandshakeRate', () => {
   )
 })
 
-test('the table of addresses is bounded, and forgets those that are quiet', async () => {
+test('the table of addresses is bounded and forgets quiet addresses', async () => {
   const { HandshakeRate } = await import('../../lib/admission/handshake-rate.js').then(
     (it) => it.default,
   )
   const rate = new HandshakeRate(1)
   for (let index = 0; index < 150_000; index++) rate.meets(`address ${index}`, 0)
   assert.equal(rate.size, 100_000)
-  // The newest is remembered: two at once, then no more.
+  // The newest address is remembered: two tokens at once, then none.
   assert.equal(rate.meets('address 149999', 0), undefined)
   assert.equal(rate.meets('address 149999', 0).name, 'maxHandshakeRate')
   for (let index = 0; index < 100_000; index++) rate.meets('one', 10)

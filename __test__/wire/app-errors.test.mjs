@@ -1,4 +1,4 @@
-// WIRE-SAFETY 2.10: the app's own errors.
+// Errors in the app's own code (docs/protocol.md#the-apps-own-errors).
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -10,19 +10,22 @@ import { POLLING, WEBSOCKET, get, post, response, upgrade } from './support/http
 import { Peer } from './support/peer.mjs'
 import { wire } from './support/world.mjs'
 
-/** A TCP connection to an app, closed with its test. */
+/** A TCP connection to an app; it is closed after the test. */
 async function peerOf(t, app, ...bytes) {
   const peer = await Peer.connect(app.port)
   t.after(() => peer.destroy())
   return peer.write(...bytes)
 }
 
-/** A test with an app in its own process. */
+/** A test with an app in a process of its own. */
 function appTest(name, body) {
   test(name, { timeout: 30_000 }, body)
 }
 
-/** An engine whose listeners fail where the options say so; it tells what reaches the process. */
+/**
+ * An engine whose listeners throw where the options say so. It reports the errors that reach the
+ * process.
+ */
 async function engineProgram({ fails, handled = true, ...options }) {
   if (handled) process.on('uncaughtException', (error) => tell('uncaught', error.message))
   process.on('unhandledRejection', (error) => tell('unhandled', error.message))
@@ -65,13 +68,13 @@ async function engineProgram({ fails, handled = true, ...options }) {
   tell('port', await listen(server))
 }
 
-/** The errors that have reached the process, in order; each once. */
+/** Checks that exactly these errors reached the process, in order. */
 async function assertUncaught(app, messages) {
   await app.report('uncaught', messages.length)
   assert.deepEqual(app.values('uncaught'), messages)
 }
 
-/** A good client of an app; it asks for an answer and gets it. */
+/** Opens a good client of an app, which asks a question and gets the answer. */
 async function assertServes(t, app) {
   const peer = await peerOf(t, app, upgrade(`${WEBSOCKET}&good=1`), text('4send'))
   await opened(peer)
@@ -84,25 +87,28 @@ async function assertServes(t, app) {
   peer.destroy()
 }
 
-describe('an exception in a listener of a socket: uncaughtException once, the rest is delivered', () => {
-  appTest('data: the rest of the batch, in order; the session and others go on', async (t) => {
-    const app = await App.start(t, engineProgram, { fails: 'data 3' })
-    const peer = await peerOf(t, app, upgrade())
-    await opened(peer)
-    peer.write(...Array.from({ length: 40 }, (_, index) => text(`4${index}`)))
-    await app.report('data', 40)
-    assert.deepEqual(
-      app.values('data'),
-      Array.from({ length: 40 }, (_, index) => String(index)),
-    )
-    await assertUncaught(app, ['in data 3'])
-    assert.deepEqual(app.values('close'), [])
-    peer.write(text('4still here'))
-    assert.equal(await app.report('data', 41), 'still here')
-    await assertServes(t, app)
-  })
+describe('an exception in a listener of a socket is one uncaughtException, and the rest is delivered', () => {
+  appTest(
+    'data: delivers the rest of the batch in order; the session and others go on',
+    async (t) => {
+      const app = await App.start(t, engineProgram, { fails: 'data 3' })
+      const peer = await peerOf(t, app, upgrade())
+      await opened(peer)
+      peer.write(...Array.from({ length: 40 }, (_, index) => text(`4${index}`)))
+      await app.report('data', 40)
+      assert.deepEqual(
+        app.values('data'),
+        Array.from({ length: 40 }, (_, index) => String(index)),
+      )
+      await assertUncaught(app, ['in data 3'])
+      assert.deepEqual(app.values('close'), [])
+      peer.write(text('4still here'))
+      assert.equal(await app.report('data', 41), 'still here')
+      await assertServes(t, app)
+    },
+  )
 
-  appTest('data of a payload on polling', async (t) => {
+  appTest('data of a payload on polling: delivers the rest of the payload', async (t) => {
     const app = await App.start(t, engineProgram, { fails: 'data 1', pingInterval: 10_000 })
     const { text: body } = await response(await peerOf(t, app, get(POLLING)))
     const { sid } = JSON.parse(body.slice(1))
@@ -145,7 +151,7 @@ describe('an exception in a listener of a socket: uncaughtException once, the re
     })
   }
 
-  appTest('close: told once, the session is forgotten', async (t) => {
+  appTest('close: the app is notified once and the session is forgotten', async (t) => {
     const app = await App.start(t, engineProgram, { fails: 'close' })
     const peer = await peerOf(t, app, upgrade())
     await opened(peer)
@@ -156,7 +162,7 @@ describe('an exception in a listener of a socket: uncaughtException once, the re
     assert.equal(app.values('uncaught').length, 1)
   })
 
-  appTest('drain: the messages are out, the session goes on', async (t) => {
+  appTest('drain: the messages have been sent and the session goes on', async (t) => {
     const app = await App.start(t, engineProgram, { fails: 'drain' })
     const peer = await peerOf(t, app, upgrade(), text('4send'))
     await opened(peer)
@@ -167,7 +173,7 @@ describe('an exception in a listener of a socket: uncaughtException once, the re
     await assertServes(t, app)
   })
 
-  appTest('a send callback: the other callbacks are called, in order', async (t) => {
+  appTest('send callback: the other callbacks are called in order', async (t) => {
     const app = await App.start(t, engineProgram, { fails: 'callback a' })
     const peer = await peerOf(t, app, upgrade(), text('4send'))
     await opened(peer)
@@ -178,7 +184,7 @@ describe('an exception in a listener of a socket: uncaughtException once, the re
     assert.deepEqual(app.values('close'), [])
   })
 
-  appTest('a rejected promise is an unhandledRejection, once', async (t) => {
+  appTest('a rejected promise is one unhandledRejection', async (t) => {
     const app = await App.start(t, engineProgram, {})
     const peer = await peerOf(t, app, upgrade(), text('4reject'), text('4after'))
     await opened(peer)
@@ -189,7 +195,7 @@ describe('an exception in a listener of a socket: uncaughtException once, the re
   })
 
   appTest(
-    'without a handler the process ends with code 1 and the stack, not by a signal',
+    'without a handler the process ends with code 1 and a stack trace, not by a signal',
     async (t) => {
       const app = await App.start(t, engineProgram, { fails: 'data boom', handled: false })
       const peer = await peerOf(t, app, upgrade())
@@ -201,7 +207,7 @@ describe('an exception in a listener of a socket: uncaughtException once, the re
   )
 })
 
-describe('an exception in a listener of Socket.IO', () => {
+describe('an exception in a Socket.IO listener', () => {
   async function socketProgram({ handled = true }) {
     if (handled) process.on('uncaughtException', (error) => tell('uncaught', error.message))
     const server = createServer()
@@ -225,7 +231,7 @@ describe('an exception in a listener of Socket.IO', () => {
         throw new Error('in disconnect')
       })
     })
-    // Before the listener of socket.io, which lets the error through.
+    // Registered before socket.io's own listener, which lets the error through.
     io.engine.on('connection', (conn) =>
       conn.prependListener('close', (reason) => tell('close', reason)),
     )
@@ -242,31 +248,34 @@ describe('an exception in a listener of Socket.IO', () => {
     return peer
   }
 
-  appTest('event handlers: each error once, the events between are handled in order', async (t) => {
-    const app = await App.start(t, socketProgram)
-    const peer = await connected(t, app)
-    const other = await connected(t, app)
-    const events = Array.from({ length: 12 }, (_, n) =>
-      text(`42["${n % 3 === 0 ? 'boom' : 'calm'}",${n}]`),
-    )
-    peer.write(...events)
-    await app.report('event', 12)
-    assert.deepEqual(
-      app.values('event'),
-      Array.from({ length: 12 }, (_, n) => n),
-    )
-    await assertUncaught(
-      app,
-      [0, 3, 6, 9].map((n) => `in event ${n}`),
-    )
-    for (const each of [peer, other]) {
-      each.write(text('421["calm","ok"]'))
-      assert.equal(await readText(each), '431["ok"]')
-    }
-    assert.deepEqual(app.values('close'), [])
-  })
+  appTest(
+    'event handlers: each error surfaces once, and the events between are handled in order',
+    async (t) => {
+      const app = await App.start(t, socketProgram)
+      const peer = await connected(t, app)
+      const other = await connected(t, app)
+      const events = Array.from({ length: 12 }, (_, n) =>
+        text(`42["${n % 3 === 0 ? 'boom' : 'calm'}",${n}]`),
+      )
+      peer.write(...events)
+      await app.report('event', 12)
+      assert.deepEqual(
+        app.values('event'),
+        Array.from({ length: 12 }, (_, n) => n),
+      )
+      await assertUncaught(
+        app,
+        [0, 3, 6, 9].map((n) => `in event ${n}`),
+      )
+      for (const each of [peer, other]) {
+        each.write(text('421["calm","ok"]'))
+        assert.equal(await readText(each), '431["ok"]')
+      }
+      assert.deepEqual(app.values('close'), [])
+    },
+  )
 
-  appTest('an ack', async (t) => {
+  appTest('an acknowledgement: the error surfaces once', async (t) => {
     const app = await App.start(t, socketProgram)
     const peer = await connected(t, app)
     peer.write(text('42["ask"]'))
@@ -278,7 +287,7 @@ describe('an exception in a listener of Socket.IO', () => {
     assert.deepEqual(app.values('close'), [])
   })
 
-  appTest('a disconnect handler: other sessions close and are told as well', async (t) => {
+  appTest('a disconnect handler: other sessions close and are notified as well', async (t) => {
     const app = await App.start(t, socketProgram)
     const peers = [await connected(t, app), await connected(t, app), await connected(t, app)]
     for (const peer of peers) peer.reset()
@@ -291,7 +300,7 @@ describe('an exception in a listener of Socket.IO', () => {
   })
 
   for (const event of ['boom', 'ask']) {
-    appTest(`without a handler for ${event} the process ends with code 1`, async (t) => {
+    appTest(`${event}: without a handler the process ends with code 1`, async (t) => {
       const app = await App.start(t, socketProgram, { handled: false })
       const peer = await connected(t, app)
       peer.write(text(`42["${event}",1]`))
@@ -305,22 +314,30 @@ describe('an exception in a listener of Socket.IO', () => {
   }
 })
 
-describe('a listener of an engine that throws', () => {
+describe('an engine listener that throws', () => {
   for (const name of ['headers', 'initial_headers']) {
     for (const [transport, bytes] of [
       ['polling', get(POLLING)],
       ['websocket', upgrade()],
     ]) {
-      appTest(`${name}, ${transport} handshake: 500, no session; the error surfaces`, async (t) => {
-        const app = await App.start(t, engineProgram, { fails: `engine ${name}` })
-        const peer = await peerOf(t, app, bytes)
-        assert.equal((await response(peer)).status, 500)
-        assert.equal(await app.report('uncaught'), `in engine ${name}`)
-        await assertServes(t, app)
-        // A session that was announced must at least be gone; none should have been.
-        assert.deepEqual(app.values('session'), ['websocket'], 'only the good client has a session')
-        assert.equal(app.values('uncaught').length, 1)
-      })
+      appTest(
+        `${name}, ${transport} handshake: 500 and no session; the error surfaces`,
+        async (t) => {
+          const app = await App.start(t, engineProgram, { fails: `engine ${name}` })
+          const peer = await peerOf(t, app, bytes)
+          assert.equal((await response(peer)).status, 500)
+          assert.equal(await app.report('uncaught'), `in engine ${name}`)
+          await assertServes(t, app)
+          // No session may have been announced that is not gone; here none should have been
+          // announced.
+          assert.deepEqual(
+            app.values('session'),
+            ['websocket'],
+            'only the good client has a session',
+          )
+          assert.equal(app.values('uncaught').length, 1)
+        },
+      )
     }
   }
 
@@ -343,7 +360,7 @@ describe('a listener of an engine that throws', () => {
   async function assertInternalError(peer, errors) {
     const { status, text: body } = await response(peer)
     assert.equal(status, 500)
-    assert.ok(!body.includes('of a listener'), 'the answer tells nothing')
+    assert.ok(!body.includes('of a listener'), 'the answer reveals nothing')
     await until(() => errors.length > 0, 'the error to surface')
     assert.deepEqual(errors, ['of a listener'])
   }
@@ -353,7 +370,7 @@ describe('a listener of an engine that throws', () => {
   }
 
   appTest(
-    'connection, on WebSocket: that session closes, nothing but HTTP before frames',
+    'connection, on WebSocket: that session closes, and the peer sees only HTTP before frames',
     async (t) => {
       const app = await App.start(t, engineProgram, { fails: 'engine connection' })
       const peer = await peerOf(t, app, upgrade(), text('4hello'))
@@ -375,7 +392,7 @@ describe('a listener of an engine that throws', () => {
   )
 
   wire(
-    'limit: the session ends as ever, the error surfaces',
+    'limit: the session still ends, and the error surfaces',
     { maxFragments: 1 },
     async (world, t) => {
       const errors = uncaughtErrors(t)
@@ -394,7 +411,7 @@ describe('a listener of an engine that throws', () => {
     },
   )
 
-  wire("the transport's close: the session's own comes all the same", {}, async (world, t) => {
+  wire('the transport’s close: the session’s close follows all the same', {}, async (world, t) => {
     const errors = uncaughtErrors(t)
     const { peer, session } = await openWebSocket(world)
     session.socket.transport.on('close', fail)
@@ -404,7 +421,7 @@ describe('a listener of an engine that throws', () => {
   })
 
   wire(
-    'headers with an invalid value: 500, no session, the error surfaces',
+    'headers with an invalid value: 500 and no session; the error surfaces',
     {},
     async (world, t) => {
       const errors = uncaughtErrors(t)
@@ -435,12 +452,12 @@ describe('a listener of an engine that throws', () => {
     await assertServes(t, app)
   })
 
-  wire('connection: the reason is forced close', {}, async (world, t) => {
+  wire('connection: the close reason is forced close', {}, async (world, t) => {
     const errors = uncaughtErrors(t)
     world.engine.once('connection', fail)
     const peer = await world.peer(upgrade())
     const session = await world.session().catch(() => undefined)
-    // The world listened first, so it knows the session.
+    // The world's listener ran first, so it knows the session.
     assert.equal((await session.closed()).reason, 'forced close')
     await until(() => errors.length === 1, 'the error to surface')
     peer.destroy()
@@ -451,7 +468,7 @@ describe('a listener of an engine that throws', () => {
     ['websocket', upgrade('/engine.io/?EIO=4&transport=none'), 400],
   ]) {
     appTest(
-      `connection_error, ${transport}: the refusal is answered first, the error surfaces`,
+      `connection_error, ${transport}: the refusal is answered first, then the error surfaces`,
       async (t) => {
         const app = await App.start(t, engineProgram, { fails: 'engine connection_error' })
         const answer = await response(await peerOf(t, app, bytes))
@@ -478,23 +495,27 @@ describe('allowRequest', () => {
       throw error
     },
   })) {
-    wire(`${name}: 403 c4, ALLOW_REQUEST_ERROR`, { allowRequest: except(allow) }, async (world) => {
-      world.goodQuery = good
-      const polling = await response(await world.peer(get(POLLING)))
-      assert.equal(polling.status, 403)
-      assert.deepEqual(polling.json, { code: 4, message: 'Forbidden' })
-      const websocket = await response(await world.peer(upgrade()))
-      assert.deepEqual([websocket.status, websocket.text], [403, 'Forbidden'])
-      for (const { code, context } of [await world.refusal(), await world.refusal()]) {
-        assert.equal(code, 4)
-        assert.deepEqual(context, { name: 'ALLOW_REQUEST_ERROR', error })
-      }
-      assert.deepEqual(world.sessions, [])
-    })
+    wire(
+      `${name}: 403 with code 4, ALLOW_REQUEST_ERROR`,
+      { allowRequest: except(allow) },
+      async (world) => {
+        world.goodQuery = good
+        const polling = await response(await world.peer(get(POLLING)))
+        assert.equal(polling.status, 403)
+        assert.deepEqual(polling.json, { code: 4, message: 'Forbidden' })
+        const websocket = await response(await world.peer(upgrade()))
+        assert.deepEqual([websocket.status, websocket.text], [403, 'Forbidden'])
+        for (const { code, context } of [await world.refusal(), await world.refusal()]) {
+          assert.equal(code, 4)
+          assert.deepEqual(context, { name: 'ALLOW_REQUEST_ERROR', error })
+        }
+        assert.deepEqual(world.sessions, [])
+      },
+    )
   }
 
   appTest(
-    'that fails without a listener of connection_error: one warning, the process lives',
+    'fails without a connection_error listener: one warning, and the process lives on',
     async (t) => {
       const app = await App.start(t, async () => {
         process.on('warning', ({ code }) => tell('warning', code))
@@ -566,7 +587,7 @@ describe('allowRequest', () => {
     '5 KB': 'x'.repeat(5000),
     'quotes and markup': '"\\</script><b>',
   })) {
-    const refused = (status) => `${name} as its message: in the body alone, ${status}`
+    const refused = (status) => `${name} as its message: sent in the body alone, ${status}`
     wire(
       refused('JSON-escaped'),
       { allowRequest: except((_req, done) => done(message, false)) },
@@ -581,7 +602,7 @@ describe('allowRequest', () => {
     )
 
     wire(
-      refused('its length in bytes'),
+      refused('with its length in bytes'),
       { allowRequest: except((_req, done) => done(message, false)) },
       async (world) => {
         world.goodQuery = good
@@ -589,14 +610,14 @@ describe('allowRequest', () => {
         const answer = await response(peer)
         assert.equal(answer.headers['set-cookie'], undefined)
         assert.equal(answer.text, Buffer.from(message).toString())
-        assert.equal((await peer.rest()).length, 0, 'nothing behind the length')
+        assert.equal((await peer.rest()).length, 0, 'nothing follows the stated length')
         assert.match(answer.line, /^HTTP\/1\.1 40[03] [A-Za-z ]+$/)
       },
     )
   }
 
   wire(
-    'that refuses an upgrade: 400, as stock (COMPAT 2.3)',
+    'refuses an upgrade: 400 (docs/protocol.md#error-answers)',
     { allowRequest: except((_req, done) => done('no', false)) },
     async (world) => {
       world.goodQuery = good
@@ -607,7 +628,7 @@ describe('allowRequest', () => {
 
   for (const value of [undefined, null, 0, '', {}, new Error('object')]) {
     wire(
-      `refuses with ${value}: a text in the body`,
+      `refuses with ${value}: the body is a text`,
       { allowRequest: except((_req, done) => done(value, false)) },
       async (world) => {
         world.goodQuery = good
@@ -620,7 +641,7 @@ describe('allowRequest', () => {
   }
 })
 
-describe('a step that never ends: 503 at handshakeTimeout', () => {
+describe('a step that never ends gets 503 at handshakeTimeout', () => {
   const steps = {
     allowRequest: { options: { allowRequest: (req, done) => req._query.good && done(null, true) } },
     middleware: { use: (req, _res, next) => req._query.good && next() },
@@ -652,7 +673,7 @@ describe('a step that never ends: 503 at handshakeTimeout', () => {
     })
 
     wire(
-      `${name}: freed at once when the client leaves`,
+      `${name}: releases its place at once when the client leaves`,
       { ...options, maxPendingHandshakes: 2 },
       async (world) => {
         world.goodQuery = { good: 1 }
@@ -664,19 +685,19 @@ describe('a step that never ends: 503 at handshakeTimeout', () => {
           'both places to be taken',
         )
         for (const peer of peers) peer.reset()
-        // handshakeTimeout is 20 s: only their leaving can make room in time.
+        // handshakeTimeout is 20 s, so only the clients' leaving can free the places in time.
         await until(async () => {
           const peer = await world.peer(get(`${POLLING}&good=1`))
           return (await response(peer)).status === 200
-        }, 'a place to be free')
+        }, 'a free place')
       },
     )
   }
 })
 
-describe('what cannot be sent, and what changes after it was sent', () => {
+describe('values that cannot be sent, and values that change after sending', () => {
   wire(
-    'emit of what cannot be encoded throws to the caller; nothing is half sent',
+    'emit throws to the caller for a value that cannot be encoded, and sends no part of it',
     {},
     async (world) => {
       const { peer, session } = await openWebSocket(world)
@@ -695,7 +716,7 @@ describe('what cannot be sent, and what changes after it was sent', () => {
     },
   )
 
-  wire('a symbol is thrown to the caller or goes out as text', {}, async (world) => {
+  wire('a symbol throws to the caller or is sent as text', {}, async (world) => {
     const { peer, session } = await openWebSocket(world)
     session.socket.send(Symbol('x'))
     session.socket.send('after')
@@ -703,46 +724,49 @@ describe('what cannot be sent, and what changes after it was sent', () => {
     assert.equal(await readText(peer), '4after')
   })
 
-  appTest('a packet of Socket.IO that is no JSON, also with a binary part', async (t) => {
-    const app = await App.start(t, async () => {
-      const server = createServer()
-      const io = attach(server)
-      io.on('connection', (socket) => {
-        const circular = { bytes: Buffer.from('x') }
-        circular.self = circular
-        const attempts = [{ big: 1n }, [Buffer.from('a'), 1n], circular]
-        for (const attempt of attempts) {
+  appTest(
+    'a Socket.IO packet that cannot become JSON throws to the caller, also with a binary part',
+    async (t) => {
+      const app = await App.start(t, async () => {
+        const server = createServer()
+        const io = attach(server)
+        io.on('connection', (socket) => {
+          const circular = { bytes: Buffer.from('x') }
+          circular.self = circular
+          const attempts = [{ big: 1n }, [Buffer.from('a'), 1n], circular]
+          for (const attempt of attempts) {
+            try {
+              socket.emit('bad', attempt)
+              tell('thrown', false)
+            } catch (error) {
+              tell('thrown', error instanceof Error)
+            }
+          }
           try {
-            socket.emit('bad', attempt)
+            io.emit('bad', { big: 1n })
             tell('thrown', false)
           } catch (error) {
             tell('thrown', error instanceof Error)
           }
-        }
-        try {
-          io.emit('bad', { big: 1n })
-          tell('thrown', false)
-        } catch (error) {
-          tell('thrown', error instanceof Error)
-        }
-        socket.emit('good', 1)
+          socket.emit('good', 1)
+        })
+        tell('port', await listen(server))
       })
-      tell('port', await listen(server))
-    })
-    const peer = await peerOf(t, app, upgrade(WEBSOCKET.replace('engine.io', 'socket.io')))
-    await opened(peer)
-    peer.write(text('40'))
-    assert.match(await readText(peer), /^40/)
-    await app.report('thrown', 4)
-    assert.deepEqual(app.values('thrown'), [true, true, true, true])
-    assert.equal(await readText(peer), '42["good",1]', 'nothing of the others has left')
-  })
+      const peer = await peerOf(t, app, upgrade(WEBSOCKET.replace('engine.io', 'socket.io')))
+      await opened(peer)
+      peer.write(text('40'))
+      assert.match(await readText(peer), /^40/)
+      await app.report('thrown', 4)
+      assert.deepEqual(app.values('thrown'), [true, true, true, true])
+      assert.equal(await readText(peer), '42["good",1]', 'no part of the other messages was sent')
+    },
+  )
 
   const SIZE = [6, 200_000]
   for (const size of SIZE) {
     const fill = (byte) => Buffer.alloc(size, byte)
 
-    /** Sends in each way, then lets the app spoil what it has sent. */
+    /** Sends in each way, then lets the app change what it has sent. */
     async function assertAsAtCall(world, make, spoil) {
       const { peer, session } = await openWebSocket(world)
       const ways = {
@@ -760,39 +784,48 @@ describe('what cannot be sent, and what changes after it was sent', () => {
       }
     }
 
-    wire(`a Buffer of ${size} bytes that is filled anew: bytes as at the call`, {}, (world) =>
-      assertAsAtCall(
-        world,
-        () => fill(1),
-        (buffer) => buffer.fill(2),
-      ),
+    wire(
+      `a Buffer of ${size} bytes that is refilled is sent with the bytes of the call`,
+      {},
+      (world) =>
+        assertAsAtCall(
+          world,
+          () => fill(1),
+          (buffer) => buffer.fill(2),
+        ),
     )
 
-    wire(`an ArrayBuffer of ${size} bytes that is transferred`, {}, (world) =>
-      assertAsAtCall(
-        world,
-        () => new Uint8Array(fill(1)).buffer,
-        (buffer) => {
-          const moved = structuredClone(buffer, { transfer: [buffer] })
-          new Uint8Array(moved).fill(2)
-          assert.equal(buffer.byteLength, 0)
-        },
-      ),
+    wire(
+      `an ArrayBuffer of ${size} bytes that is transferred is sent with the bytes of the call`,
+      {},
+      (world) =>
+        assertAsAtCall(
+          world,
+          () => new Uint8Array(fill(1)).buffer,
+          (buffer) => {
+            const moved = structuredClone(buffer, { transfer: [buffer] })
+            new Uint8Array(moved).fill(2)
+            assert.equal(buffer.byteLength, 0)
+          },
+        ),
     )
 
-    wire(`an ArrayBuffer of ${size} bytes that is resized`, {}, (world) =>
-      assertAsAtCall(
-        world,
-        () => {
-          const buffer = new ArrayBuffer(size, { maxByteLength: size * 2 })
-          new Uint8Array(buffer).fill(1)
-          return buffer
-        },
-        (buffer) => buffer.resize(1),
-      ),
+    wire(
+      `an ArrayBuffer of ${size} bytes that is resized is sent with the bytes of the call`,
+      {},
+      (world) =>
+        assertAsAtCall(
+          world,
+          () => {
+            const buffer = new ArrayBuffer(size, { maxByteLength: size * 2 })
+            new Uint8Array(buffer).fill(1)
+            return buffer
+          },
+          (buffer) => buffer.resize(1),
+        ),
     )
 
-    wire(`a SharedArrayBuffer of ${size} bytes that changes`, {}, (world) =>
+    wire(`a SharedArrayBuffer of ${size} bytes that changes is sent whole`, {}, (world) =>
       assertAsAtCall(
         world,
         () => {
@@ -805,7 +838,7 @@ describe('what cannot be sent, and what changes after it was sent', () => {
     )
 
     wire(
-      `a Buffer of ${size} bytes on polling that changes while no GET is there`,
+      `a Buffer of ${size} bytes on polling that changes before a GET comes is sent with the bytes of the call`,
       {},
       async (world) => {
         const client = await openPolling(world)
@@ -817,7 +850,7 @@ describe('what cannot be sent, and what changes after it was sent', () => {
     )
   }
 
-  wire('what is detached already is an empty message', {}, async (world) => {
+  wire('a value that is already detached is sent as an empty message', {}, async (world) => {
     const { peer, session } = await openWebSocket(world)
     const buffer = new ArrayBuffer(10)
     const views = [
@@ -836,15 +869,15 @@ describe('what cannot be sent, and what changes after it was sent', () => {
   })
 })
 
-describe('any method on what is closed', () => {
-  /** What a method may do then: nothing, or throw an error. */
+describe('methods of closed objects', () => {
+  /** Such a call may do nothing or throw an Error, but no more. */
   function callAll(target, names, ...args) {
     for (const name of names) {
       try {
         const value = target[name](...args)
         value?.catch?.(() => {})
       } catch (error) {
-        assert.ok(error instanceof Error, `${name} throws what is no error`)
+        assert.ok(error instanceof Error, `${name} throws something that is not an Error`)
       }
     }
   }
@@ -853,7 +886,7 @@ describe('any method on what is closed', () => {
     const names = new Set()
     for (let each = target; each !== Object.prototype; each = Object.getPrototypeOf(each)) {
       for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(each))) {
-        // Those of the module's own are not for the app.
+        // Methods with an underscore are internal and not for the app.
         if (typeof value === 'function' && name !== 'constructor' && !name.startsWith('_'))
           names.add(name)
       }
@@ -862,53 +895,53 @@ describe('any method on what is closed', () => {
   }
 
   for (const open of [openWebSocket, openPolling]) {
-    wire(`a socket and its transport: no effect or an error, ${open.name}`, {}, async (world) => {
-      const { session } = await open(world)
-      const { socket } = session
-      const { transport } = socket
-      socket.close(true)
-      await session.closed()
-      const { peer } = await openWebSocket(world)
-      for (const target of [socket, transport]) {
-        callAll(
-          target,
-          methodsOf(target),
-          'x',
-          () => {},
-          () => {},
-        )
-        callAll(target, methodsOf(target))
-      }
-      assert.equal(socket.readyState, 'closed')
-      assert.equal(socket.transport.writable, false)
-      assert.equal(socket.writeBuffer.length, 0)
-      assert.equal(session.closes.length, 1)
-      // A new session that has the place of the old one gets nothing of all that.
-      peer.write(text('4good?'))
-      assert.equal(await readText(peer), '4good!')
-    })
+    wire(
+      `a closed socket and its transport: no effect or an Error, ${open.name}`,
+      {},
+      async (world) => {
+        const { session } = await open(world)
+        const { socket } = session
+        const { transport } = socket
+        socket.close(true)
+        await session.closed()
+        const { peer } = await openWebSocket(world)
+        for (const target of [socket, transport]) {
+          callAll(
+            target,
+            methodsOf(target),
+            'x',
+            () => {},
+            () => {},
+          )
+          callAll(target, methodsOf(target))
+        }
+        assert.equal(socket.readyState, 'closed')
+        assert.equal(socket.transport.writable, false)
+        assert.equal(socket.writeBuffer.length, 0)
+        assert.equal(session.closes.length, 1)
+        // A new session in the same slot must receive nothing of all this.
+        peer.write(text('4good?'))
+        assert.equal(await readText(peer), '4good!')
+      },
+    )
   }
 
-  wire(
-    'a close in the middle of a batch: nothing more is delivered, nothing more is sent',
-    {},
-    async (world) => {
-      const { peer, session } = await openWebSocket(world)
-      session.socket.on('data', (data) => {
-        if (data !== '1') return
-        session.socket.close()
-        session.socket.send('too late')
-      })
-      peer.write(...Array.from({ length: 10 }, (_, index) => text(`4${index}`)))
-      assert.equal(await readClose(peer), undefined)
-      assert.equal((await session.closed()).reason, 'forced close')
-      assert.deepEqual(session.messages, ['0', '1'])
-    },
-  )
+  wire('a close in the middle of a batch: nothing more is delivered or sent', {}, async (world) => {
+    const { peer, session } = await openWebSocket(world)
+    session.socket.on('data', (data) => {
+      if (data !== '1') return
+      session.socket.close()
+      session.socket.send('too late')
+    })
+    peer.write(...Array.from({ length: 10 }, (_, index) => text(`4${index}`)))
+    assert.equal(await readClose(peer), undefined)
+    assert.equal((await session.closed()).reason, 'forced close')
+    assert.deepEqual(session.messages, ['0', '1'])
+  })
 
   for (const discard of [false, true]) {
     wire(
-      `close(${discard}) in the listener of connection: HTTP, then frames, nothing else`,
+      `close(${discard}) in a connection listener: HTTP, then frames, nothing else`,
       {},
       async (world) => {
         world.engine.once('connection', (socket) => socket.close(discard))
@@ -928,7 +961,7 @@ describe('any method on what is closed', () => {
   }
 
   wire(
-    'engine.close() in the listener of connection: HTTP, then frames, nothing else',
+    'engine.close() in a connection listener: HTTP, then frames, nothing else',
     {},
     async (world) => {
       world.engine.once('connection', () => world.engine.close())
@@ -945,7 +978,7 @@ describe('any method on what is closed', () => {
     },
   )
 
-  wire('an engine that is closed', {}, async (world) => {
+  wire('a closed engine: methods have no effect or throw an Error', {}, async (world) => {
     const { engine } = world
     const { session } = await openWebSocket(world)
     engine.close()

@@ -1,6 +1,6 @@
-// Upgrades behind requests that are not answered yet, on one connection: the answers come in order while
-// the peer stays, and its end is noticed whatever it waits for. Also upgrades without an owner where
-// nothing is to be answered.
+// Upgrades behind requests that are not answered yet, on one connection: the answers come in order
+// while the peer stays, and its end is noticed whatever it waits for. Also upgrades without an
+// owner where nothing is to be answered (docs/protocol.md#other-upgrades-and-descriptors).
 
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
@@ -15,10 +15,10 @@ import { wire } from './support/world.mjs'
 
 const TIMEOUT = 60
 const options = { destroyUpgradeTimeout: TIMEOUT }
-/** More than Node buffers of a socket that is not read. */
+/** More than Node buffers for a socket that nothing reads. */
 const MANY = Buffer.alloc(300_000, 'x')
 
-/** Routes of the app; `release` answers those that wait. */
+/** Routes of the app; `release` answers the requests that wait. */
 function serveRoutes({ server }) {
   const waiting = []
   server.removeAllListeners('request')
@@ -48,7 +48,7 @@ const TARGETS = {
   'a URL': 'http://127.0.0.1/other',
 }
 
-describe('the end of a peer is noticed', () => {
+describe('the end of a peer is noticed behind unanswered requests', () => {
   for (const [what, paths] of Object.entries(EARLIER)) {
     for (const [where, target] of Object.entries(TARGETS)) {
       for (const behind of [[], [MANY]]) {
@@ -102,7 +102,7 @@ describe('the end of a peer is noticed', () => {
   })
 })
 
-describe('the end of a peer is noticed by polling requests behind others', () => {
+describe('polling requests behind others notice the end of their peer', () => {
   for (const [name, behind] of [
     ['alone', []],
     ['before an upgrade', [upgrade('/other')]],
@@ -120,16 +120,16 @@ describe('the end of a peer is noticed by polling requests behind others', () =>
         assert.equal(waiting.length, 1)
       })
 
-      wire(`a handshake that waits, ${name}, ${leave}`, options, async (world) => {
+      wire(`a waiting handshake, ${name}, ${leave}`, options, async (world) => {
         serveRoutes(world)
         world.goodQuery = { good: 1 }
         world.engine.use((req, _res, next) => req._query.good && next())
         const peer = await world.peer(get('/hang'), get(POLLING), ...behind)
         const { engine } = world
-        await until(() => engine.stats().pendingHandshakes === 1, 'the handshake')
+        await until(() => engine.stats().pendingHandshakes === 1, 'the handshake to wait')
         peer[leave]()
         // handshakeTimeout is 20 s.
-        await until(() => engine.stats().pendingHandshakes === 0, 'the end of the wait')
+        await until(() => engine.stats().pendingHandshakes === 0, 'the handshake to end')
       })
     }
   }
@@ -138,7 +138,7 @@ describe('the end of a peer is noticed by polling requests behind others', () =>
     ['alone', ''],
     ['before an upgrade', upgrade('/other')],
   ]) {
-    test(`the client bundle, ${name}: its file is closed`, async (t) => {
+    test(`the client bundle, ${name}: closes its file`, async (t) => {
       let waiting = 0
       const server = createServer(() => waiting++)
       const { port } = await serve(t, {}, server)
@@ -146,7 +146,7 @@ describe('the end of a peer is noticed by polling requests behind others', () =>
       const peer = await Peer.connect(port)
       peer.write(get('/hang'), get('/socket.io/socket.io.js'), behind)
       const isOpen = () => opened(baseline).some(([, target]) => target.endsWith('socket.io.js'))
-      await until(isOpen, 'the file to be open')
+      await until(isOpen, 'an open file')
       assert.equal(waiting, 1)
       peer.destroy()
       await until(
@@ -156,7 +156,7 @@ describe('the end of a peer is noticed by polling requests behind others', () =>
     })
   }
 
-  wire('sixteen GETs behind others on one connection cost it one listener', {}, async (world) => {
+  wire('16 GETs behind others on one connection share one listener', {}, async (world) => {
     const warnings = []
     const warn = (warning) => warnings.push(warning.name)
     process.on('warning', warn)
@@ -178,23 +178,23 @@ describe('the end of a peer is noticed by polling requests behind others', () =>
   })
 })
 
-describe('requests behind others on one connection are bounded', () => {
-  wire('handshakes that wait: 256 are queued, the next get 503', {}, async (world) => {
+describe('the number of requests behind others on one connection is bounded', () => {
+  wire('queues 256 waiting handshakes and refuses the next with 503', {}, async (world) => {
     const waiting = []
     world.goodQuery = { good: 1 }
     world.engine.use((req, _res, next) => (req._query.good ? next() : waiting.push(next)))
     const peer = await world.peer(...Array.from({ length: 270 }, () => get(POLLING)))
-    await until(() => world.refusals.length === 13, 'the others to be refused')
+    await until(() => world.refusals.length === 13, 'the other refusals')
     assert.equal(waiting.length, 257)
     assert.deepEqual(world.refusals[0].context, { name: 'PIPELINED', message: 'Too many requests' })
     for (const next of waiting) next()
     for (let count = 0; count < 257; count++) assert.equal((await response(peer)).status, 200)
     assert.equal((await response(peer)).status, 503)
-    // Refusals are final.
+    // A refusal is final: the waiting handshakes do not become sessions.
     assert.equal((await peer.rest()).length, 0)
   })
 
-  test('the client bundle opens 17 files at most', async (t) => {
+  test('opens at most 17 files for the client bundle', async (t) => {
     const { port } = await serve(t, {}, createServer())
     const baseline = descriptors()
     const peer = await Peer.connect(port)
@@ -208,7 +208,7 @@ describe('requests behind others on one connection are bounded', () => {
     assert.equal((await response(peer)).status, 503)
     await peer.rest()
     clearInterval(looks)
-    assert.ok(most <= 17, `${most} files are open at once`)
+    assert.ok(most <= 17, `${most} files were open at once`)
     peer.destroy()
   })
 })
@@ -217,7 +217,7 @@ describe('answers come in order while the peer stays', () => {
   for (const [where, target] of Object.entries(TARGETS)) {
     const status = target === '/other' ? 404 : 400
 
-    wire(`to an upgrade of ${where}, behind unread bytes`, options, async (world) => {
+    wire(`answers an upgrade of ${where} behind unread bytes`, options, async (world) => {
       const waiting = serveRoutes(world)
       const peer = await world.peer(get('/a'), get('/b'), upgrade(target), MANY)
       await until(() => waiting.length === 2, 'the earlier requests')
@@ -231,15 +231,19 @@ describe('answers come in order while the peer stays', () => {
       assert.equal(peer.ended, 'fin')
     })
 
-    wire(`an earlier one that closes is the last: ${where}`, options, async (world) => {
-      const waiting = serveRoutes(world)
-      const peer = await world.peer(get('/a'), upgrade(target))
-      await until(() => waiting.length === 1, 'the earlier request')
-      waiting[0].setHeader('Connection', 'close')
-      waiting[0].end(MANY)
-      assert.equal((await response(peer)).body.length, MANY.length)
-      assert.equal((await peer.rest()).length, 0)
-    })
+    wire(
+      `ends with an earlier response that closes the connection: ${where}`,
+      options,
+      async (world) => {
+        const waiting = serveRoutes(world)
+        const peer = await world.peer(get('/a'), upgrade(target))
+        await until(() => waiting.length === 1, 'the earlier request')
+        waiting[0].setHeader('Connection', 'close')
+        waiting[0].end(MANY)
+        assert.equal((await response(peer)).body.length, MANY.length)
+        assert.equal((await peer.rest()).length, 0)
+      },
+    )
   }
 })
 
@@ -261,7 +265,7 @@ describe('an owner behind an earlier response keeps its upgrade', () => {
       const peer = await world.peer(get('/a'), upgrade('/other'))
       await until(() => theirs, 'the upgrade')
       waiting[0].end('first')
-      // The answer to one without an owner comes when the owners' time is over.
+      // An upgrade without an owner is answered once the owners' time is over.
       assert.equal((await response(await world.peer(upgrade('/lost')))).status, 404)
       theirs.end('the end\n')
       assert.match((await peer.rest()).toString(), /the end\n$/)
@@ -275,7 +279,7 @@ describe('server.closeAllConnections()', () => {
       const waiting = serveRoutes(world)
       const peer = await world.peer(get('/hang'), upgrade(target))
       await until(() => waiting.length === 1, 'the earlier request')
-      // The answer to one without an owner comes when the refusal waits, too.
+      // An upgrade without an owner is answered once the refusal waits as well.
       assert.equal((await response(await world.peer(upgrade('/lost')))).status, 404)
       world.server.closeAllConnections()
       await peer.ending()
@@ -286,7 +290,7 @@ describe('server.closeAllConnections()', () => {
 
 describe('answers that the client does not read', () => {
   const limited = { maxSendBuffer: 1_000_000 }
-  wire('what waits behind others is cut when the session meets a limit', limited, async (world) => {
+  wire('cuts what waits behind others when the session reaches a limit', limited, async (world) => {
     world.server.removeAllListeners('request')
     world.server.on('request', () => {})
     const client = await openPolling(world)
@@ -302,7 +306,7 @@ describe('answers that the client does not read', () => {
   })
 
   wire(
-    'preflights that are answered behind others are no pending handshakes',
+    'does not count preflights answered behind others as pending handshakes',
     { cors: { origin: '*' }, maxPendingHandshakes: 8 },
     async (world) => {
       const waiting = serveRoutes(world)
@@ -322,13 +326,13 @@ describe('answers that the client does not read', () => {
     },
   )
 
-  wire('more than 16 on their way end the session', {}, async (world) => {
+  wire('ends a session with more than 16 answers on their way', {}, async (world) => {
     world.server.removeAllListeners('request')
     world.server.on('request', () => {})
     const client = await openPolling(world)
     const { socket } = client.session
     const ask = async () => {
-      // Queued behind a request that the app does not answer, it can never be read.
+      // Queued behind a request that the app does not answer, this one can never be read.
       const peer = await world.peer(get('/hang'), get(client.target))
       await until(() => socket.transport.writable, 'the GET to be parked')
       socket.send('x'.repeat(60_000))

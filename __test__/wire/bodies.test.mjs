@@ -1,4 +1,4 @@
-// WIRE-SAFETY 2.5: polling bodies, and the requests that carry them.
+// Polling bodies, and the requests that carry them (docs/protocol.md#polling-bodies).
 
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
@@ -20,7 +20,7 @@ function chunk(bytes) {
 
 const LAST = '0\r\n\r\n'
 
-/** The head of a POST; its body is still to come. */
+/** The head of a POST whose body is still to come. */
 function postHead(client, headers) {
   return request(`POST ${client.target}`, { ...HOST, ...headers })
 }
@@ -34,7 +34,7 @@ async function assertTransportError({ session }, message, code) {
   return description
 }
 
-/** An empty refusal, after which the connection ends. */
+/** Checks that the answer is an empty refusal and that the connection then ends. */
 async function assertFinal(peer, status) {
   const answer = await response(peer)
   assert.equal(answer.status, status)
@@ -43,31 +43,39 @@ async function assertFinal(peer, status) {
   assert.equal((await peer.rest()).length, 0)
 }
 
-describe('a body beyond maxHttpBufferSize: 413 at once, session closed', () => {
+describe('a body larger than maxHttpBufferSize is refused with 413 at once, and the session closes', () => {
   const options = { maxHttpBufferSize: LIMIT }
   const tooLarge = (client) =>
     assertTransportError(client, /Max payload size exceeded/, 'ERR_UPWIRE_PAYLOAD_TOO_LARGE')
 
   for (const length of [LIMIT + 1, 2 ** 31, 2 ** 32 + 5, 2 ** 53, '99999999999999999']) {
-    wire(`Content-Length ${length}: nothing of the body is waited for`, options, async (world) => {
-      const client = await openPolling(world)
-      const peer = await world.peer(postHead(client, { 'Content-Length': length }))
-      await assertFinal(peer, 413)
-      await tooLarge(client)
-      assert.deepEqual(client.session.messages, [])
-    })
+    wire(
+      `refuses Content-Length ${length} without waiting for the body`,
+      options,
+      async (world) => {
+        const client = await openPolling(world)
+        const peer = await world.peer(postHead(client, { 'Content-Length': length }))
+        await assertFinal(peer, 413)
+        await tooLarge(client)
+        assert.deepEqual(client.session.messages, [])
+      },
+    )
   }
 
-  wire('Content-Length above the limit, body sent all the same', options, async (world) => {
-    const client = await openPolling(world)
-    const peer = await client.post(`4${'x'.repeat(LIMIT * 20)}`)
-    assert.equal((await response(peer)).status, 413)
-    await peer.ending()
-    await tooLarge(client)
-    assert.deepEqual(client.session.messages, [])
-  })
+  wire(
+    'refuses a Content-Length above the limit whose body is sent all the same',
+    options,
+    async (world) => {
+      const client = await openPolling(world)
+      const peer = await client.post(`4${'x'.repeat(LIMIT * 20)}`)
+      assert.equal((await response(peer)).status, 413)
+      await peer.ending()
+      await tooLarge(client)
+      assert.deepEqual(client.session.messages, [])
+    },
+  )
 
-  wire('a chunked body: when the count passes it, not at the end', options, async (world) => {
+  wire('refuses a chunked body as soon as its bytes exceed the limit', options, async (world) => {
     const client = await openPolling(world)
     const peer = await world.peer(
       postHead(client, CHUNKED),
@@ -80,7 +88,7 @@ describe('a body beyond maxHttpBufferSize: 413 at once, session closed', () => {
     assert.deepEqual(client.session.messages, [])
   })
 
-  wire('a chunk that goes on and on', options, async (world) => {
+  wire('refuses a chunk that never ends', options, async (world) => {
     const client = await openPolling(world)
     const peer = await world.peer(postHead(client, CHUNKED), 'ffffffff\r\n', 'x'.repeat(LIMIT + 1))
     await assertFinal(peer, 413)
@@ -88,7 +96,7 @@ describe('a body beyond maxHttpBufferSize: 413 at once, session closed', () => {
   })
 
   wire(
-    'exactly the limit is accepted: Content-Length, chunked, multi-byte',
+    'accepts exactly the limit: with Content-Length, chunked, multi-byte',
     options,
     async (world) => {
       const client = await openPolling(world)
@@ -113,7 +121,7 @@ describe('a body beyond maxHttpBufferSize: 413 at once, session closed', () => {
     },
   )
 
-  wire('the parked GET is answered', options, async (world) => {
+  wire('answers the parked GET', options, async (world) => {
     const client = await openPolling(world)
     const parked = await client.park()
     await assertFinal(await world.peer(postHead(client, { 'Content-Length': LIMIT + 1 })), 413)
@@ -122,7 +130,7 @@ describe('a body beyond maxHttpBufferSize: 413 at once, session closed', () => {
   })
 })
 
-describe('bad packets in a payload: those before are delivered, 200 ok, parse error', () => {
+describe('bad packets in a payload: earlier packets are delivered, 200 ok, parse error', () => {
   const payloads = {
     'an empty body': ['', []],
     'a separator alone': ['\x1e', []],
@@ -130,7 +138,7 @@ describe('bad packets in a payload: those before are delivered, 200 ok, parse er
     'an unknown packet': ['4a\x1e4b\x1e9\x1e4c', ['a', 'b']],
     'a separator at the end': ['4a\x1e', ['a']],
     'two separators': ['4a\x1e\x1e4b', ['a']],
-    'base64 that is none': ['4a\x1eb*\x1e4b', ['a']],
+    'invalid base64': ['4a\x1eb*\x1e4b', ['a']],
     'a binary payload of EIO 3': ['\x00\x06\xff4hello', []],
     'a text payload of EIO 3': ['7:4hello', []],
     'a JSONP body': ['d=4hello', []],
@@ -154,7 +162,7 @@ describe('bad packets in a payload: those before are delivered, 200 ok, parse er
     assert.equal((await client.session.closed()).reason, 'parse error')
   })
 
-  wire('a POST with neither length nor encoding has an empty body', {}, async (world) => {
+  wire('treats a POST with neither length nor encoding as an empty body', {}, async (world) => {
     const client = await openPolling(world)
     const answer = await response(await world.peer(postHead(client, {})))
     assert.deepEqual([answer.status, answer.text], [200, 'ok'])
@@ -162,10 +170,10 @@ describe('bad packets in a payload: those before are delivered, 200 ok, parse er
   })
 })
 
-describe('content that is not taken', () => {
+describe('refused content types and encodings', () => {
   const OCTETS = { 'Content-Type': 'application/octet-stream' }
 
-  wire('application/octet-stream: 400, invalid content', {}, async (world) => {
+  wire('refuses application/octet-stream with 400, invalid content', {}, async (world) => {
     const client = await openPolling(world)
     const parked = await client.park()
     const answer = await response(await client.post('4hello', OCTETS))
@@ -176,7 +184,7 @@ describe('content that is not taken', () => {
   })
 
   wire(
-    'application/octet-stream whose body does not come: nothing is left hanging',
+    'refuses application/octet-stream whose body never comes, and leaves nothing behind',
     {},
     async (world) => {
       const client = await openPolling(world)
@@ -189,7 +197,7 @@ describe('content that is not taken', () => {
     },
   )
 
-  wire('20 of them at once leave nothing hanging', {}, async (world) => {
+  wire('refuses 20 of them at once and leaves nothing behind', {}, async (world) => {
     for (let round = 0; round < 20; round++) {
       const client = await openPolling(world)
       const peer = await world.peer(
@@ -212,18 +220,22 @@ describe('content that is not taken', () => {
     ['identity, gzip', gzipSync(body)],
     ['constructor', body],
   ]) {
-    wire(`Content-Encoding: ${encoding}: 415, never inflated`, {}, async (world) => {
-      const client = await openPolling(world)
-      const headers = { ...HOST, 'Content-Encoding': encoding, 'Content-Length': bytes.length }
-      const peer = await world.peer(request(`POST ${client.target}`, headers, bytes))
-      const answer = await response(peer)
-      assert.deepEqual([answer.status, answer.text], [415, ''])
-      await assertTransportError(client, /./)
-      assert.deepEqual(client.session.messages, [])
-    })
+    wire(
+      `refuses Content-Encoding: ${encoding} with 415 and never inflates the body`,
+      {},
+      async (world) => {
+        const client = await openPolling(world)
+        const headers = { ...HOST, 'Content-Encoding': encoding, 'Content-Length': bytes.length }
+        const peer = await world.peer(request(`POST ${client.target}`, headers, bytes))
+        const answer = await response(peer)
+        assert.deepEqual([answer.status, answer.text], [415, ''])
+        await assertTransportError(client, /./)
+        assert.deepEqual(client.session.messages, [])
+      },
+    )
   }
 
-  wire('a gzip bomb: 415 before its body has come', {}, async (world) => {
+  wire('refuses a gzip bomb with 415 before its body has come', {}, async (world) => {
     const client = await openPolling(world)
     const bomb = gzipSync(Buffer.alloc(20_000_000))
     const headers = { 'Content-Encoding': 'gzip', 'Content-Length': bomb.length }
@@ -231,7 +243,7 @@ describe('content that is not taken', () => {
     await assertTransportError(client, /./)
   })
 
-  wire('Content-Encoding: identity is none', {}, async (world) => {
+  wire('accepts Content-Encoding: identity', {}, async (world) => {
     const client = await openPolling(world)
     for (const encoding of ['identity', 'Identity']) {
       const answer = await response(await client.post(body, { 'Content-Encoding': encoding }))
@@ -252,7 +264,7 @@ describe('the text of a body', () => {
     [0x34, 0x80, 0x80, 0x61],
     [0x34, 0xf0, 0x9f, 0x8e, 0x1e, 0x34, 0x61],
   ]
-  wire('invalid UTF-8 becomes U+FFFD, as Buffer.toString() has it', {}, async (world) => {
+  wire('decodes invalid UTF-8 as U+FFFD, as Buffer.toString() does', {}, async (world) => {
     const client = await openPolling(world)
     const expected = []
     for (const bytes of broken) {
@@ -268,7 +280,7 @@ describe('the text of a body', () => {
     assert.deepEqual(await client.session.received(expected.length), expected)
   })
 
-  wire('multi-byte text split over chunks and segments stays whole', {}, async (world) => {
+  wire('keeps multi-byte text whole when chunks and segments split it', {}, async (world) => {
     const client = await openPolling(world)
     const body = Buffer.from('4a\u00e9\u20ac\u{1f389}\x1e4\u{1f389}')
     const peer = await world.peer(postHead(client, CHUNKED))
@@ -283,37 +295,45 @@ describe('the text of a body', () => {
 })
 
 describe('packets that end the session', () => {
-  wire('1 followed by more: the rest is ignored, the parked GET gets 6', {}, async (world) => {
-    const client = await openPolling(world)
-    const parked = await client.park()
-    await client.send('4before\x1e1\x1e4after\x1e2')
-    assert.equal((await response(parked)).text, '6')
-    const { reason } = await client.session.closed()
-    assert.equal(reason, 'transport close')
-    assert.deepEqual(client.session.messages, ['before'])
-  })
+  wire(
+    'a close packet with more behind it: the rest is ignored, and the parked GET gets 6',
+    {},
+    async (world) => {
+      const client = await openPolling(world)
+      const parked = await client.park()
+      await client.send('4before\x1e1\x1e4after\x1e2')
+      assert.equal((await response(parked)).text, '6')
+      const { reason } = await client.session.closed()
+      assert.equal(reason, 'transport close')
+      assert.deepEqual(client.session.messages, ['before'])
+    },
+  )
 })
 
 describe('many packets', () => {
-  wire('50,000 tiny ones: all delivered, in slices with other work between', {}, async (world) => {
-    const client = await openPolling(world)
-    const payload = Array.from({ length: 50_000 }, (_, index) => `4${index}`).join('\x1e')
-    const { session } = client
-    let turns = 0
-    const counts = new Set()
-    const turn = () => {
-      if (session.messages.length > 0) {
-        turns++
-        counts.add(session.messages.length)
+  wire(
+    'delivers 50,000 tiny packets in slices, with turns of the event loop in between',
+    {},
+    async (world) => {
+      const client = await openPolling(world)
+      const payload = Array.from({ length: 50_000 }, (_, index) => `4${index}`).join('\x1e')
+      const { session } = client
+      let turns = 0
+      const counts = new Set()
+      const turn = () => {
+        if (session.messages.length > 0) {
+          turns++
+          counts.add(session.messages.length)
+        }
+        if (session.messages.length < 50_000) setImmediate(turn)
       }
-      if (session.messages.length < 50_000) setImmediate(turn)
-    }
-    setImmediate(turn)
-    await client.send(payload)
-    await session.received(50_000)
-    session.messages.forEach((message, index) => assert.equal(message, String(index)))
-    assert.ok(counts.size > 20, `${counts.size} slices, ${turns} turns of the event loop`)
-  })
+      setImmediate(turn)
+      await client.send(payload)
+      await session.received(50_000)
+      session.messages.forEach((message, index) => assert.equal(message, String(index)))
+      assert.ok(counts.size > 20, `${counts.size} slices, ${turns} turns of the event loop`)
+    },
+  )
 
   wire('another client is served before all of them are (principle 5)', {}, async (world) => {
     const client = await openPolling(world)
@@ -333,7 +353,7 @@ describe('many packets', () => {
 })
 
 describe('overlapping requests', () => {
-  wire('a second GET: 400, the parked one gets 1, transport error', {}, async (world) => {
+  wire('a second GET: 400, the parked GET gets 1, transport error', {}, async (world) => {
     const client = await openPolling(world)
     const parked = await client.park()
     const second = await response(await client.get())
@@ -343,20 +363,24 @@ describe('overlapping requests', () => {
     await assertTransportError(client, /^overlap from client/)
   })
 
-  wire('a second GET on the same connection, pipelined', {}, async (world) => {
-    const client = await openPolling(world)
-    const peer = await world.peer(get(client.target), get(client.target))
-    const first = await response(peer)
-    assert.deepEqual([first.status, first.text], [200, '1'])
-    assert.equal((await response(peer)).status, 400)
-    await assertTransportError(client, /^overlap from client/)
-  })
+  wire(
+    'a second GET pipelined on the same connection: 400, the parked GET gets 1, transport error',
+    {},
+    async (world) => {
+      const client = await openPolling(world)
+      const peer = await world.peer(get(client.target), get(client.target))
+      const first = await response(peer)
+      assert.deepEqual([first.status, first.text], [200, '1'])
+      assert.equal((await response(peer)).status, 400)
+      await assertTransportError(client, /^overlap from client/)
+    },
+  )
 
   wire('a second POST: 400, the first is ended, transport error', {}, async (world) => {
     const client = await openPolling(world)
     const parked = await client.park()
     const first = await world.peer(postHead(client, { 'Content-Length': '100' }), '4half')
-    // When a later request has been answered, the head of the first has been read.
+    // An answer to a later request shows that the server has read the head of the first.
     await response(await world.peer(get('/')))
     const second = await response(await client.post('4second'))
     assert.deepEqual([second.status, second.text], [400, ''])
@@ -367,44 +391,56 @@ describe('overlapping requests', () => {
   })
 })
 
-describe('requests that are dropped', () => {
+describe('requests that their client drops', () => {
   for (const leave of ['reset', 'finish', 'destroy']) {
-    wire(`a parked GET, by ${leave}: transport error, once`, {}, async (world) => {
-      const client = await openPolling(world)
-      const parked = await client.park()
-      parked[leave]()
-      await assertTransportError(client, /^poll connection closed prematurely/)
-      assert.equal((await parked.rest()).length, 0, 'a dropped GET gets no answer')
-    })
+    wire(
+      `closes the session once with transport error for a parked GET, by ${leave}`,
+      {},
+      async (world) => {
+        const client = await openPolling(world)
+        const parked = await client.park()
+        parked[leave]()
+        await assertTransportError(client, /^poll connection closed prematurely/)
+        assert.equal((await parked.rest()).length, 0, 'a dropped GET gets no answer')
+      },
+    )
 
-    wire(`a POST in the middle, by ${leave}: transport error, once`, {}, async (world) => {
-      const client = await openPolling(world)
-      const peer = await world.peer(postHead(client, { 'Content-Length': '100' }), '4half')
-      await peer.flushed()
-      peer[leave]()
-      await assertTransportError(client, /^data request connection closed prematurely/)
-      assert.deepEqual(client.session.messages, [])
-    })
+    wire(
+      `closes the session once with transport error for half a POST, by ${leave}`,
+      {},
+      async (world) => {
+        const client = await openPolling(world)
+        const peer = await world.peer(postHead(client, { 'Content-Length': '100' }), '4half')
+        await peer.flushed()
+        peer[leave]()
+        await assertTransportError(client, /^data request connection closed prematurely/)
+        assert.deepEqual(client.session.messages, [])
+      },
+    )
 
-    wire(`a chunked POST in the middle, by ${leave}: transport error, once`, {}, async (world) => {
-      const client = await openPolling(world)
-      const peer = await world.peer(postHead(client, CHUNKED), chunk('4half'))
-      await peer.flushed()
-      peer[leave]()
-      await assertTransportError(client, /^data request connection closed prematurely/)
-      assert.deepEqual(client.session.messages, [])
-    })
+    wire(
+      `closes the session once with transport error for half a chunked POST, by ${leave}`,
+      {},
+      async (world) => {
+        const client = await openPolling(world)
+        const peer = await world.peer(postHead(client, CHUNKED), chunk('4half'))
+        await peer.flushed()
+        peer[leave]()
+        await assertTransportError(client, /^data request connection closed prematurely/)
+        assert.deepEqual(client.session.messages, [])
+      },
+    )
   }
 
   for (const size of [10, 8_000_000]) {
     wire(
-      `a GET dropped after its answer of ${size} bytes was handed to Node closes nothing`,
+      `does not close the session for a GET dropped after Node has taken its answer of ${size} bytes`,
       {},
       async (world) => {
         const client = await openPolling(world)
         const parked = await client.park()
         client.session.socket.send('x'.repeat(size))
-        // Its first bytes: the answer has been handed over, not all of it has left.
+        // The first bytes show that Node has taken the answer; most of it has not been sent yet.
         await parked.readThrough('\r\n')
         parked.pause().reset()
         await client.prove()
@@ -414,7 +450,7 @@ describe('requests that are dropped', () => {
   }
 })
 
-describe('slow requests: the heartbeat decides, and ends their connections', () => {
+describe('the heartbeat ends slow requests and their connections', () => {
   const fast = { pingInterval: 300, pingTimeout: 300 }
 
   function connections({ server }) {
@@ -433,7 +469,7 @@ describe('slow requests: the heartbeat decides, and ends their connections', () 
     await assertConnectionsEnd(world)
   }
 
-  wire('a body that trickles', fast, async (world) => {
+  wire('ends a body that trickles', fast, async (world) => {
     const client = await openPolling(world)
     const peer = await world.peer(postHead(client, { 'Content-Length': '100000' }), '4')
     const trickle = setInterval(() => peer.ended ?? peer.write('x'), 10)
@@ -445,17 +481,21 @@ describe('slow requests: the heartbeat decides, and ends their connections', () 
     assert.deepEqual(client.session.messages, [])
   })
 
-  wire('an answer that is never read', { ...fast, maxSendBuffer: 0 }, async (world) => {
-    const client = await openPolling(world)
-    const parked = (await client.park()).pause()
-    client.session.socket.send('x'.repeat(30_000_000))
-    await assertTimedOut(world, client)
-    parked.resume()
-    await parked.ending()
-  })
+  wire(
+    'ends an answer that the client never reads',
+    { ...fast, maxSendBuffer: 0 },
+    async (world) => {
+      const client = await openPolling(world)
+      const parked = (await client.park()).pause()
+      client.session.socket.send('x'.repeat(30_000_000))
+      await assertTimedOut(world, client)
+      parked.resume()
+      await parked.ending()
+    },
+  )
 
   wire(
-    'an unread answer counts against maxSendBuffer',
+    'counts an unread answer against maxSendBuffer',
     { maxSendBuffer: 1_000_000 },
     async (world) => {
       const client = await openPolling(world)
@@ -469,14 +509,18 @@ describe('slow requests: the heartbeat decides, and ends their connections', () 
     },
   )
 
-  wire('a read answer does not', { maxSendBuffer: 1000 }, async (world) => {
-    const client = await openPolling(world)
-    for (let round = 0; round < 3; round++) {
-      for (const size of [10, 2000, 100_000]) {
-        const answer = client.poll()
-        client.session.socket.send('x'.repeat(size))
-        assert.equal((await answer).length, size + 1)
+  wire(
+    'does not count a read answer against maxSendBuffer',
+    { maxSendBuffer: 1000 },
+    async (world) => {
+      const client = await openPolling(world)
+      for (let round = 0; round < 3; round++) {
+        for (const size of [10, 2000, 100_000]) {
+          const answer = client.poll()
+          client.session.socket.send('x'.repeat(size))
+          assert.equal((await answer).length, size + 1)
+        }
       }
-    }
-  })
+    },
+  )
 })

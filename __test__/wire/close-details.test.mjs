@@ -1,5 +1,6 @@
-// WIRE-SAFETY 1 "Reporting": every end of a session says what happened: reason, code, and what else is
-// known. Ends by a limit or a bad frame are in the tests of these.
+// Every end of a session reports what happened: the reason, the code, and whatever else is known
+// (docs/protocol.md#how-a-sessions-end-is-reported). The tests of limits and of bad frames check
+// the ends that those cause.
 
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
@@ -13,13 +14,13 @@ const lost = 'ERR_UPWIRE_CONNECTION_LOST'
 /** Headers of a POST whose body comes in pieces. */
 const chunked = { Host: '127.0.0.1', 'Transfer-Encoding': 'chunked' }
 
-/** What a WebSocket client does, and what the app hears. */
+/** What a WebSocket client does, and what the app is told about the end. */
 const webSockets = {
   'a close frame with code and reason': [
     ({ peer }) => peer.write(frame(OP.CLOSE, Buffer.from([0x0f, 0xa0, 0x62, 0x79, 0x65]))),
     { reason: 'transport close', code: 'ERR_UPWIRE_PEER_CLOSED', wsCode: 4000, wsReason: 'bye' },
   ],
-  'a close frame without': [
+  'a close frame without code or reason': [
     ({ peer }) => peer.write(frame(OP.CLOSE)),
     { reason: 'transport close', code: 'ERR_UPWIRE_PEER_CLOSED', wsReason: '' },
   ],
@@ -32,7 +33,7 @@ const webSockets = {
     { reason: 'transport close', code: 'ERR_UPWIRE_CONNECTION_ENDED' },
   ],
   RST: [({ peer }) => peer.reset(), { reason: 'transport close', code: lost, errno: 104 }],
-  'a packet of no type': [
+  'a packet of an unknown type': [
     ({ peer }) => peer.write(text('x')),
     { reason: 'parse error', code: 'ERR_UPWIRE_INVALID_PACKET' },
   ],
@@ -52,11 +53,11 @@ const pollings = {
     (client) => client.send('1'),
     { reason: 'transport close', code: 'ERR_UPWIRE_PEER_CLOSED' },
   ],
-  'a GET that is dropped': [
+  'a dropped GET': [
     async (client) => (await client.park()).reset(),
     { reason: 'transport error', code: lost },
   ],
-  'a POST that is dropped': [
+  'a dropped POST': [
     async (client) => {
       const peer = await client.world.peer(
         request(`POST ${client.target}`, chunked, '5\r\n4hell\r\n'),
@@ -90,7 +91,7 @@ const pollings = {
     (client) => client.world.peer(post(client.target, '4x', { 'Content-Encoding': 'gzip' })),
     { reason: 'transport error', code: 'ERR_UPWIRE_INVALID_CONTENT' },
   ],
-  'a body that is too large': [
+  'a body larger than the limit': [
     (client) => client.world.peer(post(client.target, 'x'.repeat(1_000_001))),
     {
       reason: 'transport error',
@@ -99,7 +100,7 @@ const pollings = {
       value: 1_000_000,
     },
   ],
-  'a packet of no type': [
+  'a packet of an unknown type': [
     (client) => client.send('x'),
     { reason: 'parse error', code: 'ERR_UPWIRE_INVALID_PACKET' },
   ],
@@ -108,7 +109,7 @@ const pollings = {
 
 const NAMES = ['code', 'wsCode', 'wsReason', 'errno', 'limit', 'value']
 
-/** The end of a session has these details, and no others. */
+/** Checks that the end of a session has these details and no others. */
 async function assertEnd(session, { reason, ...expected }) {
   const { reason: given, description } = await session.closed()
   assert.equal(given, reason)
@@ -124,7 +125,7 @@ async function assertEnd(session, { reason, ...expected }) {
   )
 }
 
-describe('the end of a WebSocket', () => {
+describe('the details of a WebSocket session’s end', () => {
   for (const [name, [act, expected]] of Object.entries(webSockets)) {
     wire(name, {}, async (world) => {
       const client = await openWebSocket(world)
@@ -134,7 +135,7 @@ describe('the end of a WebSocket', () => {
   }
 })
 
-describe('the end of a polling session', () => {
+describe('the details of a polling session’s end', () => {
   for (const [name, [act, expected]] of Object.entries(pollings)) {
     wire(name, {}, async (world) => {
       const client = await openPolling(world)
@@ -144,13 +145,13 @@ describe('the end of a polling session', () => {
   }
 })
 
-describe('the end of both', () => {
+describe('the details on both transports', () => {
   const both = async (world) => [
     (await openWebSocket(world)).session,
     (await openPolling(world)).session,
   ]
 
-  wire('no pong', { pingInterval: 50, pingTimeout: 50 }, async (world) => {
+  wire('a missing pong', { pingInterval: 50, pingTimeout: 50 }, async (world) => {
     const expected = { reason: 'ping timeout', code: 'ERR_UPWIRE_PING_TIMEOUT' }
     for (const session of await both(world)) await assertEnd(session, expected)
   })

@@ -1,4 +1,5 @@
-// What JavaScript gets of messages, and that nothing keeps its loop from going round.
+// What JavaScript receives of messages, and that delivery never keeps its event loop from turning
+// (docs/protocol.md#packets).
 
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
@@ -13,7 +14,7 @@ describe('binary messages', () => {
   const SIZES = [0, 1, 64, 8192, 8193, 300_000]
   const bytes = (size, fill) => Buffer.alloc(size, fill)
 
-  wire('own their memory: nothing else can be reached from one', {}, async (world) => {
+  wire('own their memory: nothing else is reachable from one', {}, async (world) => {
     const clients = []
     for (let index = 0; index < 4; index++) clients.push(await openWebSocket(world))
     for (const size of SIZES) {
@@ -57,7 +58,7 @@ describe('binary messages', () => {
   })
 })
 
-describe('the loop goes round', () => {
+describe('the event loop keeps turning', () => {
   /** Counts the turns of the loop until `isDone`. */
   async function turns(isDone) {
     let count = 0
@@ -90,30 +91,34 @@ describe('the loop goes round', () => {
     assert.ok(count >= 100, `${count} turns for 1,000 drains`)
   })
 
-  wire('while handlers are slow: at most a group of eight before it does', {}, async (world) => {
-    const clients = []
-    for (let index = 0; index < 4; index++) clients.push(await openWebSocket(world))
-    let handled = 0
-    for (const { session } of clients) {
-      session.socket.on('data', () => {
-        handled++
-        const end = performance.now() + 1
-        while (performance.now() < end);
+  wire(
+    'while handlers are slow: they run in groups of at most eight per turn',
+    {},
+    async (world) => {
+      const clients = []
+      for (let index = 0; index < 4; index++) clients.push(await openWebSocket(world))
+      let handled = 0
+      for (const { session } of clients) {
+        session.socket.on('data', () => {
+          handled++
+          const end = performance.now() + 1
+          while (performance.now() < end);
+        })
+      }
+      const each = 50
+      for (const { peer } of clients) {
+        peer.write(Buffer.concat(Array.from({ length: each }, () => text('4x'))))
+      }
+      let most = 0
+      let before = 0
+      await turns(() => {
+        most = Math.max(most, handled - before)
+        before = handled
+        return handled === 4 * each
       })
-    }
-    const each = 50
-    for (const { peer } of clients) {
-      peer.write(Buffer.concat(Array.from({ length: each }, () => text('4x'))))
-    }
-    let most = 0
-    let before = 0
-    await turns(() => {
-      most = Math.max(most, handled - before)
-      before = handled
-      return handled === 4 * each
-    })
-    assert.ok(most <= 9, `${most} handlers of a millisecond in one turn`)
-  })
+      assert.ok(most <= 9, `${most} handlers of a millisecond in one turn`)
+    },
+  )
 })
 
 describe('polling', () => {

@@ -1,4 +1,4 @@
-// WIRE-SAFETY 2.11: a process that has no descriptor left.
+// A process without a free descriptor (docs/protocol.md#other-upgrades-and-descriptors).
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -27,7 +27,7 @@ async function count(app) {
 }
 
 describe('without a free descriptor', () => {
-  test('a stream carries the last WebSocket, further clients wait for others to go', {
+  test('serves the last WebSocket through its stream and further clients once others have left', {
     timeout: 30_000,
   }, async (t) => {
     const app = await App.start(t, program, {}, { descriptors: 50 })
@@ -42,13 +42,13 @@ describe('without a free descriptor', () => {
     }
     const peers = []
     while ((await count(app)).streams === 0) {
-      assert.ok(peers.length < 50, 'the limit of descriptors is met')
+      assert.ok(peers.length < 50, 'the process reaches its limit of descriptors')
       const peer = await open()
       await opened(peer)
       peers.push(peer)
     }
     for (const peer of peers) await prove(peer)
-    // This one is accepted by the kernel alone, or refused by Node at once.
+    // Either only the kernel accepts this one, or Node refuses it at once.
     const late = await open()
     assert.equal((await count(app)).sessions, peers.length)
     for (const peer of peers.splice(0, 5)) peer.destroy()

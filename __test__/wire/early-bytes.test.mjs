@@ -1,4 +1,5 @@
-// Bytes that a peer sends while the app thinks about its upgrade.
+// Bytes that a peer sends while the app decides about its upgrade
+// (docs/protocol.md#handshake-and-http).
 
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
@@ -11,7 +12,9 @@ import { wire } from './support/world.mjs'
 const MAX = 64 * 1024
 const MAX_TOTAL = 16 * 1024 * 1024
 
-/** Has upgrades wait, all but that of the good client; gives what decides on the next. */
+/**
+ * Lets all upgrades but the good client's wait; returns a function that decides on the next one.
+ */
 function holdUpgrades(world) {
   const waiting = []
   world.goodQuery = { good: 1 }
@@ -27,7 +30,7 @@ async function undecided(world, ...behind) {
   return { peer, decide: waiting[0] }
 }
 
-/** A frame whose bytes are so many. */
+/** A frame of exactly this many bytes. */
 function frameOf(length) {
   return text(`4${'x'.repeat(length - 9)}`)
 }
@@ -37,7 +40,7 @@ function early({ engine }) {
 }
 
 describe('bytes ahead of the answer', () => {
-  wire('in segments of one byte: they cost what they are', {}, async (world) => {
+  wire('cost no more than their size when they come in segments of one byte', {}, async (world) => {
     const { peer, decide } = await undecided(world)
     const bytes = frameOf(5000)
     for (const byte of bytes) await peer.write(Buffer.from([byte])).flushed()
@@ -50,7 +53,7 @@ describe('bytes ahead of the answer', () => {
     assert.equal(early(world), 0)
   })
 
-  wire('64 KiB wait, and come after the open packet', {}, async (world) => {
+  wire('are held up to 64 KiB and delivered after the open packet', {}, async (world) => {
     const { peer, decide } = await undecided(world, frameOf(30_000))
     peer.write(frameOf(MAX - 30_000))
     await until(
@@ -67,7 +70,7 @@ describe('bytes ahead of the answer', () => {
     assert.equal(early(world), 0)
   })
 
-  wire('one byte more: 400, a limit event, and no session', {}, async (world) => {
+  wire('get 400 beyond 64 KiB, with a limit event and no session', {}, async (world) => {
     const { peer, decide } = await undecided(world, frameOf(30_000))
     peer.write(frameOf(MAX - 30_000), 'x')
     const answer = await response(peer)
@@ -89,46 +92,50 @@ describe('bytes ahead of the answer', () => {
     assert.deepEqual(world.sessions, [])
   })
 
-  wire('of all upgrades together 16 MiB wait: then 503', {}, async (world) => {
-    const waiting = holdUpgrades(world)
-    const bytes = frameOf(MAX)
-    const peers = await Promise.all(
-      Array.from({ length: MAX_TOTAL / MAX }, () => world.peer(upgrade(), bytes)),
-    )
-    await until(
-      () => early(world) === MAX_TOTAL,
-      () => `16 MiB to be held, not ${early(world)}`,
-    )
-    const last = await world.peer(upgrade(), 'x')
-    assert.equal((await response(last)).status, 503)
-    const [{ name, limit, action }] = world.limits
-    assert.deepEqual([name, limit, action], ['totalEarlyBytes', MAX_TOTAL, 'refused'])
-    assert.equal((await world.refusal()).context.name, 'TOO_MANY_HANDSHAKES')
-    waiting[0](null, true)
-    await until(() => world.sessions.length === 1, 'the first session')
-    await world.sessions[0].received(1)
-    for (const peer of peers) peer.destroy()
-    await until(() => early(world) === 0, 'all memory to be free')
-  })
+  wire(
+    'are held up to 16 MiB for all upgrades together; then the next get 503',
+    {},
+    async (world) => {
+      const waiting = holdUpgrades(world)
+      const bytes = frameOf(MAX)
+      const peers = await Promise.all(
+        Array.from({ length: MAX_TOTAL / MAX }, () => world.peer(upgrade(), bytes)),
+      )
+      await until(
+        () => early(world) === MAX_TOTAL,
+        () => `16 MiB to be held, not ${early(world)}`,
+      )
+      const last = await world.peer(upgrade(), 'x')
+      assert.equal((await response(last)).status, 503)
+      const [{ name, limit, action }] = world.limits
+      assert.deepEqual([name, limit, action], ['totalEarlyBytes', MAX_TOTAL, 'refused'])
+      assert.equal((await world.refusal()).context.name, 'TOO_MANY_HANDSHAKES')
+      waiting[0](null, true)
+      await until(() => world.sessions.length === 1, 'the first session')
+      await world.sessions[0].received(1)
+      for (const peer of peers) peer.destroy()
+      await until(() => early(world) === 0, 'all memory to be free')
+    },
+  )
 })
 
 describe('a peer that leaves is noticed, however much it has sent', () => {
   const sizes = { nothing: 0, 'some bytes': 1000, 'too many bytes': 1_000_000 }
   for (const [name, size] of Object.entries(sizes)) {
     for (const leave of ['finish', 'destroy', 'reset']) {
-      wire(`${name}, ${leave}`, {}, async (world) => {
+      wire(`after it has sent ${name}, by ${leave}`, {}, async (world) => {
         const { peer } = await undecided(world)
         if (size > 0) await peer.write(Buffer.alloc(size)).flushed()
         peer[leave]()
         // handshakeTimeout is 20 s.
-        await until(() => world.engine.stats().pendingHandshakes === 0, 'the end of the wait')
+        await until(() => world.engine.stats().pendingHandshakes === 0, 'the handshake to end')
         assert.equal(early(world), 0)
         assert.deepEqual(world.sessions, [])
       })
     }
   }
 
-  wire('while a middleware never ends', {}, async (world) => {
+  wire('while a middleware never calls next', {}, async (world) => {
     const asked = deferred()
     world.goodQuery = { good: 1 }
     world.engine.use((req, _res, next) => (req._query.good ? next() : asked.resolve()))

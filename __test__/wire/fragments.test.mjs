@@ -1,4 +1,5 @@
-// WIRE-SAFETY 3: what the fragments that `maxFragments` allows cost, on 1,000 connections at once.
+// The memory that the fragments allowed by `maxFragments` cost, on 1,000 connections at once
+// (docs/protocol.md#limits).
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -38,12 +39,14 @@ async function connect(t, port) {
   return peer
 }
 
-describe('a message in as many fragments as there may be, not finished, on 1,000 connections', () => {
+describe('unfinished messages of as many fragments as allowed, on 1,000 connections', () => {
   for (const [name, payload, most] of [
     ['of one byte', 'x', 2 * FRAGMENTS],
     ['without bytes', '', 0],
   ]) {
-    test(`fragments ${name}`, { timeout: 60_000 }, async (t) => {
+    test(`cost a bounded amount of memory each, with fragments ${name}`, {
+      timeout: 60_000,
+    }, async (t) => {
       const app = await App.start(t, program)
       const peers = []
       while (peers.length < CONNECTIONS) {
@@ -53,7 +56,7 @@ describe('a message in as many fragments as there may be, not finished, on 1,000
       const piece = frame(OP.CONTINUATION, payload, { fin: false })
       const pieces = Buffer.alloc(piece.length * (FRAGMENTS - 2), piece)
       for (const peer of peers) await peer.write(text('4', { fin: false }), pieces).flushed()
-      // A ping's pong comes when all before the ping has been read.
+      // The pong shows that everything before the ping has been read.
       for (const peer of peers) peer.write(frame(OP.PING, ''))
       await Promise.all(peers.map((peer) => peer.read(2)))
       const after = await measure(app)
@@ -61,12 +64,12 @@ describe('a message in as many fragments as there may be, not finished, on 1,000
       t.diagnostic(`${each('rss') / 1024} KiB resident, ${each('unfinished') / 1024} counted, each`)
       assert.ok(each('unfinished') <= most + 100, `${each('unfinished')} bytes counted`)
       assert.ok(each('rss') <= most + 8 * 1024, `${each('rss')} bytes resident`)
-      // The last one that is allowed completes it.
+      // The last allowed fragment completes the message.
       for (const peer of peers) peer.write(frame(OP.CONTINUATION, 'x'))
       const length = String(1 + payload.length * (FRAGMENTS - 2))
       const answers = await Promise.all(peers.map((peer) => readText(peer)))
       assert.deepEqual(new Set(answers), new Set([`4${length}`]))
-      await until(async () => (await measure(app)).unfinished === 0, 'nothing to be unfinished')
+      await until(async () => (await measure(app)).unfinished === 0, 'no unfinished messages')
       assert.deepEqual(app.values('close'), [])
     })
   }

@@ -1,4 +1,4 @@
-// WIRE-SAFETY 2.6: WebSocket frames.
+// WebSocket frames (docs/protocol.md#websocket-frames).
 
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
@@ -17,7 +17,9 @@ import {
 } from './support/frames.mjs'
 import { wire } from './support/world.mjs'
 
-/** Bytes that break a rule: the close code, the reason, and that nothing after them is read. */
+/**
+ * Sends bytes that break a rule; checks close code and reason, and that nothing after them is read.
+ */
 async function assertViolation(world, bytes, { closeCode, code, message }) {
   const { peer, session } = await openWebSocket(world)
   peer.write(text('4before'), bytes, text('4after'), close(1000), text('4after'))
@@ -32,7 +34,7 @@ async function assertViolation(world, bytes, { closeCode, code, message }) {
   assert.deepEqual(session.messages, ['before'])
 }
 
-describe('against RFC 6455: close 1002, transport error', () => {
+describe('frames that break RFC 6455: close 1002, transport error', () => {
   const protocol = {
     closeCode: 1002,
     code: 'ERR_UPWIRE_INVALID_FRAME',
@@ -40,8 +42,8 @@ describe('against RFC 6455: close 1002, transport error', () => {
   }
   const open = (payload) => text(payload, { fin: false })
   const inputs = {
-    'no mask': text('4hello', { mask: null }),
-    'no mask on a ping': frame(OP.PING, '', { mask: null }),
+    'a frame without a mask': text('4hello', { mask: null }),
+    'a ping without a mask': frame(OP.PING, '', { mask: null }),
     RSV1: text('4hello', { bits: 0x40 }),
     RSV2: text('4hello', { bits: 0x20 }),
     RSV3: text('4hello', { bits: 0x10 }),
@@ -57,31 +59,36 @@ describe('against RFC 6455: close 1002, transport error', () => {
     'a ping of 126 bytes': frame(OP.PING, 'a'.repeat(126)),
     'a pong of 126 bytes': frame(OP.PONG, 'a'.repeat(126)),
     'a ping of 70,000 bytes': frame(OP.PING, 'a'.repeat(70_000)),
-    'a close of 126 bytes': frame(OP.CLOSE, closeBody(1000, 'a'.repeat(124))),
-    'a continuation without start': frame(OP.CONTINUATION, '4hello'),
-    'a text inside a fragmented message': Buffer.concat([open('4a'), text('4b')]),
-    'a binary inside a fragmented message': Buffer.concat([open('4a'), frame(OP.BINARY, 'b')]),
-    'a close of one byte': frame(OP.CLOSE, '\x03'),
+    'a close frame of 126 bytes': frame(OP.CLOSE, closeBody(1000, 'a'.repeat(124))),
+    'a continuation that continues nothing': frame(OP.CONTINUATION, '4hello'),
+    'a text frame inside a fragmented message': Buffer.concat([open('4a'), text('4b')]),
+    'a binary frame inside a fragmented message': Buffer.concat([
+      open('4a'),
+      frame(OP.BINARY, 'b'),
+    ]),
+    'a close frame of one byte': frame(OP.CLOSE, '\x03'),
     'a length of 16 bits for 0': text('', { lengthBytes: 2 }),
     'a length of 16 bits for 6': text('4hello', { lengthBytes: 2 }),
     'a length of 16 bits for 125': text(`4${'x'.repeat(124)}`, { lengthBytes: 2 }),
     'a length of 64 bits for 6': text('4hello', { lengthBytes: 8 }),
     'a length of 64 bits for 65,535': text(`4${'x'.repeat(65_534)}`, { lengthBytes: 8 }),
     'a length of 16 bits on a ping': frame(OP.PING, 'a', { lengthBytes: 2 }),
-    'a length with its most significant bit': text('', { lengthBytes: 8, length: 2n ** 63n }),
+    'a length with its most significant bit set': text('', { lengthBytes: 8, length: 2n ** 63n }),
     'a length of all ones': text('', { lengthBytes: 8, length: 2n ** 64n - 1n }),
   }
   for (const opcode of [3, 4, 5, 6, 7, 11, 12, 13, 14, 15]) {
     inputs[`opcode ${opcode}`] = frame(opcode, '4hello')
   }
   for (const code of [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1999, 2000, 2999, 5000, 65_535]) {
-    inputs[`a close with code ${code}`] = frame(OP.CLOSE, closeBody(code))
+    inputs[`a close frame with code ${code}`] = frame(OP.CLOSE, closeBody(code))
   }
   for (const [name, bytes] of Object.entries(inputs)) {
-    wire(name, {}, (world) => assertViolation(world, bytes, protocol))
+    wire(`closes a session whose peer sends ${name}`, {}, (world) =>
+      assertViolation(world, bytes, protocol),
+    )
   }
 
-  wire('a continuation after the end of its message', {}, async (world) => {
+  wire('closes a session whose peer continues a message after its end', {}, async (world) => {
     const { peer, session } = await openWebSocket(world)
     peer.write(open('4a'), frame(OP.CONTINUATION, 'b'), frame(OP.CONTINUATION, 'c'), text('4after'))
     assert.equal(await readClose(peer), 1002)
@@ -95,26 +102,26 @@ describe('text that is not UTF-8: close 1007, transport error', () => {
   const invalid = { closeCode: 1007, code: 'ERR_UPWIRE_INVALID_UTF8', message: /UTF-8/ }
   const sequences = {
     'a lone byte 80': [0x80],
-    'a byte FF': [0xff],
+    'a lone byte FF': [0xff],
     'an overlong slash': [0xc0, 0xaf],
     'an overlong NUL': [0xe0, 0x80, 0x80],
     'a surrogate': [0xed, 0xa0, 0x80],
-    'beyond U+10FFFF': [0xf4, 0x90, 0x80, 0x80],
-    'five bytes': [0xf8, 0x88, 0x80, 0x80, 0x80],
-    'a sequence broken off': [0xe2, 0x82, 0x41],
+    'a code point beyond U+10FFFF': [0xf4, 0x90, 0x80, 0x80],
+    'a sequence of five bytes': [0xf8, 0x88, 0x80, 0x80, 0x80],
+    'a truncated sequence': [0xe2, 0x82, 0x41],
   }
   const packet = (bytes) => Buffer.from([0x34, 0x61, ...bytes])
   for (const [name, bytes] of Object.entries(sequences)) {
-    wire(`${name} in a message`, {}, (world) =>
+    wire(`closes for ${name} in a message`, {}, (world) =>
       assertViolation(world, text(packet(bytes)), invalid),
     )
 
-    wire(`${name} in a close reason`, {}, (world) => {
+    wire(`closes for ${name} in a close reason`, {}, (world) => {
       const body = Buffer.concat([closeBody(1000), Buffer.from(bytes)])
       return assertViolation(world, frame(OP.CLOSE, body), invalid)
     })
 
-    wire(`${name}, before the rest of its frame has come`, {}, async (world) => {
+    wire(`closes for ${name} before the rest of its frame has come`, {}, async (world) => {
       const { peer, session } = await openWebSocket(world)
       peer.write(
         text(packet([...bytes, ...Buffer.alloc(1000, 0x61)])).subarray(0, 8 + 2 + bytes.length),
@@ -124,11 +131,11 @@ describe('text that is not UTF-8: close 1007, transport error', () => {
       assert.equal((await session.closed()).description.wsCode, 1007)
     })
 
-    wire(`${name}, split over fragments in every place`, {}, async (world) => {
+    wire(`closes for ${name} split over fragments in every place`, {}, async (world) => {
       for (let at = 1; at < bytes.length + 2; at++) {
         const whole = packet(bytes)
         const { peer, session } = await openWebSocket(world)
-        // The message does not end: what is invalid is found all the same.
+        // The message never ends: the invalid text is found all the same.
         peer.write(
           text(whole.subarray(0, at), { fin: false }),
           frame(OP.PING, 'between'),
@@ -144,11 +151,11 @@ describe('text that is not UTF-8: close 1007, transport error', () => {
     })
   }
 
-  wire('a sequence that the message breaks off', {}, (world) =>
+  wire('closes for a sequence that the end of the message truncates', {}, (world) =>
     assertViolation(world, text(packet([0xe2, 0x82])), invalid),
   )
 
-  wire('a sequence that the last fragment breaks off', {}, async (world) => {
+  wire('closes for a sequence that the end of the last fragment truncates', {}, async (world) => {
     const bytes = Buffer.concat([
       text(packet([0xe2]), { fin: false }),
       frame(OP.CONTINUATION, Buffer.from([0x82])),
@@ -156,19 +163,23 @@ describe('text that is not UTF-8: close 1007, transport error', () => {
     await assertViolation(world, bytes, invalid)
   })
 
-  wire('a sequence split over fragments is text; binary may be anything', {}, async (world) => {
-    const { peer, session } = await openWebSocket(world)
-    const [first, ...rest] = Buffer.from('\u{1f389}')
-    peer.write(text(packet([first]), { fin: false }))
-    rest.forEach((byte, index) =>
-      peer.write(frame(OP.CONTINUATION, Buffer.from([byte]), { fin: index === rest.length - 1 })),
-    )
-    peer.write(frame(OP.BINARY, Buffer.from([0xff, 0x80])))
-    assert.deepEqual(await session.received(2), ['a\u{1f389}', Buffer.from([0xff, 0x80])])
-  })
+  wire(
+    'accepts a sequence split over fragments, and any bytes in binary messages',
+    {},
+    async (world) => {
+      const { peer, session } = await openWebSocket(world)
+      const [first, ...rest] = Buffer.from('\u{1f389}')
+      peer.write(text(packet([first]), { fin: false }))
+      rest.forEach((byte, index) =>
+        peer.write(frame(OP.CONTINUATION, Buffer.from([byte]), { fin: index === rest.length - 1 })),
+      )
+      peer.write(frame(OP.BINARY, Buffer.from([0xff, 0x80])))
+      assert.deepEqual(await session.received(2), ['a\u{1f389}', Buffer.from([0xff, 0x80])])
+    },
+  )
 })
 
-describe('a message beyond maxHttpBufferSize: close 1009 at the header', () => {
+describe('a message larger than maxHttpBufferSize: close 1009 at the header', () => {
   const LIMIT = 1000
   const options = { maxHttpBufferSize: LIMIT }
   const tooBig = {
@@ -177,7 +188,7 @@ describe('a message beyond maxHttpBufferSize: close 1009 at the header', () => {
     message: /Max payload size exceeded/,
   }
 
-  wire('with its payload', options, (world) =>
+  wire('closes when the payload follows', options, (world) =>
     assertViolation(world, text(`4${'x'.repeat(LIMIT)}`), tooBig),
   )
 
@@ -192,7 +203,7 @@ describe('a message beyond maxHttpBufferSize: close 1009 at the header', () => {
   ]) {
     for (const opcode of [OP.TEXT, OP.BINARY]) {
       wire(
-        `a header that declares ${length} bytes, opcode ${opcode}: before any payload`,
+        `closes at a header that declares ${length} bytes, opcode ${opcode}, before any payload`,
         options,
         async (world) => {
           const { peer, session } = await openWebSocket(world)
@@ -211,7 +222,7 @@ describe('a message beyond maxHttpBufferSize: close 1009 at the header', () => {
 
   for (const length of [LIMIT - 9, 2n ** 63n - 1n, 2n ** 63n - 11n]) {
     wire(
-      `10 bytes and a continuation that declares ${length}: before its payload`,
+      `closes when a continuation declares ${length} after 10 bytes, before its payload`,
       options,
       async (world) => {
         const { peer, session } = await openWebSocket(world)
@@ -226,7 +237,7 @@ describe('a message beyond maxHttpBufferSize: close 1009 at the header', () => {
     )
   }
 
-  wire('exactly the limit is accepted: in one frame and over fragments', options, async (world) => {
+  wire('accepts exactly the limit in one frame and over fragments', options, async (world) => {
     const { peer, open, session } = await openWebSocket(world)
     assert.equal(open.maxPayload, LIMIT)
     const message = 'x'.repeat(LIMIT - 1)
@@ -241,7 +252,7 @@ describe('a message beyond maxHttpBufferSize: close 1009 at the header', () => {
 })
 
 describe('ping, pong, close', () => {
-  wire('a ping gets a pong with the same payload, in order', {}, async (world) => {
+  wire('answers each ping with a pong of the same payload, in order', {}, async (world) => {
     const { peer, session } = await openWebSocket(world)
     const payloads = ['', 'a', Buffer.from([0, 255, 0x80]), 'x'.repeat(125)]
     peer.write(...payloads.map((payload) => frame(OP.PING, payload)))
@@ -261,7 +272,7 @@ describe('ping, pong, close', () => {
     assert.deepEqual(await session.received(1), ['halfway'])
   })
 
-  wire('an unsolicited pong is ignored', {}, async (world) => {
+  wire('ignores an unsolicited pong', {}, async (world) => {
     const { peer, session } = await openWebSocket(world)
     peer.write(frame(OP.PONG, ''), frame(OP.PONG, 'x'.repeat(125)), text('4after'))
     assert.deepEqual(await session.received(1), ['after'])
@@ -270,34 +281,42 @@ describe('ping, pong, close', () => {
   for (const code of [
     1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4000, 4999,
   ]) {
-    wire(`a close frame with code ${code}: the same code, transport close`, {}, async (world) => {
-      const { peer, session } = await openWebSocket(world)
-      peer.write(
-        text('4before'),
-        close(code, 'b\u20ac'),
-        text('4after'),
-        close(1002),
-        Buffer.alloc(100, 0xff),
-      )
-      assert.equal(await readClose(peer), code)
-      await readEnd(peer)
-      const { reason, description } = await session.closed()
-      assert.equal(reason, 'transport close')
-      assert.equal(description.wsCode, code)
-      assert.equal(description.wsReason, 'b\u20ac')
-      assert.deepEqual(session.messages, ['before'])
-    })
+    wire(
+      `answers a close frame with code ${code} with the same code: transport close`,
+      {},
+      async (world) => {
+        const { peer, session } = await openWebSocket(world)
+        peer.write(
+          text('4before'),
+          close(code, 'b\u20ac'),
+          text('4after'),
+          close(1002),
+          Buffer.alloc(100, 0xff),
+        )
+        assert.equal(await readClose(peer), code)
+        await readEnd(peer)
+        const { reason, description } = await session.closed()
+        assert.equal(reason, 'transport close')
+        assert.equal(description.wsCode, code)
+        assert.equal(description.wsReason, 'b\u20ac')
+        assert.deepEqual(session.messages, ['before'])
+      },
+    )
   }
 
-  wire('a close frame without code: an empty one back', {}, async (world) => {
-    const { peer, session } = await openWebSocket(world)
-    peer.write(close())
-    assert.equal(await readClose(peer), undefined)
-    await readEnd(peer)
-    assert.equal((await session.closed()).reason, 'transport close')
-  })
+  wire(
+    'answers a close frame without code with an empty one: transport close',
+    {},
+    async (world) => {
+      const { peer, session } = await openWebSocket(world)
+      peer.write(close())
+      assert.equal(await readClose(peer), undefined)
+      await readEnd(peer)
+      assert.equal((await session.closed()).reason, 'transport close')
+    },
+  )
 
-  wire('a close reason of 123 bytes is read', {}, async (world) => {
+  wire('reads a close reason of 123 bytes', {}, async (world) => {
     const { peer, session } = await openWebSocket(world)
     peer.write(close(1000, 'r'.repeat(123)))
     assert.equal(await readClose(peer), 1000)
@@ -305,8 +324,8 @@ describe('ping, pong, close', () => {
   })
 })
 
-describe('connections that end', () => {
-  wire('FIN without close frame: transport close', {}, async (world) => {
+describe('connections that end without a close frame', () => {
+  wire('FIN: transport close', {}, async (world) => {
     const { peer, session } = await openWebSocket(world)
     peer.write(text('4last')).finish()
     assert.equal((await session.closed()).reason, 'transport close')
@@ -315,7 +334,7 @@ describe('connections that end', () => {
   })
 
   wire(
-    'FIN in the middle of a frame: transport close, nothing of it delivered',
+    'FIN in the middle of a frame: transport close, and none of it is delivered',
     {},
     async (world) => {
       const { peer, session } = await openWebSocket(world)
@@ -332,7 +351,7 @@ describe('connections that end', () => {
   })
 
   wire(
-    'RST while we write: transport close or transport error',
+    'RST while the server writes: transport close or transport error',
     { maxSendBuffer: 0 },
     async (world) => {
       const { peer, session } = await openWebSocket(world)
@@ -344,7 +363,7 @@ describe('connections that end', () => {
   )
 
   wire(
-    'a close frame of ours that is never answered: RST after closeTimeout',
+    'a close frame that the peer never answers: RST after closeTimeout',
     { closeTimeout: 150 },
     async (world) => {
       const { peer, session } = await openWebSocket(world)
@@ -360,20 +379,24 @@ describe('connections that end', () => {
     },
   )
 
-  wire('what a peer says after our close frame is dropped, until it answers', {}, async (world) => {
-    const { peer, session } = await openWebSocket(world)
-    session.socket.send('bye')
-    session.socket.close()
-    assert.equal(await readText(peer), '4bye')
-    assert.equal(await readClose(peer), undefined)
-    peer.write(text('4too late'), frame(OP.PING, 'p'), text('\xff'), close(1000))
-    await readEnd(peer)
-    assert.deepEqual(session.messages, [])
-    assert.equal((await session.closed()).reason, 'forced close')
-  })
+  wire(
+    'drops what a peer sends after the server’s close frame, until the peer answers it',
+    {},
+    async (world) => {
+      const { peer, session } = await openWebSocket(world)
+      session.socket.send('bye')
+      session.socket.close()
+      assert.equal(await readText(peer), '4bye')
+      assert.equal(await readClose(peer), undefined)
+      peer.write(text('4too late'), frame(OP.PING, 'p'), text('\xff'), close(1000))
+      await readEnd(peer)
+      assert.deepEqual(session.messages, [])
+      assert.equal((await session.closed()).reason, 'forced close')
+    },
+  )
 })
 
-describe('bytes split anywhere', () => {
+describe('bytes split anywhere give the same messages', () => {
   const script = Buffer.concat([
     text('4one'),
     frame(OP.PING, 'ping'),
@@ -411,7 +434,7 @@ describe('bytes split anywhere', () => {
     await readEnd(peer)
   }
 
-  wire('all at once', {}, (world) => assertSame(world, [script]))
+  wire('in one piece', {}, (world) => assertSame(world, [script]))
 
   wire('byte by byte', {}, (world) =>
     assertSame(
@@ -425,7 +448,7 @@ describe('bytes split anywhere', () => {
       await assertSame(world, [script.subarray(0, at), script.subarray(at)])
   })
 
-  wire('in threes, fives and sevens', {}, async (world) => {
+  wire('in pieces of three, five and seven bytes', {}, async (world) => {
     for (const size of [3, 5, 7]) {
       const count = Math.ceil(script.length / size)
       await assertSame(
@@ -435,7 +458,7 @@ describe('bytes split anywhere', () => {
     }
   })
 
-  wire('with time between header and payload', {}, async (world) => {
+  wire('with a pause between header and payload', {}, async (world) => {
     const { peer, session } = await openWebSocket(world)
     const bytes = text(`4${'x'.repeat(300)}`)
     peer.write(bytes.subarray(0, 3))
@@ -448,9 +471,9 @@ describe('bytes split anywhere', () => {
   })
 })
 
-describe('the frames we send', () => {
+describe('frames that the server sends', () => {
   wire(
-    'unmasked, shortest length, no RSV, whole, text in UTF-8 (the reader checks)',
+    'are unmasked, unfragmented, of the shortest length form, without RSV bits, with text in UTF-8',
     {},
     async (world) => {
       const { peer, session } = await openWebSocket(world)

@@ -1,4 +1,4 @@
-// WIRE-SAFETY 2.9: heartbeat.
+// Heartbeat (docs/protocol.md#heartbeat).
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -21,7 +21,7 @@ import { wire } from './support/world.mjs'
 
 const FAST = { pingInterval: 80, pingTimeout: 80 }
 
-describe('no pong: ping timeout', () => {
+describe('without a pong: ping timeout', () => {
   wire('on WebSocket: the ping, then a close frame without status', FAST, async (world) => {
     const { peer, session } = await openWebSocket(world)
     const started = performance.now()
@@ -42,12 +42,12 @@ describe('no pong: ping timeout', () => {
     assert.equal((await response(parked)).text, '1')
   })
 
-  wire('a session that is opened and never used', FAST, async (world) => {
+  wire('ends a session that is opened and never used', FAST, async (world) => {
     const client = await openPolling(world)
     assert.equal((await client.session.closed()).reason, 'ping timeout')
   })
 
-  wire('probe and POST connections are ended as well', FAST, async (world) => {
+  wire('ends probe and POST connections as well', FAST, async (world) => {
     const client = await openPolling(world)
     const probe = await client.probe()
     const headers = { Host: '127.0.0.1', 'Content-Length': '1000' }
@@ -60,23 +60,30 @@ describe('no pong: ping timeout', () => {
     assert.deepEqual(client.session.messages, [])
   })
 
-  wire('with pongs nobody is lost; each is a heartbeat event', FAST, async (world) => {
-    const { peer, session } = await openWebSocket(world)
-    const client = await openPolling(world)
-    const beats = [gather(session.socket, 'heartbeat'), gather(client.session.socket, 'heartbeat')]
-    for (let round = 0; round < 4; round++) {
-      const [onSocket, onPolling] = await Promise.all([readText(peer), client.poll()])
-      assert.deepEqual([onSocket, onPolling], ['2', '2'])
-      peer.write(text('3'))
-      await client.send('3')
-    }
-    await until(() => beats.every((events) => events.length === 4), 'four heartbeats each')
-    assert.deepEqual(session.closes, [])
-    assert.deepEqual(client.session.closes, [])
-  })
+  wire(
+    'with pongs every session lives on, and each pong is a heartbeat event',
+    FAST,
+    async (world) => {
+      const { peer, session } = await openWebSocket(world)
+      const client = await openPolling(world)
+      const beats = [
+        gather(session.socket, 'heartbeat'),
+        gather(client.session.socket, 'heartbeat'),
+      ]
+      for (let round = 0; round < 4; round++) {
+        const [onSocket, onPolling] = await Promise.all([readText(peer), client.poll()])
+        assert.deepEqual([onSocket, onPolling], ['2', '2'])
+        peer.write(text('3'))
+        await client.send('3')
+      }
+      await until(() => beats.every((events) => events.length === 4), 'four heartbeats each')
+      assert.deepEqual(session.closes, [])
+      assert.deepEqual(client.session.closes, [])
+    },
+  )
 })
 
-describe('traffic but no pong', () => {
+describe('traffic without a pong', () => {
   wire(
     'the first packet after a ping restarts the timeout once',
     { pingInterval: 50, pingTimeout: 400 },
@@ -84,7 +91,7 @@ describe('traffic but no pong', () => {
       const { peer, session } = await openWebSocket(world)
       assert.equal(await readText(peer), '2')
       const pinged = performance.now()
-      // Halfway the first packet; what follows, all the time, counts no more.
+      // The first packet comes halfway; the packets that keep following no longer count.
       await elapse(200)
       peer.write(text('4first'))
       const restarted = performance.now()
@@ -100,7 +107,7 @@ describe('traffic but no pong', () => {
   )
 
   wire(
-    'WebSocket pings and pongs are no packets',
+    'WebSocket pings and pongs do not count as packets',
     { pingInterval: 50, pingTimeout: 200 },
     async (world) => {
       const { peer, session } = await openWebSocket(world)
@@ -115,9 +122,9 @@ describe('traffic but no pong', () => {
   )
 })
 
-describe('a peer that is half-open', () => {
+describe('a half-open peer', () => {
   wire(
-    'ping timeout, then RST after closeTimeout',
+    'gets the ping timeout, then RST after closeTimeout',
     { ...FAST, closeTimeout: 100 },
     async (world) => {
       const { peer, session } = await openWebSocket(world)
@@ -130,7 +137,7 @@ describe('a peer that is half-open', () => {
   )
 
   wire(
-    'also with bytes that it never reads',
+    'is reset also with bytes that it never reads',
     { ...FAST, closeTimeout: 100, maxSendBuffer: 0 },
     async (world) => {
       const { peer, session } = await openWebSocket(world)
@@ -144,7 +151,7 @@ describe('a peer that is half-open', () => {
   )
 })
 
-/** A client of a server in another process; it answers pings until it is told not to. */
+/** A client of a server in another process; it answers pings until the test stops it. */
 class Beating {
   constructor(peer) {
     this.peer = peer
@@ -194,7 +201,9 @@ class Beating {
   }
 }
 
-/** An engine in its own process; it can be told to block, and tells what its sessions see. */
+/**
+ * An engine in a process of its own. The test can block it, and it reports what its sessions see.
+ */
 async function program(options) {
   const server = createServer((_req, res) => res.end())
   const engine = new Engine(options)
@@ -207,14 +216,14 @@ async function program(options) {
   engine.on('limit', (limit) => tell('limit', limit))
   told('block', (ms) => {
     block(ms)
-    // The turn after: what was waiting has been seen.
+    // In the turn after, the app has seen everything that was waiting.
     setTimeout(() => tell('unblocked', { messages, sessions: engine.clientsCount }), 50)
   })
   told('count', () => tell('count', { messages, sessions: engine.clientsCount }))
   tell('port', await listen(server))
 }
 
-/** Clients of such an app, still all there in the end. */
+/** Clients of such an app. */
 async function clientsOf(t, app, count) {
   const clients = await Promise.all(Array.from({ length: count }, () => Beating.open(app.port)))
   t.after(() => {
@@ -229,8 +238,8 @@ async function assertAllThere(app, clients) {
   assert.deepEqual(app.values('close'), [])
 }
 
-describe('an app whose event loop stands still', () => {
-  test('pings go out and pongs count: 10 of 10 stay', { timeout: 30_000 }, async (t) => {
+describe('an app whose event loop is blocked', () => {
+  test('keeps 10 of 10 clients: pings are sent and pongs count', { timeout: 30_000 }, async (t) => {
     const app = await App.start(t, program, { pingInterval: 100, pingTimeout: 250 })
     const clients = await clientsOf(t, app, 10)
     await Promise.all(clients.map((client) => client.nextPing()))
@@ -245,7 +254,7 @@ describe('an app whose event loop stands still', () => {
     await assertAllThere(app, clients)
   })
 
-  test('after maxLoopStall without a turn pings stop, and begin again with the turns', {
+  test('stops pings after maxLoopStall without a turn, and resumes them with the turns', {
     timeout: 30_000,
   }, async (t) => {
     const app = await App.start(t, program, {
@@ -265,7 +274,7 @@ describe('an app whose event loop stands still', () => {
     await assertAllThere(app, [client])
   })
 
-  test('a loop that is only idle is not a loop that stalls', { timeout: 30_000 }, async (t) => {
+  test('does not take an idle loop for a stalled one', { timeout: 30_000 }, async (t) => {
     const app = await App.start(t, program, {
       pingInterval: 100,
       pingTimeout: 5000,
@@ -277,7 +286,7 @@ describe('an app whose event loop stands still', () => {
     assert.ok(Math.max(...gaps) < 1000, `gaps between pings: ${gaps}`)
   })
 
-  test('reading is paused because the app lags: the timeout stands still', {
+  test('stops the timeout while reading is paused because the app lags', {
     timeout: 30_000,
   }, async (t) => {
     const options = { pingInterval: 100, pingTimeout: 200, maxReceiveQueue: 100_000 }
@@ -285,7 +294,7 @@ describe('an app whose event loop stands still', () => {
     const [client] = await clientsOf(t, app, 1)
     await client.nextPing()
     app.tell('block', 1500)
-    // More than the queue and one read take, and behind it the pongs.
+    // More than the queue and one read hold, with the pongs behind it.
     const message = text(`4${'x'.repeat(1000)}`)
     for (let index = 0; index < 600; index++) client.peer.write(message)
     const { sessions } = await app.report('unblocked')
@@ -301,8 +310,8 @@ describe('an app whose event loop stands still', () => {
   })
 })
 
-describe('a process that is stopped and goes on', () => {
-  test('what has arrived is read before a timeout is judged', { timeout: 30_000 }, async (t) => {
+describe('a process that is stopped and continued', () => {
+  test('reads what has arrived before it judges a timeout', { timeout: 30_000 }, async (t) => {
     const app = await App.start(t, program, { pingInterval: 300, pingTimeout: 600 })
     const clients = await clientsOf(t, app, 8)
     for (const client of clients) client.answers = false
@@ -312,7 +321,7 @@ describe('a process that is stopped and goes on', () => {
       client.pong()
       client.answers = true
     }
-    // Longer than the timeout and than the gap of a second that is noticed.
+    // Longer than the timeout, and longer than the one-second gap that counts as a suspension.
     await elapse(1300)
     app.signal('SIGCONT')
     await assertAllThere(app, clients)

@@ -1,4 +1,4 @@
-// WIRE-SAFETY 2.1: HTTP and handshake.
+// HTTP and the handshake (docs/protocol.md#handshake-and-http).
 
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
@@ -20,7 +20,7 @@ import { wire } from './support/world.mjs'
 
 const HOST = { Host: '127.0.0.1' }
 
-/** Answers of Node's own, before anything reaches the engine. */
+/** Checks that Node refuses a request by itself, before anything reaches the engine. */
 async function assertNodeRefuses(world, bytes, status = 400) {
   const peer = await world.peer(bytes)
   const answer = await response(peer)
@@ -30,7 +30,7 @@ async function assertNodeRefuses(world, bytes, status = 400) {
   world.assertUntouched()
 }
 
-/** An upgrade refused before 101: short, final, plain HTTP. */
+/** Checks that an upgrade is refused before the 101, with a short and final plain HTTP answer. */
 async function assertUpgradeRefused(peer, status, body) {
   const answer = await response(peer)
   assert.equal(answer.status, status, `${answer.line} ${answer.text}`)
@@ -43,7 +43,7 @@ async function assertUpgradeRefused(peer, status, body) {
   return answer
 }
 
-/** A polling request refused with a code. */
+/** Checks that a polling request is refused with a code. */
 async function assertRefused(peer, status, code, message) {
   const answer = await response(peer)
   assert.equal(answer.status, status, `${answer.line} ${answer.text}`)
@@ -52,7 +52,7 @@ async function assertRefused(peer, status, code, message) {
   return answer
 }
 
-describe('malformed HTTP is answered by Node and does not reach the engine', () => {
+describe('Node answers malformed HTTP, and none of it reaches the engine', () => {
   const line = `GET ${POLLING} HTTP/1.1\r\n`
   const wsLine = `GET ${WEBSOCKET} HTTP/1.1\r\n`
   const host = 'Host: 127.0.0.1\r\n'
@@ -74,14 +74,14 @@ describe('malformed HTTP is answered by Node and does not reach the engine', () 
     'Content-Length and Transfer-Encoding': `${postLine}${host}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
     'two different Content-Length': `${postLine}${host}Content-Length: 5\r\nContent-Length: 6\r\n\r\n4hello`,
     'a negative Content-Length': `${postLine}${host}Content-Length: -1\r\n\r\n`,
-    'a Content-Length that is no number': `${postLine}${host}Content-Length: 0x5\r\n\r\n4hell`,
-    'chunked that is not last': `${postLine}${host}Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n`,
+    'a Content-Length that is not a number': `${postLine}${host}Content-Length: 0x5\r\n\r\n4hell`,
+    'a chunked coding that is not the last': `${postLine}${host}Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n`,
   }
   for (const [name, bytes] of Object.entries(inputs)) {
     wire(name, {}, (world) => assertNodeRefuses(world, bytes))
   }
 
-  // Node shows a request whose body turns out to be bad: none of that body may get further.
+  // Node emits a request whose body turns out to be bad; none of that body may reach the engine.
   const bodies = {
     'a bad chunk size': ['chunked', '3\r\n4ab\r\nzz\r\n4evil\r\n0\r\n\r\n'],
     'a chunk size that overflows': ['chunked', 'fffffffffffffffff\r\n4evil'],
@@ -90,7 +90,7 @@ describe('malformed HTTP is answered by Node and does not reach the engine', () 
   }
   for (const [name, [encoding, body]] of Object.entries(bodies)) {
     wire(
-      `${name} in a POST: 400 and close, no packet, the session closes once`,
+      `closes a session once, without a packet, for ${name} in a POST: 400`,
       {},
       async (world) => {
         const client = await openPolling(world)
@@ -107,8 +107,8 @@ describe('malformed HTTP is answered by Node and does not reach the engine', () 
   }
 })
 
-describe('what is too long, incomplete, or not HTTP', () => {
-  wire('headers of more than 16 KiB: 431', {}, async (world) => {
+describe('requests that are too long, incomplete or not HTTP', () => {
+  wire('answers headers of more than 16 KiB with 431', {}, async (world) => {
     await assertNodeRefuses(
       world,
       request(`GET ${POLLING}`, { ...HOST, 'X-A': 'a'.repeat(17_000) }),
@@ -116,12 +116,12 @@ describe('what is too long, incomplete, or not HTTP', () => {
     )
   })
 
-  wire('upgrade headers of more than 16 KiB: 431', {}, async (world) => {
+  wire('answers upgrade headers of more than 16 KiB with 431', {}, async (world) => {
     await assertNodeRefuses(world, upgrade(WEBSOCKET, { 'X-A': 'a'.repeat(17_000) }), 431)
   })
 
   const impatient = { serverOptions: { headersTimeout: 150, connectionsCheckingInterval: 50 } }
-  wire('half a request: 408 or close', impatient, async (world) => {
+  wire('answers half a request with 408 or a close', impatient, async (world) => {
     const peer = await world.peer(`GET ${WEBSOCKET} HTTP/1.1\r\nHost: 127.`)
     const answer = (await peer.rest()).toString()
     assert.match(answer, /^(HTTP\/1\.1 408 .*|)/)
@@ -129,7 +129,7 @@ describe('what is too long, incomplete, or not HTTP', () => {
     world.assertUntouched()
   })
 
-  wire('no request at all: closed', impatient, async (world) => {
+  wire('closes a connection without a request', impatient, async (world) => {
     const peer = await world.peer()
     await peer.rest()
     world.assertUntouched()
@@ -142,10 +142,10 @@ describe('what is too long, incomplete, or not HTTP', () => {
     noise: Buffer.from(Array.from({ length: 512 }, (_, index) => (index * 73 + 129) & 255)),
     'a WebSocket frame': text('4hello'),
   })) {
-    wire(`${name}: 400 and close`, {}, (world) => assertNodeRefuses(world, bytes))
+    wire(`answers ${name} with 400 and closes`, {}, (world) => assertNodeRefuses(world, bytes))
   }
 
-  /** Newer versions of Node answer 431 where older ones drop the headers that are too many. */
+  /** Newer versions of Node answer 431 where older ones drop surplus headers. */
   async function assertTooManyHeaders(world, peer) {
     const { status } = await response(peer)
     assert.ok(status === 400 || status === 431, `status ${status}`)
@@ -154,20 +154,28 @@ describe('what is too long, incomplete, or not HTTP', () => {
   }
 
   for (let kept = 1; kept <= 4; kept++) {
-    wire(`room for ${kept} of 5 upgrade headers: refused, no throw`, {}, async (world) => {
-      world.server.maxHeadersCount = kept
-      await assertTooManyHeaders(world, await world.peer(upgrade()))
-    })
+    wire(
+      `refuses an upgrade when only ${kept} of 5 upgrade headers fit, without throwing`,
+      {},
+      async (world) => {
+        world.server.maxHeadersCount = kept
+        await assertTooManyHeaders(world, await world.peer(upgrade()))
+      },
+    )
   }
 
-  wire('more headers than maxHeadersCount before the upgrade headers', {}, async (world) => {
-    world.server.maxHeadersCount = 20
-    const fill = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`X-${index}`, 'a']))
-    const peer = await world.peer(request(`GET ${WEBSOCKET}`, { ...fill, ...UPGRADE }))
-    await assertTooManyHeaders(world, peer)
-  })
+  wire(
+    'refuses an upgrade with more than maxHeadersCount headers before the upgrade headers',
+    {},
+    async (world) => {
+      world.server.maxHeadersCount = 20
+      const fill = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`X-${index}`, 'a']))
+      const peer = await world.peer(request(`GET ${WEBSOCKET}`, { ...fill, ...UPGRADE }))
+      await assertTooManyHeaders(world, peer)
+    },
+  )
 
-  /** So many headers of four bytes, as one more header in the object of a request's headers. */
+  /** This many headers of four bytes each, as properties to spread into a request's headers. */
   const fill = (count) => ({ a: Array.from({ length: count }, () => 'b') })
   const host = { Host: '127.0.0.1' }
   const late = {
@@ -175,10 +183,10 @@ describe('what is too long, incomplete, or not HTTP', () => {
     'Transfer-Encoding': { 'Transfer-Encoding': 'chunked' },
     'Content-Length': { 'Content-Length': '6' },
   }
-  // Node keeps 2000 names and values where the server has no limit of its own.
+  // Without a limit of the server's own, Node keeps 2000 names and values.
   for (const [limit, most] of Object.entries({ null: 1000, 64: 64, 2000: 2000 })) {
     for (const [name, header] of Object.entries(late)) {
-      wire(`${name} behind maxHeadersCount ${limit}: no 101`, {}, async (world) => {
+      wire(`sends no 101 when ${name} comes behind maxHeadersCount ${limit}`, {}, async (world) => {
         world.server.maxHeadersCount = JSON.parse(limit)
         const headers = { ...UPGRADE, ...fill(most - 5), ...header }
         const peer = await world.peer(request(`GET ${WEBSOCKET}`, headers))
@@ -186,35 +194,43 @@ describe('what is too long, incomplete, or not HTTP', () => {
       })
     }
 
-    wire(`an Origin behind maxHeadersCount ${limit}: no polling session`, {}, async (world) => {
-      world.server.maxHeadersCount = JSON.parse(limit)
-      const headers = { ...host, ...fill(most - 1), ...late.Origin }
-      const peer = await world.peer(request(`GET ${POLLING}`, headers))
-      await assertTooManyHeaders(world, peer)
-    })
+    wire(
+      `opens no polling session when an Origin comes behind maxHeadersCount ${limit}`,
+      {},
+      async (world) => {
+        world.server.maxHeadersCount = JSON.parse(limit)
+        const headers = { ...host, ...fill(most - 1), ...late.Origin }
+        const peer = await world.peer(request(`GET ${POLLING}`, headers))
+        await assertTooManyHeaders(world, peer)
+      },
+    )
 
-    wire(`maxHeadersCount ${limit} is met: 400; one header fewer: taken`, {}, async (world) => {
-      world.server.maxHeadersCount = JSON.parse(limit)
-      const ask = (target, headers, count) =>
-        world.peer(
-          request(`GET ${target}`, { ...headers, ...fill(count - Object.keys(headers).length) }),
-        )
-      for (const [target, headers] of [
-        [POLLING, host],
-        [WEBSOCKET, UPGRADE],
-      ]) {
-        const refused = await response(await ask(target, headers, most))
-        assert.deepEqual([refused.status, refused.headers.connection], [400, 'close'])
-        const { code, context } = await world.refusal()
-        assert.deepEqual([code, context], [3, { name: 'TOO_MANY_HEADERS' }])
-      }
-      assert.deepEqual(world.sessions, [])
-      assert.equal((await response(await ask(POLLING, host, most - 1))).status, 200)
-      await opened(await ask(WEBSOCKET, UPGRADE, most - 1))
-    })
+    wire(
+      `refuses a request that reaches maxHeadersCount ${limit} with 400, and accepts one header fewer`,
+      {},
+      async (world) => {
+        world.server.maxHeadersCount = JSON.parse(limit)
+        const ask = (target, headers, count) =>
+          world.peer(
+            request(`GET ${target}`, { ...headers, ...fill(count - Object.keys(headers).length) }),
+          )
+        for (const [target, headers] of [
+          [POLLING, host],
+          [WEBSOCKET, UPGRADE],
+        ]) {
+          const refused = await response(await ask(target, headers, most))
+          assert.deepEqual([refused.status, refused.headers.connection], [400, 'close'])
+          const { code, context } = await world.refusal()
+          assert.deepEqual([code, context], [3, { name: 'TOO_MANY_HEADERS' }])
+        }
+        assert.deepEqual(world.sessions, [])
+        assert.equal((await response(await ask(POLLING, host, most - 1))).status, 200)
+        await opened(await ask(WEBSOCKET, UPGRADE, most - 1))
+      },
+    )
   }
 
-  wire('maxHeadersCount 0 is no limit', {}, async (world) => {
+  wire('has no limit with maxHeadersCount 0', {}, async (world) => {
     world.server.maxHeadersCount = 0
     const many = fill(2500)
     const peer = await world.peer(
@@ -225,24 +241,24 @@ describe('what is too long, incomplete, or not HTTP', () => {
   })
 })
 
-describe('upgrade headers', () => {
+describe('an upgrade request', () => {
   const malformed = {
     'Upgrade: h2c': { Upgrade: 'h2c' },
     'Upgrade: websocketx': { Upgrade: 'websocketx' },
     'Upgrade: xwebsocket': { Upgrade: 'xwebsocket' },
     'Upgrade: web socket': { Upgrade: 'web socket' },
-    'Upgrade as a list': { Upgrade: 'websocket, h2c' },
+    'Upgrade with a list': { Upgrade: 'websocket, h2c' },
     'Upgrade twice': { Upgrade: ['websocket', 'websocket'] },
-    'Upgrade: an Object.prototype name': { Upgrade: 'constructor' },
+    'Upgrade with a name of Object.prototype': { Upgrade: 'constructor' },
     'no Host': { Host: undefined },
-    'two Host': { Host: ['127.0.0.1', 'evil.example'] },
-    'two equal Host': { Host: ['127.0.0.1', '127.0.0.1'] },
+    'two different Host headers': { Host: ['127.0.0.1', 'evil.example'] },
+    'two equal Host headers': { Host: ['127.0.0.1', '127.0.0.1'] },
     'Transfer-Encoding': { 'Transfer-Encoding': 'chunked' },
     'Transfer-Encoding: identity': { 'Transfer-Encoding': 'identity' },
     'a Content-Length': { 'Content-Length': '6' },
   }
   for (const [name, headers] of Object.entries(malformed)) {
-    wire(`${name}: 400`, {}, async (world) => {
+    wire(`gets 400: ${name}`, {}, async (world) => {
       const peer = await world.peer(upgrade(WEBSOCKET, headers), text('4smuggled'))
       const answer = await response(peer)
       assert.equal(answer.status, 400, `${answer.line} ${answer.text}`)
@@ -251,14 +267,14 @@ describe('upgrade headers', () => {
     })
   }
 
-  wire('HTTP/1.0: 400', {}, async (world) => {
+  wire('gets 400 with HTTP/1.0', {}, async (world) => {
     const peer = await world.peer(request(`GET ${WEBSOCKET} HTTP/1.0`, UPGRADE))
     await assertUpgradeRefused(peer, 400)
     assert.deepEqual(world.sessions, [])
   })
 
   for (const value of ['keep-alive', 'close', 'Upgraded']) {
-    wire(`Connection: ${value}, no Upgrade token: 400`, {}, async (world) => {
+    wire(`gets 400 with Connection: ${value}, which has no Upgrade token`, {}, async (world) => {
       const peer = await world.peer(upgrade(WEBSOCKET, { Connection: value }))
       await assertRefused(peer, 400, 3, 'Bad request')
       assert.deepEqual(world.sessions, [])
@@ -271,13 +287,13 @@ describe('upgrade headers', () => {
     'Connection: UPGRADE': { Connection: 'UPGRADE' },
     'Content-Length: 0': { 'Content-Length': '0' },
   })) {
-    wire(`${name}: 101`, {}, async (world) => {
+    wire(`gets 101: ${name}`, {}, async (world) => {
       await opened(await world.peer(upgrade(WEBSOCKET, headers)))
     })
   }
 
   for (const method of ['POST', 'PUT', 'DELETE', 'HEAD', 'OPTIONS', 'PATCH', 'PROPFIND']) {
-    wire(`${method}: 400 c2`, {}, async (world) => {
+    wire(`gets 400 with code 2 for ${method}`, {}, async (world) => {
       const peer = await world.peer(upgrade(WEBSOCKET, {}, method))
       await assertUpgradeRefused(peer, 400, 'Bad handshake method')
       assert.deepEqual(await world.refusal(), {
@@ -291,16 +307,16 @@ describe('upgrade headers', () => {
   const keys = {
     missing: undefined,
     empty: '',
-    'there twice': [KEY, KEY],
+    'sent twice': [KEY, KEY],
     'not base64': 'dGhlIHNhbXBsZSBub25jZ!==',
     'base64 of 15 bytes': Buffer.alloc(15, 7).toString('base64'),
     'base64 of 17 bytes': Buffer.alloc(17, 7).toString('base64'),
     'without its padding': KEY.slice(0, -2),
-    'with more behind': `${KEY}AAAA`,
+    'with bytes appended': `${KEY}AAAA`,
     'very long': 'A'.repeat(8000),
   }
   for (const [name, key] of Object.entries(keys)) {
-    wire(`Sec-WebSocket-Key ${name}: 400`, {}, async (world) => {
+    wire(`gets 400 for a Sec-WebSocket-Key that is ${name}`, {}, async (world) => {
       const peer = await world.peer(upgrade(WEBSOCKET, { 'Sec-WebSocket-Key': key }))
       await assertUpgradeRefused(peer, 400, 'Missing or invalid Sec-WebSocket-Key header')
       assert.equal((await world.refusal()).code, 3)
@@ -323,7 +339,7 @@ describe('upgrade headers', () => {
     ['13', '13'],
   ]) {
     wire(
-      `Sec-WebSocket-Version ${JSON.stringify(version)}: 400 that names 13`,
+      `gets 400 that names version 13 for Sec-WebSocket-Version ${JSON.stringify(version)}`,
       {},
       async (world) => {
         const peer = await world.peer(upgrade(WEBSOCKET, { 'Sec-WebSocket-Version': version }))
@@ -342,7 +358,7 @@ describe('upgrade headers', () => {
     "!#$%&'*+-.^_`|~09azAZ": "!#$%&'*+-.^_`|~09azAZ",
     'constructor, __proto__': 'constructor',
   })) {
-    wire(`Sec-WebSocket-Protocol ${offer}: its first is echoed`, {}, async (world) => {
+    wire(`gets the first of Sec-WebSocket-Protocol ${offer} back`, {}, async (world) => {
       const peer = await world.peer(upgrade(WEBSOCKET, { 'Sec-WebSocket-Protocol': offer }))
       assert.equal((await accepted(peer)).headers['sec-websocket-protocol'], chosen)
     })
@@ -363,7 +379,7 @@ describe('upgrade headers', () => {
     'caf\xe9',
     ['a', 'a'],
   ]) {
-    wire(`Sec-WebSocket-Protocol ${JSON.stringify(offer)}: 400`, {}, async (world) => {
+    wire(`gets 400 for Sec-WebSocket-Protocol ${JSON.stringify(offer)}`, {}, async (world) => {
       const peer = await world.peer(upgrade(WEBSOCKET, { 'Sec-WebSocket-Protocol': offer }))
       await assertUpgradeRefused(peer, 400)
       assert.equal((await world.refusal()).code, 3)
@@ -372,7 +388,7 @@ describe('upgrade headers', () => {
   }
 
   wire(
-    'Sec-WebSocket-Protocol of 15 KB, by spaces, commas and tokens: linear time',
+    'gets a Sec-WebSocket-Protocol of 15 KB of spaces, commas or tokens parsed in linear time',
     {},
     async (world) => {
       const offers = [
@@ -394,16 +410,20 @@ describe('upgrade headers', () => {
     'constructor, __proto__; __proto__=1, hasOwnProperty',
     ';;;===,,,"',
   ]) {
-    wire(`Sec-WebSocket-Extensions ${offer}: not read, none agreed`, {}, async (world) => {
-      const peer = await world.peer(upgrade(WEBSOCKET, { 'Sec-WebSocket-Extensions': offer }))
-      assert.equal((await accepted(peer)).headers['sec-websocket-extensions'], undefined)
-    })
+    wire(
+      `agrees on no extension for Sec-WebSocket-Extensions ${offer}, which is not read`,
+      {},
+      async (world) => {
+        const peer = await world.peer(upgrade(WEBSOCKET, { 'Sec-WebSocket-Extensions': offer }))
+        assert.equal((await accepted(peer)).headers['sec-websocket-extensions'], undefined)
+      },
+    )
   }
 })
 
 describe('bytes around an upgrade', () => {
   wire(
-    'frames in the same segment as the request come after the open packet, in order',
+    'delivers frames from the segment of the request after the open packet, in order',
     {},
     async (world) => {
       const messages = Array.from({ length: 50 }, (_, index) => `early ${index}`)
@@ -418,7 +438,7 @@ describe('bytes around an upgrade', () => {
     },
   )
 
-  wire('200 KB of frames behind the request are all read', {}, async (world) => {
+  wire('reads all of 200 KB of frames behind the request', {}, async (world) => {
     const frames = Array.from({ length: 200 }, (_, index) => text(`4${index} ${'x'.repeat(1000)}`))
     const peer = await world.peer(upgrade(), ...frames)
     await opened(peer)
@@ -427,7 +447,7 @@ describe('bytes around an upgrade', () => {
     session.messages.forEach((message, index) => assert.ok(message.startsWith(`${index} `)))
   })
 
-  wire('half a frame behind the request, the rest later', {}, async (world) => {
+  wire('reads a frame whose second half comes later', {}, async (world) => {
     const bytes = text('4halved')
     const peer = await world.peer(upgrade(), bytes.subarray(0, 5))
     await opened(peer)
@@ -435,7 +455,7 @@ describe('bytes around an upgrade', () => {
     assert.deepEqual(await (await world.session()).received(1), ['halved'])
   })
 
-  wire('an upgrade behind one whose answer is out: 101', {}, async (world) => {
+  wire('accepts an upgrade behind a request that has been answered', {}, async (world) => {
     const peer = await world.peer(get('/page'))
     assert.equal((await response(peer)).text, 'page /page')
     peer.write(upgrade())
@@ -443,25 +463,29 @@ describe('bytes around an upgrade', () => {
   })
 
   for (const count of [1, 2]) {
-    wire(`${count} earlier response(s) not yet written: 400 and close after`, {}, async (world) => {
-      const held = []
-      world.server.removeAllListeners('request')
-      world.server.on('request', (req, res) => held.push([req, res]))
-      const requests = Array.from({ length: count }, (_, index) => get(`/slow${index}`))
-      const peer = await world.peer(...requests, upgrade(), text('4smuggled'))
-      await until(() => held.length === count, 'the earlier requests')
-      await world.refusal()
-      for (const [req, res] of held) res.end(`page ${req.url}`)
-      for (let index = 0; index < count; index++) {
-        const earlier = await response(peer)
-        assert.deepEqual([earlier.status, earlier.text], [200, `page /slow${index}`])
-      }
-      await assertUpgradeRefused(peer, 400)
-      assert.deepEqual(world.sessions, [])
-    })
+    wire(
+      `refuses an upgrade behind ${count} unanswered request(s) with 400 after their answers`,
+      {},
+      async (world) => {
+        const held = []
+        world.server.removeAllListeners('request')
+        world.server.on('request', (req, res) => held.push([req, res]))
+        const requests = Array.from({ length: count }, (_, index) => get(`/slow${index}`))
+        const peer = await world.peer(...requests, upgrade(), text('4smuggled'))
+        await until(() => held.length === count, 'the earlier requests')
+        await world.refusal()
+        for (const [req, res] of held) res.end(`page ${req.url}`)
+        for (let index = 0; index < count; index++) {
+          const earlier = await response(peer)
+          assert.deepEqual([earlier.status, earlier.text], [200, `page /slow${index}`])
+        }
+        await assertUpgradeRefused(peer, 400)
+        assert.deepEqual(world.sessions, [])
+      },
+    )
   }
 
-  wire('an upgrade behind a parked GET: 400 and close after its answer', {}, async (world) => {
+  wire('refuses an upgrade behind a parked GET with 400 after its answer', {}, async (world) => {
     const client = await openPolling(world)
     const peer = await world.peer(get(client.target), client.upgradeRequest())
     await world.refusal()
@@ -473,7 +497,7 @@ describe('bytes around an upgrade', () => {
   })
 })
 
-describe('a client that leaves during a step', () => {
+describe('a client that leaves during a step of its handshake', () => {
   /** Options whose step waits for the test, except for the good client. */
   function held(step) {
     const gate = deferred()
@@ -504,7 +528,7 @@ describe('a client that leaves during a step', () => {
       for (const leave of ['reset', 'finish', 'destroy']) {
         const { options, prepare, gate, entered } = held(step)
         wire(
-          `${transport} ${leave} during ${step}: no session, its answer is ignored`,
+          `leaves no session and has its answer ignored: ${transport}, ${leave} during ${step}`,
           options,
           async (world) => {
             world.goodQuery = { good: 1 }
@@ -512,7 +536,8 @@ describe('a client that leaves during a step', () => {
             const peer = await world.peer(bytes)
             await entered.promise
             peer[leave]()
-            // `finish` still reads: it sees the end. The others are seen by the server alone.
+            // After `finish` the peer still reads and sees the end; the other ways only the server
+            // sees.
             if (leave === 'finish')
               assert.doesNotMatch((await peer.rest()).toString(), /^HTTP\/1\.1 (101|200)/)
             else
@@ -541,7 +566,7 @@ describe('a client that leaves during a step', () => {
     ['a page', get('/')],
     ['half an upgrade', upgrade().subarray(0, 80)],
   ]) {
-    wire(`50 resets right behind the request: ${name}`, {}, async (world) => {
+    wire(`does no harm with 50 resets right behind the request: ${name}`, {}, async (world) => {
       for (let round = 0; round < 50; round++) {
         const peer = await world.peer(bytes)
         await peer.flushed()
@@ -567,32 +592,44 @@ describe('the query', () => {
   for (const [name, target] of Object.entries(unknown)) {
     const transport = new URLSearchParams(target.split('?')[1]).getAll('transport').at(-1)
     const refusal = { code: 0, message: 'Transport unknown', context: { transport } }
-    wire(`transport ${name}: 400 c0`, {}, async (world) => {
+    wire(`refuses the transport ${name} with 400, code 0`, {}, async (world) => {
       await assertRefused(await world.peer(get(target)), 400, 0, 'Transport unknown')
       assert.deepEqual(await world.refusal(), refusal)
     })
-    wire(`upgrade with transport ${name}: 400 c0`, {}, async (world) => {
+    wire(`refuses an upgrade with the transport ${name} with 400, code 0`, {}, async (world) => {
       await assertUpgradeRefused(await world.peer(upgrade(target)), 400, 'Transport unknown')
       assert.deepEqual(await world.refusal(), refusal)
     })
   }
 
-  wire('no query at all on a server without other listeners: 400 c0', {}, async (world) => {
-    world.server.removeAllListeners('request')
-    await assertRefused(await world.peer(get('/engine.io/')), 400, 0, 'Transport unknown')
-  })
+  wire(
+    'refuses a request without a query with 400, code 0, on a server without other listeners',
+    {},
+    async (world) => {
+      world.server.removeAllListeners('request')
+      await assertRefused(await world.peer(get('/engine.io/')), 400, 0, 'Transport unknown')
+    },
+  )
 
-  wire('an upgrade with transport=polling: 400 c3 TRANSPORT_HANDSHAKE_ERROR', {}, async (world) => {
-    await assertUpgradeRefused(await world.peer(upgrade(POLLING)), 400, 'Bad request')
-    const { code, context } = await world.refusal()
-    assert.deepEqual([code, context.name], [3, 'TRANSPORT_HANDSHAKE_ERROR'])
-  })
+  wire(
+    'refuses an upgrade with transport=polling with 400, code 3, TRANSPORT_HANDSHAKE_ERROR',
+    {},
+    async (world) => {
+      await assertUpgradeRefused(await world.peer(upgrade(POLLING)), 400, 'Bad request')
+      const { code, context } = await world.refusal()
+      assert.deepEqual([code, context.name], [3, 'TRANSPORT_HANDSHAKE_ERROR'])
+    },
+  )
 
-  wire('a GET with transport=websocket: 400 c3 TRANSPORT_HANDSHAKE_ERROR', {}, async (world) => {
-    await assertRefused(await world.peer(get(WEBSOCKET)), 400, 3, 'Bad request')
-    const { code, context } = await world.refusal()
-    assert.deepEqual([code, context.name], [3, 'TRANSPORT_HANDSHAKE_ERROR'])
-  })
+  wire(
+    'refuses a GET with transport=websocket with 400, code 3, TRANSPORT_HANDSHAKE_ERROR',
+    {},
+    async (world) => {
+      await assertRefused(await world.peer(get(WEBSOCKET)), 400, 3, 'Bad request')
+      const { code, context } = await world.refusal()
+      assert.deepEqual([code, context.name], [3, 'TRANSPORT_HANDSHAKE_ERROR'])
+    },
+  )
 
   for (const eio of [
     '',
@@ -606,7 +643,7 @@ describe('the query', () => {
   ]) {
     const message = 'Unsupported protocol version'
     const refusal = { code: 5, message, context: { protocol: 3 } }
-    wire(`${eio || 'no EIO'}: 400 c5`, {}, async (world) => {
+    wire(`refuses ${eio || 'no EIO'} with 400, code 5`, {}, async (world) => {
       await assertRefused(
         await world.peer(get(`/engine.io/?transport=polling${eio}`)),
         400,
@@ -615,20 +652,24 @@ describe('the query', () => {
       )
       assert.deepEqual(await world.refusal(), refusal)
     })
-    wire(`upgrade, ${eio || 'no EIO'}: 400 c5 before 101`, {}, async (world) => {
-      const peer = await world.peer(upgrade(`/engine.io/?transport=websocket${eio}`))
-      await assertUpgradeRefused(peer, 400, message)
-      assert.deepEqual(await world.refusal(), refusal)
-    })
+    wire(
+      `refuses an upgrade with ${eio || 'no EIO'} with 400, code 5, before the 101`,
+      {},
+      async (world) => {
+        const peer = await world.peer(upgrade(`/engine.io/?transport=websocket${eio}`))
+        await assertUpgradeRefused(peer, 400, message)
+        assert.deepEqual(await world.refusal(), refusal)
+      },
+    )
   }
 
-  wire('the last of repeated keys wins, and the app sees what was verified', {}, async (world) => {
+  wire('uses the last of repeated keys, and the app sees what was checked', {}, async (world) => {
     const query =
       '?transport=bogus&EIO=3&EIO=4&transport=polling&a=1&a=2&b=%ff&c=%zz&d=%00&__proto__=x&__proto__[y]=z&e=%0d%0aX:%20y'
     const peer = await world.peer(get(`/engine.io/${query}`))
     const answer = await response(peer)
     assert.equal(answer.status, 200)
-    assert.equal(answer.headers.x, undefined, 'a value of the query has become a header')
+    assert.equal(answer.headers.x, undefined, 'no value of the query has become a header')
     const { socket } = await world.session()
     const seen = socket.request._query
     assert.equal(seen.transport, 'polling')
@@ -643,7 +684,7 @@ describe('the query', () => {
     assert.equal(socket.transport.name, 'polling')
   })
 
-  wire('CRLF in values of a refused upgrade stays out of the answer', {}, async (world) => {
+  wire('keeps CRLF in its values out of the answer to a refused upgrade', {}, async (world) => {
     const evil = '%0d%0aSet-Cookie:%20a=b'
     const target = `/engine.io/?EIO=4${evil}&transport=websocket${evil}&sid=${evil}`
     const answer = await assertUpgradeRefused(
@@ -664,27 +705,23 @@ describe('the query', () => {
     '/\\',
     '/?__proto__',
   ]) {
-    wire(
-      `GET ${path} with the engine on /: refused, the process lives`,
-      { path: '/' },
-      async (world) => {
-        // Else what has no query of Engine.IO is the app's.
-        world.server.removeAllListeners('request')
-        assert.equal((await response(await world.peer(get(path)))).status, 400)
-        assert.equal((await response(await world.peer(upgrade(path)))).status, 400)
-        assert.deepEqual(world.sessions, [])
-        world.proveGood = async () => {
-          const peer = await world.peer(upgrade('/?EIO=4&transport=websocket'))
-          await opened(peer)
-        }
-      },
-    )
+    wire(`refuses GET ${path} with the engine on / and lives on`, { path: '/' }, async (world) => {
+      // With another listener, requests without an Engine.IO query would go to the app.
+      world.server.removeAllListeners('request')
+      assert.equal((await response(await world.peer(get(path)))).status, 400)
+      assert.equal((await response(await world.peer(upgrade(path)))).status, 400)
+      assert.deepEqual(world.sessions, [])
+      world.proveGood = async () => {
+        const peer = await world.peer(upgrade('/?EIO=4&transport=websocket'))
+        await opened(peer)
+      }
+    })
   }
 })
 
-describe('methods', () => {
+describe('a request', () => {
   for (const method of ['POST', 'OPTIONS', 'PUT', 'DELETE', 'PATCH', 'PROPFIND']) {
-    wire(`${method} without sid: 400 c2`, {}, async (world) => {
+    wire(`gets 400 with code 2 for ${method} without sid`, {}, async (world) => {
       const peer = await world.peer(
         request(`${method} ${POLLING}`, { ...HOST, 'Content-Length': '0' }),
       )
@@ -697,7 +734,7 @@ describe('methods', () => {
     })
   }
 
-  wire('HEAD without sid: 400 without body', {}, async (world) => {
+  wire('gets 400 without a body for HEAD without sid', {}, async (world) => {
     const peer = await world.peer(request(`HEAD ${POLLING}`, { ...HOST, Connection: 'close' }))
     assert.equal((await response(peer, { isHead: true })).status, 400)
     assert.equal((await peer.rest()).length, 0)
@@ -705,7 +742,7 @@ describe('methods', () => {
   })
 
   wire(
-    'a POST without sid that has a body: 400 c2, and the body is no request',
+    'gets 400 with code 2 for a POST without sid, whose body is not taken for a request',
     {},
     async (world) => {
       const body = get('/smuggled').toString()
@@ -716,24 +753,28 @@ describe('methods', () => {
   )
 
   for (const method of ['HEAD', 'OPTIONS', 'PUT', 'DELETE', 'PATCH']) {
-    wire(`${method} with sid: 405, empty, session untouched`, {}, async (world) => {
-      const client = await openPolling(world)
-      const parked = await client.park()
-      const peer = await world.peer(
-        request(`${method} ${client.target}`, { ...HOST, 'Content-Length': '0' }),
-      )
-      const answer = await response(peer, { isHead: method === 'HEAD' })
-      assert.equal(answer.status, 405)
-      assert.equal(answer.headers.allow, 'GET, POST')
-      assert.equal(answer.text, '')
-      client.session.socket.send('still here')
-      assert.equal((await response(parked)).text, '4still here')
-      await client.prove()
-    })
+    wire(
+      `gets an empty 405 for ${method} with sid, and leaves the session untouched`,
+      {},
+      async (world) => {
+        const client = await openPolling(world)
+        const parked = await client.park()
+        const peer = await world.peer(
+          request(`${method} ${client.target}`, { ...HOST, 'Content-Length': '0' }),
+        )
+        const answer = await response(peer, { isHead: method === 'HEAD' })
+        assert.equal(answer.status, 405)
+        assert.equal(answer.headers.allow, 'GET, POST')
+        assert.equal(answer.text, '')
+        client.session.socket.send('still here')
+        assert.equal((await response(parked)).text, '4still here')
+        await client.prove()
+      },
+    )
   }
 })
 
-describe('the path is a raw prefix', () => {
+describe('the path is a plain prefix', () => {
   const good = '?EIO=4&transport=polling'
   for (const path of [
     '//engine.io/',
@@ -745,7 +786,7 @@ describe('the path is a raw prefix', () => {
     '/./engine.io/',
     '/%65ngine.io/',
   ]) {
-    wire(`${path} is the app's`, { destroyUpgradeTimeout: 20 }, async (world) => {
+    wire(`leaves ${path} to the app`, { destroyUpgradeTimeout: 20 }, async (world) => {
       const answer = await response(await world.peer(get(path + good)))
       assert.equal(answer.text, `page ${path}${good}`)
       const peer = await world.peer(upgrade(`${path}?EIO=4&transport=websocket`))
@@ -755,7 +796,7 @@ describe('the path is a raw prefix', () => {
   }
 
   for (const path of ['/engine.io/foo/bar/', '/engine.io/../../etc', '/engine.io/%00']) {
-    wire(`${path} is ours`, {}, async (world) => {
+    wire(`takes ${path} for the engine`, {}, async (world) => {
       assert.equal((await response(await world.peer(get(path + good)))).status, 200)
       await opened(await world.peer(upgrade(`${path}?EIO=4&transport=websocket`)))
     })
@@ -770,7 +811,7 @@ describe('the path is a raw prefix', () => {
     '*',
   ]) {
     wire(
-      `an upgrade of ${target}: 400 before any listener sees it`,
+      `refuses an upgrade of ${target} with 400 before any listener sees it`,
       upgradeListener,
       async (world) => {
         const seen = []
@@ -786,7 +827,7 @@ describe('the path is a raw prefix', () => {
     )
   }
 
-  wire('an upgrade of authority form: 400', {}, async (world) => {
+  wire('refuses an upgrade of an authority-form target with 400', {}, async (world) => {
     const seen = []
     world.server.on('upgrade', (req) => seen.push(req.url))
     const peer = await world.peer(upgrade('127.0.0.1:80'))
@@ -813,7 +854,7 @@ describe('middlewares', () => {
         next()
       })
     }
-    wire(`one that ${name}: 400 c3 MIDDLEWARE_FAILURE`, {}, async (world) => {
+    wire(`refuse with 400, code 3, MIDDLEWARE_FAILURE when one ${name}`, {}, async (world) => {
       const error = new Error('secret of the app')
       use(world, error)
       await assertRefused(await world.peer(get(POLLING)), 400, 3, 'Bad request')
@@ -827,7 +868,7 @@ describe('middlewares', () => {
     })
   }
 
-  wire('one that fails after it began an answer: the answer is ended', {}, async (world) => {
+  wire('end an answer that one began before it failed', {}, async (world) => {
     world.goodQuery = { good: 1 }
     world.engine.use((req, res, next) => {
       if (req._query.good !== undefined) return next()
@@ -841,7 +882,7 @@ describe('middlewares', () => {
   })
 })
 
-describe('a server that takes no handshakes', () => {
+describe('a server that accepts no handshakes', () => {
   const busy = { maxPendingHandshakes: 1 }
   const hold = (world) => {
     const entered = deferred()
@@ -854,36 +895,46 @@ describe('a server that takes no handshakes', () => {
     assert.match(answer.headers['retry-after'], /^[1-5]$/)
   }
 
-  wire('too many handshakes: 503, Retry-After, TOO_MANY_HANDSHAKES', busy, async (world) => {
-    const entered = hold(world)
-    const first = await world.peer(get(POLLING))
-    const release = await entered
-    const polling = await assertRefused(
-      await world.peer(get(POLLING)),
-      503,
-      4,
-      'Too many connections',
-    )
-    assertBusy(polling)
-    assertBusy(await assertUpgradeRefused(await world.peer(upgrade()), 503, 'Too many connections'))
-    for (const refusal of [await world.refusal(), await world.refusal()]) {
-      assert.deepEqual([refusal.code, refusal.context.name], [4, 'TOO_MANY_HANDSHAKES'])
-    }
-    release()
-    assert.equal((await response(first)).status, 200)
-    world.engine.opts.allowRequest = undefined
-  })
+  wire(
+    'answers too many handshakes with 503, Retry-After, TOO_MANY_HANDSHAKES',
+    busy,
+    async (world) => {
+      const entered = hold(world)
+      const first = await world.peer(get(POLLING))
+      const release = await entered
+      const polling = await assertRefused(
+        await world.peer(get(POLLING)),
+        503,
+        4,
+        'Too many connections',
+      )
+      assertBusy(polling)
+      assertBusy(
+        await assertUpgradeRefused(await world.peer(upgrade()), 503, 'Too many connections'),
+      )
+      for (const refusal of [await world.refusal(), await world.refusal()]) {
+        assert.deepEqual([refusal.code, refusal.context.name], [4, 'TOO_MANY_HANDSHAKES'])
+      }
+      release()
+      assert.equal((await response(first)).status, 200)
+      world.engine.opts.allowRequest = undefined
+    },
+  )
 
-  wire('an engine that is closed: 503, Retry-After, DRAINING', {}, async (world) => {
-    world.engine.close()
-    const message = 'Server is shutting down'
-    assertBusy(await assertRefused(await world.peer(get(POLLING)), 503, 4, message))
-    assertBusy(await assertUpgradeRefused(await world.peer(upgrade()), 503, message))
-    for (const refusal of [await world.refusal(), await world.refusal()]) {
-      assert.deepEqual([refusal.code, refusal.context.name], [4, 'DRAINING'])
-    }
-    world.proveGood = async () => {
-      assert.equal((await response(await world.peer(get('/')))).text, 'page /')
-    }
-  })
+  wire(
+    'answers handshakes of a closed engine with 503, Retry-After, DRAINING',
+    {},
+    async (world) => {
+      world.engine.close()
+      const message = 'Server is shutting down'
+      assertBusy(await assertRefused(await world.peer(get(POLLING)), 503, 4, message))
+      assertBusy(await assertUpgradeRefused(await world.peer(upgrade()), 503, message))
+      for (const refusal of [await world.refusal(), await world.refusal()]) {
+        assert.deepEqual([refusal.code, refusal.context.name], [4, 'DRAINING'])
+      }
+      world.proveGood = async () => {
+        assert.equal((await response(await world.peer(get('/')))).text, 'page /')
+      }
+    },
+  )
 })

@@ -1,5 +1,5 @@
-// WIRE-SAFETY 3: the limits of a connection and of handshakes. Those of bodies and frames are in
-// bodies.test.mjs and frames.test.mjs, those over all connections in totals.test.mjs.
+// The limits of a connection and of handshakes (docs/protocol.md#limits). bodies.test.mjs and
+// frames.test.mjs test those of bodies and frames, totals.test.mjs those over all connections.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -18,7 +18,7 @@ const HUGE = 'x'.repeat(20 * MB)
 async function limitOf(world, name) {
   await until(
     () => world.limits.some((limit) => limit.name === name),
-    () => `a limit event of ${name}, got ${JSON.stringify(world.limits)}`,
+    () => `a limit event of ${name}, not ${JSON.stringify(world.limits)}`,
   )
   return world.limits.find((limit) => limit.name === name)
 }
@@ -32,17 +32,19 @@ async function assertSlowConsumer({ closed }, limit) {
   assert.equal(description.value, limit)
 }
 
-/** Waits until what was sent in this tick has been handed over, and the kernel has not taken all. */
+/**
+ * Waits until the I/O thread has what was sent in this tick and the kernel has not taken all of it.
+ */
 async function waiting({ socket }) {
   await new Promise((resolve) => setImmediate(resolve))
-  await until(() => socket.writeBuffer.length > 0, 'bytes to wait')
+  await until(() => socket.writeBuffer.length > 0, 'waiting bytes')
 }
 
 describe('maxSendBuffer', () => {
   const options = { maxSendBuffer: MB }
 
   wire(
-    'one message of any size passes, the next one closes: RST, transport error, limit event',
+    'passes one message of any size and closes at the next: RST, transport error, limit event',
     options,
     async (world) => {
       const { peer, session, sid } = await openWebSocket(world)
@@ -66,20 +68,20 @@ describe('maxSendBuffer', () => {
   )
 
   wire(
-    'a peer that reads gets whatever is sent, one after the other',
+    'passes everything to a peer that reads, message by message',
     { maxSendBuffer: 1000 },
     async (world) => {
       const { peer, session } = await openWebSocket(world)
       for (const size of [10, 5000, 3 * MB, 10]) {
         session.socket.send('x'.repeat(size))
         assert.equal((await readText(peer)).length, size + 1)
-        await until(() => session.socket.writeBuffer.length === 0, 'nothing to wait')
+        await until(() => session.socket.writeBuffer.length === 0, 'an empty queue')
       }
       assert.deepEqual(session.closes, [])
     },
   )
 
-  wire('on polling: what waits for a GET', options, async (world) => {
+  wire('counts messages that wait for a GET on polling', options, async (world) => {
     const client = await openPolling(world)
     const { socket } = client.session
     socket.send('x'.repeat(2 * MB))
@@ -90,14 +92,18 @@ describe('maxSendBuffer', () => {
     assert.equal((await limitOf(world, 'maxSendBuffer')).action, 'closed')
   })
 
-  wire('tiny messages count with 64 bytes each', { maxSendBuffer: 100_000 }, async (world) => {
-    const client = await openPolling(world)
-    // 20,000 bytes on the wire, 1,300,000 in memory.
-    for (let index = 0; index < 20_000; index++) client.session.socket.send('')
-    await assertSlowConsumer({ closed: client.session.closed() }, 100_000)
-  })
+  wire(
+    'counts at least 64 bytes for each tiny message',
+    { maxSendBuffer: 100_000 },
+    async (world) => {
+      const client = await openPolling(world)
+      // 20,000 bytes on the wire, 1,300,000 in memory.
+      for (let index = 0; index < 20_000; index++) client.session.socket.send('')
+      await assertSlowConsumer({ closed: client.session.closed() }, 100_000)
+    },
+  )
 
-  wire('0 is none', { maxSendBuffer: 0 }, async (world) => {
+  wire('is unlimited with 0', { maxSendBuffer: 0 }, async (world) => {
     const { peer, session } = await openWebSocket(world)
     peer.pause()
     for (let round = 0; round < 3; round++) {
@@ -115,7 +121,7 @@ describe('maxSendBuffer', () => {
 describe("slowConsumer: 'drop'", () => {
   const options = { maxSendBuffer: MB, slowConsumer: 'drop' }
 
-  wire('the new message is dropped, told, and the session goes on', options, async (world) => {
+  wire('drops and reports the new message, and the session lives on', options, async (world) => {
     const { peer, session, sid } = await openWebSocket(world)
     peer.pause()
     session.socket.send(HUGE)
@@ -132,13 +138,13 @@ describe("slowConsumer: 'drop'", () => {
     }
     peer.resume()
     assert.equal((await readText(peer)).length, HUGE.length + 1)
-    await until(() => session.socket.writeBuffer.length === 0, 'nothing to wait')
+    await until(() => session.socket.writeBuffer.length === 0, 'an empty queue')
     session.socket.send('after')
     assert.equal(await readText(peer), '4after')
     assert.deepEqual(session.closes, [])
   })
 
-  wire('on polling', options, async (world) => {
+  wire('works on polling', options, async (world) => {
     const client = await openPolling(world)
     const { socket } = client.session
     socket.send('x'.repeat(2 * MB))
@@ -150,39 +156,35 @@ describe("slowConsumer: 'drop'", () => {
     assert.deepEqual(client.session.closes, [])
   })
 
-  wire(
-    'callbacks stay with their messages: that of a dropped one is not called as if it were sent',
-    options,
-    async (world) => {
-      const { peer, session } = await openWebSocket(world)
-      peer.pause()
-      const calls = []
-      const callback = (name) => (result) =>
-        calls.push([name, result instanceof Error ? 'failed' : 'sent'])
-      session.socket.send(HUGE, callback('huge'))
-      await waiting(session)
-      session.socket.send('dropped', callback('dropped'))
-      await until(() => world.limits.length === 1, 'the limit event')
-      peer.resume()
-      assert.equal((await readText(peer)).length, HUGE.length + 1)
-      await until(() => session.socket.writeBuffer.length === 0, 'nothing to wait')
-      session.socket.send('after', callback('after'))
-      assert.equal(await readText(peer), '4after')
-      await until(
-        () => calls.some(([name]) => name === 'after'),
-        () => `its callback, got ${JSON.stringify(calls)}`,
-      )
-      assert.deepEqual(
-        calls.filter(([, result]) => result === 'sent'),
-        [
-          ['huge', 'sent'],
-          ['after', 'sent'],
-        ],
-      )
-    },
-  )
+  wire('calls no callback of a dropped message as if it had been sent', options, async (world) => {
+    const { peer, session } = await openWebSocket(world)
+    peer.pause()
+    const calls = []
+    const callback = (name) => (result) =>
+      calls.push([name, result instanceof Error ? 'failed' : 'sent'])
+    session.socket.send(HUGE, callback('huge'))
+    await waiting(session)
+    session.socket.send('dropped', callback('dropped'))
+    await until(() => world.limits.length === 1, 'the limit event')
+    peer.resume()
+    assert.equal((await readText(peer)).length, HUGE.length + 1)
+    await until(() => session.socket.writeBuffer.length === 0, 'an empty queue')
+    session.socket.send('after', callback('after'))
+    assert.equal(await readText(peer), '4after')
+    await until(
+      () => calls.some(([name]) => name === 'after'),
+      () => `the callback of the message that was sent, not ${JSON.stringify(calls)}`,
+    )
+    assert.deepEqual(
+      calls.filter(([, result]) => result === 'sent'),
+      [
+        ['huge', 'sent'],
+        ['after', 'sent'],
+      ],
+    )
+  })
 
-  wire('at most ten events a second are told', options, async (world) => {
+  wire('reports at most ten events a second', options, async (world) => {
     const { peer, session } = await openWebSocket(world)
     peer.pause()
     session.socket.send(HUGE)
@@ -198,7 +200,7 @@ describe("slowConsumer: 'drop'", () => {
 })
 
 describe('maxReceiveQueue', () => {
-  /** An app that can be told to block; it checks that messages come in order, and echoes the last. */
+  /** An app that the test can block. It checks that messages come in order, and echoes the last. */
   async function program(options) {
     const server = createServer()
     const engine = new Engine(options)
@@ -208,7 +210,7 @@ describe('maxReceiveQueue', () => {
       socket.on('data', (data) => {
         if (data === 'block') {
           block(1000)
-          // By IPC, so that the test hears of it when the loop turns again.
+          // Over IPC, so that the test knows when the loop turns again.
           tell('unblocked')
           return
         }
@@ -223,7 +225,7 @@ describe('maxReceiveQueue', () => {
   }
 
   for (const limit of [10_000, 300_000]) {
-    test(`${limit}: reading stops, nothing is lost, paused is told`, {
+    test(`stops reading at ${limit}, reports the pause, and loses nothing`, {
       timeout: 30_000,
     }, async (t) => {
       const app = await App.start(t, program, { maxReceiveQueue: limit })
@@ -237,7 +239,7 @@ describe('maxReceiveQueue', () => {
         peer.write(text(`4${String(index).padStart(8, '0')}${'x'.repeat(10_000)}`))
       }
       peer.write(text('4end'))
-      // While the app stands still the server takes a little and the kernels theirs: not 40 MB.
+      // While the app is blocked, the server and the two kernels take a little: not 40 MB.
       await app.report('unblocked')
       assert.ok(peer.unsent > 0, 'the server has stopped reading')
       assert.equal(await readText(peer), `4end ${count}`)
@@ -250,13 +252,13 @@ describe('maxReceiveQueue', () => {
       )
       for (const each of [first, ...more]) {
         assert.ok(each.value > limit, `value ${each.value}`)
-        // A turn reads at most 64 KiB.
+        // One turn reads at most 64 KiB.
         assert.ok(each.value < limit + 128 * 1024, `value ${each.value} of ${limit}`)
       }
     })
   }
 
-  test('on polling: the next POST waits, nothing is lost', { timeout: 30_000 }, async (t) => {
+  test('delays the next POST on polling and loses nothing', { timeout: 30_000 }, async (t) => {
     const limit = 300_000
     const app = await App.start(t, program, { maxReceiveQueue: limit })
     const poll = await Peer.connect(app.port)
@@ -268,7 +270,7 @@ describe('maxReceiveQueue', () => {
     poll.write(get(POLLING))
     const { sid } = JSON.parse((await response(poll)).text.slice(1))
     const target = `${POLLING}&sid=${sid}`
-    // As many packets as a body can hold: what they cost here is many times what they cost there.
+    // As many packets as a body can hold: they cost far more memory here than on the wire.
     const perPost = 90_000
     const posts = 5
     let number = 0
@@ -287,10 +289,10 @@ describe('maxReceiveQueue', () => {
       // Packets are handled 256 at a time.
       assert.ok(value > limit && value < limit + 256 * 80, `value ${value}`)
     }
-    assert.ok(app.values('limit').length > 0, 'paused')
+    assert.ok(app.values('limit').length > 0, 'a paused event')
   })
 
-  wire('a message larger than the queue passes', { maxReceiveQueue: 1000 }, async (world) => {
+  wire('passes a message larger than the queue', { maxReceiveQueue: 1000 }, async (world) => {
     const { peer, session } = await openWebSocket(world)
     const message = 'x'.repeat(500_000)
     for (let round = 0; round < 3; round++) peer.write(text(`4${message}`))
@@ -303,19 +305,23 @@ describe('maxFragments', () => {
   const options = { maxFragments: 8 }
   const piece = (payload, fin = false) => frame(OP.CONTINUATION, payload, { fin })
 
-  wire('so many are a message; pings between do not count', options, async (world) => {
-    const { peer, session } = await openWebSocket(world)
-    peer.write(text('4a', { fin: false }))
-    for (let index = 2; index <= 8; index++)
-      peer.write(frame(OP.PING, ''), piece(String(index), index === 8))
-    assert.deepEqual(await session.received(1), ['a2345678'])
-  })
+  wire(
+    'takes exactly this many as one message, and does not count pings in between',
+    options,
+    async (world) => {
+      const { peer, session } = await openWebSocket(world)
+      peer.write(text('4a', { fin: false }))
+      for (let index = 2; index <= 8; index++)
+        peer.write(frame(OP.PING, ''), piece(String(index), index === 8))
+      assert.deepEqual(await session.received(1), ['a2345678'])
+    },
+  )
 
   for (const [name, payload] of [
     ['one more', 'x'],
-    ['one more, all empty', ''],
+    ['one more when all are empty', ''],
   ]) {
-    wire(`${name}: close 1008, transport error`, options, async (world) => {
+    wire(`closes at ${name}: 1008, transport error`, options, async (world) => {
       const { peer, session } = await openWebSocket(world)
       peer.write(text('4', { fin: false }), ...Array(8).fill(piece(payload)))
       assert.equal(await readClose(peer), 1008)
@@ -331,7 +337,7 @@ describe('maxFragments', () => {
     })
   }
 
-  wire('the default is 16,384, the message anew each time', {}, async (world) => {
+  wire('defaults to 16,384, counted anew for each message', {}, async (world) => {
     const { peer, session } = await openWebSocket(world)
     const first = text('4', { fin: false })
     const empty = piece('')
@@ -345,10 +351,10 @@ describe('maxFragments', () => {
   })
 })
 
-describe('maxHttpBufferSize tells a limit event', () => {
+describe('maxHttpBufferSize emits a limit event', () => {
   const options = { maxHttpBufferSize: 1000 }
 
-  wire('of a frame', options, async (world) => {
+  wire('for a frame', options, async (world) => {
     const { peer, session, sid } = await openWebSocket(world)
     peer.write(text('x'.repeat(1001)))
     assert.equal(await readClose(peer), 1009)
@@ -357,7 +363,7 @@ describe('maxHttpBufferSize tells a limit event', () => {
     assert.deepEqual([limit.limit, limit.action, limit.sid], [1000, 'closed', sid])
   })
 
-  wire('of a body', options, async (world) => {
+  wire('for a body', options, async (world) => {
     const client = await openPolling(world)
     const headers = { Host: '127.0.0.1', 'Content-Length': 1001 }
     const peer = await world.peer(request(`POST ${client.target}`, headers))
@@ -370,7 +376,7 @@ describe('maxHttpBufferSize tells a limit event', () => {
 
 describe('maxPendingPongs', () => {
   wire(
-    'of the pongs that wait only so many and the newest are kept',
+    'keeps only this many unsent pongs, the newest ones',
     { maxPendingPongs: 5, maxSendBuffer: 0 },
     async (world) => {
       const { peer, session } = await openWebSocket(world)
@@ -394,7 +400,7 @@ describe('maxPendingPongs', () => {
         [...pongs].sort((a, b) => a - b),
         'in order',
       )
-      // And all is as before.
+      // Afterwards everything works as before.
       peer.write(frame(OP.PING, 'again'))
       assert.equal((await readFrame(peer)).text, 'again')
     },
@@ -403,7 +409,7 @@ describe('maxPendingPongs', () => {
 
 describe('maxPendingHandshakes and handshakeTimeout', () => {
   wire(
-    'so many wait, the next gets 503; whoever is done makes room',
+    'lets this many wait and refuses the next with 503; one that finishes makes room',
     { maxPendingHandshakes: 3 },
     async (world) => {
       const waits = []
@@ -415,14 +421,14 @@ describe('maxPendingHandshakes and handshakeTimeout', () => {
         await world.peer(upgrade()),
         await world.peer(get(POLLING)),
       ]
-      await until(() => waits.length === 3, 'three handshakes to wait')
+      await until(() => waits.length === 3, 'three waiting handshakes')
       const refused = await response(await world.peer(get(POLLING)))
       assert.equal(refused.status, 503)
       assert.deepEqual(refused.json, { code: 4, message: 'Too many connections' })
       waits[0](null, true)
       assert.equal((await response(peers[0])).status, 200)
       const next = await world.peer(upgrade())
-      await until(() => waits.length === 4, 'the next handshake to be let in')
+      await until(() => waits.length === 4, 'the next handshake to be accepted')
       waits[1](null, true)
       waits[2]('no', false)
       waits[3](null, true)
@@ -435,7 +441,7 @@ describe('maxPendingHandshakes and handshakeTimeout', () => {
     },
   )
 
-  wire('requests of sessions are not handshakes', { maxPendingHandshakes: 1 }, async (world) => {
+  wire('does not count requests of sessions', { maxPendingHandshakes: 1 }, async (world) => {
     const client = await openPolling(world)
     const held = deferred()
     world.engine.opts.allowRequest = (_req, done) => held.resolve(done)
@@ -450,7 +456,7 @@ describe('maxPendingHandshakes and handshakeTimeout', () => {
     world.engine.opts.allowRequest = undefined
   })
 
-  wire('handshakeTimeout tells a limit event', { handshakeTimeout: 60 }, async (world) => {
+  wire('handshakeTimeout emits a limit event', { handshakeTimeout: 60 }, async (world) => {
     world.goodQuery = { good: 1 }
     world.engine.opts.allowRequest = (req, done) => req._query.good && done(null, true)
     assert.equal((await response(await world.peer(get(POLLING)))).status, 503)
@@ -460,9 +466,9 @@ describe('maxPendingHandshakes and handshakeTimeout', () => {
   })
 })
 
-describe('closes of ours', () => {
+describe('closing by the server', () => {
   wire(
-    'closeTimeout: RST when the peer neither reads nor answers',
+    'resets after closeTimeout a peer that neither reads nor answers',
     { closeTimeout: 100, maxSendBuffer: 0 },
     async (world) => {
       const { peer, session } = await openWebSocket(world)
@@ -478,7 +484,7 @@ describe('closes of ours', () => {
   )
 
   wire(
-    'what was sent before close() is written first, if the peer reads it in time',
+    'writes first what was sent before close(), if the peer reads it in time',
     { closeTimeout: 5000 },
     async (world) => {
       const { peer, session } = await openWebSocket(world)
@@ -493,21 +499,17 @@ describe('closes of ours', () => {
     },
   )
 
-  wire(
-    'a polling close with a GET parked: 1; without one the next GET gets it',
-    {},
-    async (world) => {
-      const parked = await openPolling(world)
-      const peer = await parked.park()
-      parked.session.socket.close()
-      assert.equal((await response(peer)).text, '1')
-      assert.equal((await parked.session.closed()).reason, 'forced close')
+  wire('answers a parked GET with 1, or the next GET when none is parked', {}, async (world) => {
+    const parked = await openPolling(world)
+    const peer = await parked.park()
+    parked.session.socket.close()
+    assert.equal((await response(peer)).text, '1')
+    assert.equal((await parked.session.closed()).reason, 'forced close')
 
-      const absent = await openPolling(world)
-      absent.session.socket.close()
-      assert.equal(absent.session.socket.readyState, 'closing')
-      assert.match(await absent.poll(), /^(6\x1e)?1$/)
-      assert.equal((await absent.session.closed()).reason, 'forced close')
-    },
-  )
+    const absent = await openPolling(world)
+    absent.session.socket.close()
+    assert.equal(absent.session.socket.readyState, 'closing')
+    assert.match(await absent.poll(), /^(6\x1e)?1$/)
+    assert.equal((await absent.session.closed()).reason, 'forced close')
+  })
 })

@@ -1,5 +1,5 @@
-// docs/reliability.md, "What the bounds add up to": the memory of a server under attack stays below the
-// sum that its limits give. Each attack has a server process of its own.
+// The memory of a server under attack stays below the sum that its limits give
+// (docs/reliability.md, "What the bounds add up to"). Each attack has a server process of its own.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -15,18 +15,18 @@ const MiB = 1024 * KiB
 
 const OPTIONS = { maxTotalReceiveQueue: 16 * MiB, maxTotalSendBuffer: 16 * MiB }
 
-/** The sum of docs/reliability.md, in bytes. */
+/** The sum from docs/reliability.md, in bytes. */
 function sum({ sessions, waiting = 0 }) {
   const { maxTotalReceiveQueue, maxTotalSendBuffer } = OPTIONS
   return (
-    // V8 and Node under load, whatever the limits.
+    // V8 and Node under load, independent of the limits.
     64 * MiB +
-    // Memory is counted as payload and 64 bytes; queues that grow have up to as much again in reserve.
+    // Limits count the payload plus 64 bytes; a growing queue may have as much again in reserve.
     2 * maxTotalReceiveQueue +
     2 * maxTotalSendBuffer +
-    // Early bytes of all upgrades that wait.
+    // Early bytes of all waiting upgrades.
     16 * MiB +
-    // A session: its objects, 4 KiB that are read when there is no room, a send queue below 64 KiB.
+    // A session: its objects, the 4 KiB that it reads without room, and a send queue below 64 KiB.
     sessions * (16 + 20 + 64) * KiB +
     waiting * 16 * KiB
   )
@@ -41,12 +41,12 @@ async function program({ options, slow }) {
   let handled = 0
   engine.on('connection', (socket) => {
     socket.on('data', () => {
-      // Busy enough that messages come faster than they are handled.
+      // Slow enough that messages come faster than they are handled.
       if (++handled % 100 === 0) block(1)
       socket.send(answer)
     })
   })
-  // `process.resourceUsage()` begins with the peak of the process that started this one.
+  // `process.resourceUsage()` starts with the peak of the parent process.
   const { readFileSync } = await import('node:fs')
   const status = () => readFileSync('/proc/self/status', 'latin1')
   const peak = () => Number(/VmHWM:\s+(\d+)/.exec(status())[1]) * 1024
@@ -54,7 +54,7 @@ async function program({ options, slow }) {
   tell('port', await listen(server))
 }
 
-/** Kilobytes of messages so small that the memory of each is ten times its size. */
+/** Kilobytes of messages so small that each takes ten times its size in memory. */
 const FLOOD = Buffer.concat(Array.from({ length: 5000 }, () => text('4')))
 
 async function stats(app) {
@@ -85,10 +85,10 @@ async function connect(t, app) {
   return peer
 }
 
-const skip = process.platform !== 'linux' && 'only Linux tells the peak of one process'
+const skip = process.platform !== 'linux' && 'only Linux reports the peak of a single process'
 
-describe('memory stays below the sum of the bounds', { skip }, () => {
-  attack('while 1,000 clients send and none reads', { sessions: 1000 }, async (app, t) => {
+describe('memory stays below the sum of the limits', { skip }, () => {
+  attack('while 1,000 clients send and never read', { sessions: 1000 }, async (app, t) => {
     const peers = []
     for (let index = 0; index < 1000; index++) {
       const peer = await connect(t, app)
@@ -143,7 +143,7 @@ describe('memory stays below the sum of the bounds', { skip }, () => {
       await until(async () => {
         const { limits } = await stats(app)
         return limits['totalEarlyBytes refused'] > 500
-      }, 'the total of early bytes to be met')
+      }, 'the limit on all early bytes')
       return 1000 * early.length
     },
   )

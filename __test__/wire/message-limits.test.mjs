@@ -1,5 +1,5 @@
-// WIRE-SAFETY 2.4, 3: what a message has to keep to before JavaScript sees it: how deep its JSON is, and
-// how many come in a second.
+// What a message must satisfy before JavaScript sees it: the depth of its JSON, and the number of
+// messages per second (docs/protocol.md#limits).
 
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
@@ -13,11 +13,11 @@ import { KEY, request, response } from './support/http.mjs'
 import { Peer } from './support/peer.mjs'
 import { wire } from './support/world.mjs'
 
-/** A Socket.IO event whose JSON is so deep: the array of the event is one level. */
+/** A Socket.IO event whose JSON has this depth; the event's own array is one level. */
 const event = (depth, header = '2') =>
   `4${header}["echo",${'['.repeat(depth - 1)}${']'.repeat(depth - 1)}]`
 
-/** The two ways to send a message, and to see the end that is due to it. */
+/** The two ways to send a message and to see the resulting end. */
 const senders = {
   async polling(world) {
     const client = await openPolling(world)
@@ -46,7 +46,7 @@ async function assertLimit(world, { name, limit, sid }) {
 describe('maxDepth', () => {
   for (const [transport, open] of Object.entries(senders)) {
     wire(
-      `one below and at the bound pass, one above ends: ${transport}`,
+      `accepts messages below and at the bound and closes at one above: ${transport}`,
       { maxDepth: 5 },
       async (world) => {
         const { session, sid, peer, send } = await open(world)
@@ -60,7 +60,11 @@ describe('maxDepth', () => {
         assert.equal(session.messages.length, 2, 'JavaScript has seen none of the rest')
         await assertLimit(world, { name: 'maxDepth', limit: 5, sid })
         if (peer === undefined) return
-        assert.equal(await readClose(peer), undefined, 'without a code, as for any parse error')
+        assert.equal(
+          await readClose(peer),
+          undefined,
+          'a close frame without a code, as for any parse error',
+        )
         peer.write(frame(OP.CLOSE))
         await readEnd(peer)
       },
@@ -68,7 +72,7 @@ describe('maxDepth', () => {
   }
 
   wire(
-    'brackets in strings do not count, those behind a namespace do',
+    'ignores brackets in strings and counts those behind a namespace',
     { maxDepth: 5 },
     async (world) => {
       const strings = `42["echo","${'['.repeat(50)}","\\"${'{'.repeat(50)}"]`
@@ -80,19 +84,19 @@ describe('maxDepth', () => {
     },
   )
 
-  wire('binary messages have no JSON', { maxDepth: 5 }, async (world) => {
+  wire('does not apply to binary messages', { maxDepth: 5 }, async (world) => {
     const { peer, session } = await openWebSocket(world)
     peer.write(frame(OP.BINARY, '['.repeat(100)))
     await session.received(1)
   })
 
-  wire('an engine without Socket.IO has none', {}, async (world) => {
+  wire('does not apply to an engine without Socket.IO', {}, async (world) => {
     const { session, send } = await senders.websocket(world)
     await send([event(20_000)])
     await session.received(1)
   })
 
-  test('attach() limits it to 1,000, unless the app brings its parser', () => {
+  test('is 1,000 by default with attach(), unless the app brings its own parser', () => {
     const depth = (options) => attach(createServer(), options).engine.opts.maxDepth
     assert.equal(depth({}), 1000)
     assert.equal(depth({ maxDepth: 0 }), 0)
@@ -104,7 +108,7 @@ describe('maxDepth', () => {
     assert.equal(new Engine().opts.maxDepth, 0)
   })
 
-  /** An app that sends back what it gets, as many do. */
+  /** An app that echoes what it receives, as many do. */
   async function echo(options) {
     const server = createServer()
     const io = attach(server, options)
@@ -134,7 +138,7 @@ describe('maxDepth', () => {
     return peer
   }
 
-  test('a handler that sends back 20,000 nested arrays ends no process', {
+  test('ends no process whose handler echoes 20,000 nested arrays', {
     timeout: 30_000,
   }, async (t) => {
     const app = await App.start(t, echo)
@@ -163,14 +167,14 @@ describe('maxMessageRate', () => {
 
   for (const [transport, open] of Object.entries(senders)) {
     wire(
-      `twice as many come at once, one more ends: ${transport}`,
+      `accepts twice the rate at once and closes at one more: ${transport}`,
       { maxMessageRate: 10 },
       async (world) => {
         const { session, sid, peer, send } = await open(world)
         await send(messages(20))
         await session.received(20)
         assert.deepEqual(session.closes, [])
-        // However slow the machine is, a hundred are not due.
+        // However slow the machine is, it does not earn a hundred tokens meanwhile.
         await send(messages(100))
         const { reason, description } = await session.closed()
         assert.equal(reason, 'transport error')
@@ -195,7 +199,7 @@ describe('maxMessageRate', () => {
   }
 
   wire(
-    'the messages of all packets count, heartbeats do not',
+    'counts the messages of all packets, but not heartbeats',
     { maxMessageRate: 1 },
     async (world) => {
       const { peer, session } = await openWebSocket(world)
@@ -210,7 +214,7 @@ describe('maxMessageRate', () => {
   )
 
   wire(
-    'the parked GET of a polling session gets its close packet',
+    'answers the parked GET of a polling session with its close packet',
     { maxMessageRate: 1 },
     async (world) => {
       const client = await openPolling(world)
@@ -221,18 +225,18 @@ describe('maxMessageRate', () => {
     },
   )
 
-  wire('it comes back with time', { maxMessageRate: 50 }, async (world) => {
+  wire('recovers with time', { maxMessageRate: 50 }, async (world) => {
     const { session, send } = await senders.websocket(world)
     for (let round = 1; round <= 5; round++) {
       await send(messages(20))
       await session.received(20 * round)
-      // Time itself is what is tested: 20 messages are due after 400 ms.
+      // The passing of time is what this tests: after 400 ms, 20 more messages are allowed.
       await new Promise((resolve) => setTimeout(resolve, 420))
     }
     assert.deepEqual(session.closes, [])
   })
 
-  wire('0 is any number, and the default', {}, async (world) => {
+  wire('is unlimited with 0, the default', {}, async (world) => {
     const { session, send } = await senders.websocket(world)
     await send(messages(10_000))
     await session.received(10_000)

@@ -1,4 +1,4 @@
-// WIRE-SAFETY 2.2 and 4: which pages may talk to the engine.
+// Which pages may talk to the engine (docs/protocol.md#origin).
 
 import assert from 'node:assert/strict'
 import http2 from 'node:http2'
@@ -22,17 +22,17 @@ const HOST = 'app.example:8080'
 const OWN = `http://${HOST}`
 const EVIL = 'https://evil.example'
 
-/** A WebSocket request, with no other headers than it must have and those given. */
+/** A WebSocket request with the required headers and those given, and no others. */
 const upgrade = (target, headers) => request(`GET ${target}`, { ...UPGRADE, ...headers })
 
-/** A polling session that has something to fetch, so that a GET is answered at once. */
+/** A polling session with a queued message, so that a GET is answered at once. */
 async function openFull(world) {
   const client = await openPolling(world)
   client.session.socket.send('waiting')
   return client
 }
 
-/** Each kind of request: how it is made, and the answer when it is taken. */
+/** Each kind of request: how it is made, and how it is answered when accepted. */
 const KINDS = {
   'polling handshake': {
     ask: (headers) => request(`GET ${POLLING}`, headers),
@@ -68,7 +68,7 @@ async function assertOk(peer, body) {
   assert.match(answer.text, body)
 }
 
-/** Sends a request of a kind; the peer, with the answer yet to come. */
+/** Sends a request of a kind; returns the peer, whose answer is still to come. */
 async function ask(world, { open, ask: bytes }, headers) {
   const client = await open?.(world)
   return { client, peer: await world.peer(bytes({ Host: HOST, ...headers }, client)) }
@@ -84,7 +84,7 @@ async function assertTaken(world, kind, headers) {
   peer.destroy()
 }
 
-/** The answer to a refused request, byte by byte, and what the app hears of it. */
+/** Checks the answer to a refused request byte by byte, and what the app is told about it. */
 async function assertRefused(world, kind, headers, refusal = {}) {
   const { client, peer } = await ask(world, kind, headers)
   const { name = 'ORIGIN_NOT_ALLOWED', message = 'Origin not allowed', origin, ...more } = refusal
@@ -103,14 +103,14 @@ async function assertRefused(world, kind, headers, refusal = {}) {
   await assertUnharmed(client)
 }
 
-/** A session of which a request was refused goes on with the next. */
+/** Checks that a session still works after one of its requests was refused. */
 async function assertUnharmed(client) {
   if (client === undefined) return
   assert.equal(await client.poll(), '4waiting')
   await client.prove()
 }
 
-/** Header values that are not this server's origin, whatever they look like. */
+/** Header values that are not this server's origin, however similar they look. */
 const FOREIGN = [
   EVIL,
   'http://app.example',
@@ -177,7 +177,7 @@ const OWN_HEADERS = [
   { Origin: 'http://[::1]:1', Host: 'x', 'X-Forwarded-Host': '[::1]', 'X-Forwarded-Port': '1' },
 ]
 
-/** Headers that do not, though they come near. */
+/** Headers that come close but do not show one. */
 const OTHER_HEADERS = [
   { Origin: 'http://app.example', Host: 'app.example:443' },
   { Origin: 'https://app.example', Host: 'app.example:80' },
@@ -217,7 +217,7 @@ const LISTED_ORIGINS = [
   'file://',
   'null',
   'tauri://localhost',
-  // Twice: an expression with the flag g goes on where it was.
+  // Twice: an expression with the flag g starts where it stopped.
   'https://a.pages.example',
   'https://b.pages.example',
   'sticky://a',
@@ -259,48 +259,68 @@ const ASKED = { allowedOrigins: (_origin, req) => ANSWERS[req.headers['x-how']]?
 
 for (const [name, kind] of Object.entries(KINDS)) {
   describe(name, () => {
-    wire('of a page of this server, or of no page: taken', {}, async (world) => {
+    wire('is accepted from a page of this server, or without a page', {}, async (world) => {
       for (const headers of OWN_HEADERS) await assertTaken(world, kind, headers)
     })
 
-    wire('of any other page: 403, and a session is unharmed', {}, async (world) => {
-      for (const Origin of FOREIGN) await assertRefused(world, kind, { Origin })
-      for (const headers of OTHER_HEADERS) await assertRefused(world, kind, headers)
-    })
+    wire(
+      'is refused with 403 from any other page, and the session is unharmed',
+      {},
+      async (world) => {
+        for (const Origin of FOREIGN) await assertRefused(world, kind, { Origin })
+        for (const headers of OTHER_HEADERS) await assertRefused(world, kind, headers)
+      },
+    )
 
-    wire('allowedOrigins: equal origins are taken, others are not', LISTED, async (world) => {
-      for (const Origin of LISTED_ORIGINS) await assertTaken(world, kind, { Origin })
-      for (const Origin of UNLISTED) await assertRefused(world, kind, { Origin })
-      await assertTaken(world, kind, { Origin: OWN })
-    })
+    wire(
+      'is accepted from origins equal to those in allowedOrigins, and from no others',
+      LISTED,
+      async (world) => {
+        for (const Origin of LISTED_ORIGINS) await assertTaken(world, kind, { Origin })
+        for (const Origin of UNLISTED) await assertRefused(world, kind, { Origin })
+        await assertTaken(world, kind, { Origin: OWN })
+      },
+    )
 
-    wire('allowedOrigins any: whatever the Origin, also without one', ANY, async (world) => {
-      for (const Origin of [EVIL, 'null', '', `${EVIL}/x`, [EVIL, OWN]]) {
-        await assertTaken(world, kind, { Origin })
-      }
-      await assertTaken(world, kind, { 'Sec-Fetch-Site': 'cross-site' })
-    })
+    wire(
+      "is accepted with any Origin, and without one, when allowedOrigins is '*'",
+      ANY,
+      async (world) => {
+        for (const Origin of [EVIL, 'null', '', `${EVIL}/x`, [EVIL, OWN]]) {
+          await assertTaken(world, kind, { Origin })
+        }
+        await assertTaken(world, kind, { 'Sec-Fetch-Site': 'cross-site' })
+      },
+    )
 
-    wire('allowedOrigins a function: asked, also asynchronously', ASKED, async (world) => {
-      for (const how of ['yes', 'later']) {
-        await assertTaken(world, kind, { Origin: EVIL, 'X-How': how })
-      }
-      for (const how of ['no', 'not later', undefined]) {
-        await assertRefused(world, kind, { Origin: EVIL, 'X-How': how })
-      }
-    })
+    wire(
+      'is decided by allowedOrigins when that is a function, also asynchronously',
+      ASKED,
+      async (world) => {
+        for (const how of ['yes', 'later']) {
+          await assertTaken(world, kind, { Origin: EVIL, 'X-How': how })
+        }
+        for (const how of ['no', 'not later', undefined]) {
+          await assertRefused(world, kind, { Origin: EVIL, 'X-How': how })
+        }
+      },
+    )
 
-    wire('allowedOrigins a function that fails: 403 with its error', ASKED, async (world) => {
-      for (const how of ['throw', 'reject']) {
-        const headers = { Origin: EVIL, 'X-How': how }
-        await assertRefused(world, kind, headers, { error: FAILURE })
-      }
-    })
+    wire(
+      'is refused with 403 and the error when the function allowedOrigins fails',
+      ASKED,
+      async (world) => {
+        for (const how of ['throw', 'reject']) {
+          const headers = { Origin: EVIL, 'X-How': how }
+          await assertRefused(world, kind, headers, { error: FAILURE })
+        }
+      },
+    )
   })
 }
 
-describe('order of the checks', () => {
-  wire('the transport comes first', {}, async (world) => {
+describe('the order of the checks', () => {
+  wire('the transport is checked before the Origin', {}, async (world) => {
     const bad = '/engine.io/?EIO=4&transport=pigeon'
     const headers = { Host: HOST, Origin: EVIL }
     for (const bytes of [request(`GET ${bad}`, headers), upgrade(bad, headers)]) {
@@ -309,22 +329,26 @@ describe('order of the checks', () => {
     }
   })
 
-  wire('an unknown sid, a wrong method and a wrong protocol come after', {}, async (world) => {
-    const headers = { Host: HOST, Origin: EVIL }
-    const requests = [
-      request(`GET ${POLLING}&sid=AAAAAAAAAAAAAAAAAAAA`, headers),
-      upgrade(`${WEBSOCKET}&sid=AAAAAAAAAAAAAAAAAAAA`, headers),
-      request(`PUT ${POLLING}`, headers),
-      request('GET /engine.io/?EIO=3&transport=polling', headers),
-      request(`GET ${WEBSOCKET}`, headers),
-      upgrade(POLLING, headers),
-      upgrade(WEBSOCKET, { ...headers, 'Sec-WebSocket-Version': '8' }),
-    ]
-    for (const bytes of requests) {
-      assert.equal((await response(await world.peer(bytes))).status, 403)
-      assert.equal((await world.refusal()).context.name, 'ORIGIN_NOT_ALLOWED')
-    }
-  })
+  wire(
+    'an unknown sid, a wrong method and a wrong protocol are checked after the Origin',
+    {},
+    async (world) => {
+      const headers = { Host: HOST, Origin: EVIL }
+      const requests = [
+        request(`GET ${POLLING}&sid=AAAAAAAAAAAAAAAAAAAA`, headers),
+        upgrade(`${WEBSOCKET}&sid=AAAAAAAAAAAAAAAAAAAA`, headers),
+        request(`PUT ${POLLING}`, headers),
+        request('GET /engine.io/?EIO=3&transport=polling', headers),
+        request(`GET ${WEBSOCKET}`, headers),
+        upgrade(POLLING, headers),
+        upgrade(WEBSOCKET, { ...headers, 'Sec-WebSocket-Version': '8' }),
+      ]
+      for (const bytes of requests) {
+        assert.equal((await response(await world.peer(bytes))).status, 403)
+        assert.equal((await world.refusal()).context.name, 'ORIGIN_NOT_ALLOWED')
+      }
+    },
+  )
 
   const asked = []
   const counting = {
@@ -333,23 +357,31 @@ describe('order of the checks', () => {
       decide(null, true)
     },
   }
-  wire('allowRequest is not asked about a refused Origin', counting, async (world) => {
+  wire('allowRequest is not called for a refused Origin', counting, async (world) => {
     for (const kind of [POLL, WS]) await assertRefused(world, kind, { Origin: EVIL })
     assert.deepEqual(asked, [])
     await assertTaken(world, WS, { Origin: OWN })
     assert.deepEqual(asked, [OWN])
   })
 
-  wire('an upgrade without a Host has nothing to compare with: 400', {}, async (world) => {
-    const bytes = request(`GET ${WEBSOCKET} HTTP/1.0`, { ...UPGRADE, Host: undefined, Origin: OWN })
-    assert.equal((await response(await world.peer(bytes))).status, 400)
-  })
+  wire(
+    'an upgrade without a Host, which an Origin could be compared with, gets 400',
+    {},
+    async (world) => {
+      const bytes = request(`GET ${WEBSOCKET} HTTP/1.0`, {
+        ...UPGRADE,
+        Host: undefined,
+        Origin: OWN,
+      })
+      assert.equal((await response(await world.peer(bytes))).status, 400)
+    },
+  )
 })
 
 const REQUIRED = { requireOrigin: true }
 
-describe('no Origin', () => {
-  wire('polling: Sec-Fetch-Site tells of a foreign page', {}, async (world) => {
+describe('a request without an Origin', () => {
+  wire('is refused on polling when Sec-Fetch-Site names a foreign page', {}, async (world) => {
     for (const [name, kind] of Object.entries(KINDS)) {
       for (const site of ['cross-site', 'same-site', '', 'anything', ['none', 'none']]) {
         const headers = { 'Sec-Fetch-Site': site }
@@ -365,29 +397,33 @@ describe('no Origin', () => {
     }
   })
 
-  wire('requireOrigin: a WebSocket must have one, polling need not', REQUIRED, async (world) => {
-    world.goodHeaders = { Origin: `http://127.0.0.1:${world.port}` }
-    const required = { name: 'ORIGIN_REQUIRED', message: 'Origin required' }
-    await assertRefused(world, WS, {}, required)
-    await assertRefused(world, WS, { 'Sec-Fetch-Site': 'same-origin' }, required)
-    await assertTaken(world, WS, { Origin: OWN })
-    await assertTaken(world, POLL, {})
-    const { client, peer } = await ask(world, PROBE, {})
-    assert.equal((await response(peer)).text, 'Origin required')
-    await assertUnharmed(client)
-  })
+  wire(
+    'is refused on WebSocket with requireOrigin, and accepted on polling',
+    REQUIRED,
+    async (world) => {
+      world.goodHeaders = { Origin: `http://127.0.0.1:${world.port}` }
+      const required = { name: 'ORIGIN_REQUIRED', message: 'Origin required' }
+      await assertRefused(world, WS, {}, required)
+      await assertRefused(world, WS, { 'Sec-Fetch-Site': 'same-origin' }, required)
+      await assertTaken(world, WS, { Origin: OWN })
+      await assertTaken(world, POLL, {})
+      const { client, peer } = await ask(world, PROBE, {})
+      assert.equal((await response(peer)).text, 'Origin required')
+      await assertUnharmed(client)
+    },
+  )
 
   const never = {
     requireOrigin: false,
     allowedOrigins: () => assert.fail('asked though there is no Origin'),
   }
-  wire('a function is not asked', never, async (world) => {
+  wire('never calls the function allowedOrigins', never, async (world) => {
     for (const kind of [POLL, WS]) await assertTaken(world, kind, {})
     for (const kind of [POLL, WS]) await assertTaken(world, kind, { Origin: OWN })
   })
 })
 
-describe('cors.origin is the default', () => {
+describe('cors.origin is the default for allowedOrigins', () => {
   const site = 'https://site.example'
   const forms = {
     'a string': { origin: site },
@@ -398,12 +434,12 @@ describe('cors.origin is the default', () => {
     'a function that gives true or false': {
       origin: (origin, done) => done(null, origin === site),
     },
-    'a function that gives an origin': { origin: (_origin, done) => done(null, site) },
-    'a function that gives an array, later': {
+    'a function that returns an origin': { origin: (_origin, done) => done(null, site) },
+    'a function that returns an array later': {
       origin: (_origin, done) => setImmediate(done, null, [site, /^never$/]),
     },
-    'a function as a whole': (_req, done) => done(null, { origin: site }),
-    'a function as a whole, with a function': (_req, done) =>
+    'a function in place of the options': (_req, done) => done(null, { origin: site }),
+    'a function in place of the options, with an origin function': (_req, done) =>
       done(null, { origin: (_origin, decide) => decide(null, [site]) }),
   }
   for (const [name, cors] of Object.entries(forms)) {
@@ -425,26 +461,30 @@ describe('cors.origin is the default', () => {
     'no origin': {},
     'origin: true': { origin: true },
     "origin: '*'": { origin: '*' },
-    'a function without origin': (_req, done) => done(null, {}),
-    "a function that gives '*'": { origin: (_origin, done) => done(null, '*') },
+    'a function without an origin': (_req, done) => done(null, {}),
+    "a function that returns '*'": { origin: (_origin, done) => done(null, '*') },
   }
   for (const [name, cors] of Object.entries(open)) {
-    wire(`any: ${name}`, { cors }, async (world) => {
+    wire(`accepts any origin: ${name}`, { cors }, async (world) => {
       for (const kind of Object.values(KINDS)) await assertTaken(world, kind, { Origin: EVIL })
     })
   }
 
   for (const origin of [false, undefined, null, '', [], ['*'], [['*']]]) {
-    wire(`none: ${JSON.stringify(origin)}`, { cors: { origin } }, async (world) => {
-      for (const kind of [POLL, WS]) {
-        await assertRefused(world, kind, { Origin: EVIL })
-        await assertTaken(world, kind, { Origin: OWN })
-      }
-    })
+    wire(
+      `accepts no foreign origin: ${JSON.stringify(origin)}`,
+      { cors: { origin } },
+      async (world) => {
+        for (const kind of [POLL, WS]) {
+          await assertRefused(world, kind, { Origin: EVIL })
+          await assertTaken(world, kind, { Origin: OWN })
+        }
+      },
+    )
   }
 
   const both = { cors: { origin: EVIL }, allowedOrigins: [site] }
-  wire('allowedOrigins decides where both are given, cors sets headers', both, async (world) => {
+  wire('is overridden by allowedOrigins; cors then only sets headers', both, async (world) => {
     await assertRefused(world, WS, { Origin: EVIL })
     const peer = await world.peer(POLL.ask({ Host: HOST, Origin: site }))
     const answer = await response(peer)
@@ -452,12 +492,12 @@ describe('cors.origin is the default', () => {
     assert.equal(answer.headers['access-control-allow-origin'], EVIL)
   })
 
-  // A page that CORS has let in can set headers of its own.
+  // A page that CORS has admitted can set headers of its own.
   const claimed = { Origin: EVIL, 'X-Forwarded-Host': 'evil.example' }
   for (const cors of [{ origin: '*' }, { origin: true, credentials: true }]) {
     const strict = { cors, allowedOrigins: [] }
     wire(
-      `X-Forwarded-Host proves nothing where CORS lets in: ${cors.origin}`,
+      `ignores X-Forwarded-Host where CORS admits pages: ${cors.origin}`,
       strict,
       async (world) => {
         await assertRefused(world, POLL, claimed)
@@ -467,7 +507,7 @@ describe('cors.origin is the default', () => {
     )
   }
 
-  wire('nor where a middleware does', {}, async (world) => {
+  wire('ignores X-Forwarded-Host where a middleware sets CORS headers', {}, async (world) => {
     await assertTaken(world, POLL, claimed)
     world.engine.use((_req, res, next) => {
       res.setHeader('Access-Control-Allow-Origin', '*')
@@ -477,7 +517,7 @@ describe('cors.origin is the default', () => {
   })
 
   wire(
-    'it goes on to do so where CORS lets others in',
+    'trusts X-Forwarded-Host where CORS admits no pages',
     { cors: { origin: site } },
     async (world) => {
       for (const kind of Object.values(KINDS)) await assertTaken(world, kind, claimed)
@@ -485,7 +525,7 @@ describe('cors.origin is the default', () => {
   )
 
   const none = { cors: { origin: '*' }, allowedOrigins: [] }
-  wire('an empty list allows this server alone', none, async (world) => {
+  wire('allows only this server with an empty list', none, async (world) => {
     await assertRefused(world, WS, { Origin: EVIL })
     await assertTaken(world, WS, { Origin: OWN })
   })
@@ -502,7 +542,7 @@ describe('cors.origin is the default', () => {
       })
     },
   }
-  wire('functions are asked once a request', once, async (world) => {
+  wire('calls functions once per request', once, async (world) => {
     await assertTaken(world, WS, { Origin: EVIL })
     assert.deepEqual(seen, [
       ['options', EVIL],
@@ -510,11 +550,11 @@ describe('cors.origin is the default', () => {
     ])
   })
 
-  // As the package's README has it, for what is not on a list.
+  // As the README of cors shows it for origins that are not on a list.
   const failing = {
     cors: { origin: (origin, done) => (origin === site ? done(null, true) : done(FAILURE)) },
   }
-  wire('a function that gives an error has not allowed it', failing, async (world) => {
+  wire('takes an error from a function as a refusal', failing, async (world) => {
     for (const kind of Object.values(KINDS)) {
       await assertRefused(world, kind, { Origin: EVIL }, { error: FAILURE })
       for (const headers of [{ Origin: site }, { Origin: OWN }, {}]) {
@@ -524,17 +564,21 @@ describe('cors.origin is the default', () => {
   })
 
   const broken = { cors: (req, done) => done(req.headers.origin === EVIL ? FAILURE : null, {}) }
-  wire('cors itself as a function that fails is a middleware that fails', broken, async (world) => {
-    const { peer } = await ask(world, WS, { Origin: EVIL })
-    assert.equal((await response(peer)).status, 400)
-    assert.deepEqual((await world.refusal()).context, {
-      name: 'MIDDLEWARE_FAILURE',
-      error: FAILURE,
-    })
-  })
+  wire(
+    'treats cors itself as a failing middleware when its function fails',
+    broken,
+    async (world) => {
+      const { peer } = await ask(world, WS, { Origin: EVIL })
+      assert.equal((await response(peer)).status, 400)
+      assert.deepEqual((await world.refusal()).context, {
+        name: 'MIDDLEWARE_FAILURE',
+        error: FAILURE,
+      })
+    },
+  )
 
   const strict = { cors: { origin: site, methods: ['GET', 'POST'] } }
-  wire('preflights are answered by cors, whatever their Origin', strict, async (world) => {
+  wire('lets cors answer preflights, whatever their Origin', strict, async (world) => {
     const client = await openPolling(world)
     for (const target of [POLLING, client.target]) {
       for (const Origin of [site, EVIL]) {
@@ -550,7 +594,7 @@ describe('cors.origin is the default', () => {
     assert.equal(refused.headers['access-control-allow-origin'], site)
   })
 
-  wire('an upgrade is no preflight', strict, async (world) => {
+  wire('does not take an upgrade for a preflight', strict, async (world) => {
     for (const Origin of [site, EVIL, undefined]) {
       const bytes = upgrade(WEBSOCKET, { Host: HOST, Origin })
       const peer = await world.peer(String(bytes).replace(/^GET/, 'OPTIONS'))
@@ -559,7 +603,7 @@ describe('cors.origin is the default', () => {
     }
   })
 
-  wire('without cors preflights are refused as methods', {}, async (world) => {
+  wire('refuses preflights as methods without cors', {}, async (world) => {
     const client = await openPolling(world)
     for (const [target, status] of [
       [POLLING, 400],
@@ -572,10 +616,10 @@ describe('cors.origin is the default', () => {
   })
 })
 
-describe('a function that takes its time', () => {
+describe('a function allowedOrigins that takes its time', () => {
   const slow = { allowedOrigins: () => new Promise(() => {}), handshakeTimeout: 100 }
   for (const [name, kind] of Object.entries(KINDS)) {
-    wire(`${name}: 503 at handshakeTimeout`, slow, async (world) => {
+    wire(`gets 503 at handshakeTimeout: ${name}`, slow, async (world) => {
       const { client, peer } = await ask(world, kind, { Origin: EVIL })
       const answer = await response(peer)
       assert.equal(answer.status, 503)
@@ -592,12 +636,12 @@ describe('a function that takes its time', () => {
       return answer.promise
     },
   }
-  wire('a client that leaves meanwhile leaves nothing behind', asking, async (world) => {
+  wire('leaves nothing behind when the client leaves meanwhile', asking, async (world) => {
     for (const kind of [POLL, WS]) {
       const { peer } = await ask(world, kind, { Origin: EVIL })
       const { resolve } = await until(() => pending.shift(), 'the question')
       peer.reset()
-      await until(() => world.engine.stats().pendingHandshakes === 0, 'the end of the wait')
+      await until(() => world.engine.stats().pendingHandshakes === 0, 'the handshake to end')
       resolve(true)
     }
     await new Promise(setImmediate)
@@ -605,17 +649,17 @@ describe('a function that takes its time', () => {
     assert.deepEqual(world.refusals, [])
   })
 
-  wire('of two WebSockets for a session one is taken', asking, async (world) => {
+  wire('accepts one of two WebSockets for a session', asking, async (world) => {
     const client = await openPolling(world)
     const bytes = PROBE.ask({ Host: HOST, Origin: EVIL }, client)
     const peers = [await world.peer(bytes), await world.peer(bytes)]
-    await until(() => pending.length === 2, 'both questions')
+    await until(() => pending.length === 2, 'two calls of the function')
     for (const { resolve } of pending.splice(0)) resolve(true)
     const answers = await Promise.all(peers.map((peer) => response(peer)))
     assert.deepEqual(answers.map(({ status }) => status).sort(), [101, 400])
   })
 
-  wire('a session that ends meanwhile is unknown then', asking, async (world) => {
+  wire('refuses a session that ends meanwhile as unknown', asking, async (world) => {
     for (const kind of Object.values(KINDS).filter(({ open }) => open)) {
       const { client, peer } = await ask(world, kind, { Origin: EVIL })
       const { resolve } = await until(() => pending.shift(), 'the question')
@@ -628,7 +672,7 @@ describe('a function that takes its time', () => {
   })
 
   const crowded = { ...asking, maxPendingHandshakes: 1 }
-  wire('those that wait are counted', crowded, async (world) => {
+  wire('counts the requests that wait', crowded, async (world) => {
     const first = await ask(world, WS, { Origin: EVIL })
     const { resolve } = await until(() => pending.shift(), 'the question')
     const second = await ask(world, WS, { Origin: EVIL })
@@ -639,7 +683,7 @@ describe('a function that takes its time', () => {
 })
 
 describe('TLS', () => {
-  /** A server whose own connections are TLS, and a way to ask it. */
+  /** A server with TLS on its own connections, and a function that sends it a request. */
   async function tls(t) {
     const served = await serveEngine(t, {}, createTlsServer({ key, cert }))
     const status = async (bytes) => {
@@ -653,7 +697,7 @@ describe('TLS', () => {
     return status
   }
 
-  test('the scheme of the Origin must be https', async (t) => {
+  test('the scheme of the Origin must be https with TLS', async (t) => {
     const status = await tls(t)
     const polling = (headers) => request(`GET ${POLLING}`, headers)
     const websocket = (headers) => upgrade(WEBSOCKET, headers)
@@ -674,7 +718,7 @@ describe('TLS', () => {
   })
 })
 
-test('HTTP/2: the authority is what a Host is', async (t) => {
+test('the authority takes the place of Host on HTTP/2', async (t) => {
   const engine = new Engine()
   const server = http2.createServer((req, res) => engine.handleRequest(req, res))
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -697,7 +741,7 @@ test('HTTP/2: the authority is what a Host is', async (t) => {
 describe('the official clients', () => {
   const TRANSPORTS = [['polling'], ['websocket'], ['polling', 'websocket']]
 
-  /** Connects with an Origin; the transport in the end, or the status of the refusal. */
+  /** Connects with an Origin; gives the final transport, or the status of the refusal. */
   async function outcome(t, url, transports, origin) {
     const near = new Socket(url, { transports, extraHeaders: { Origin: origin } })
     t.after(() => near.close())
@@ -712,7 +756,7 @@ describe('the official clients', () => {
   }
 
   for (const transports of TRANSPORTS) {
-    test(`engine.io-client over ${transports}`, async (t) => {
+    test(`engine.io-client gets the same decision over ${transports}`, async (t) => {
       const { url } = await serveEngine(t, { allowedOrigins: ['https://site.example'] })
       const wanted = transports.at(-1)
       assert.equal(await outcome(t, url, transports, url), wanted)
@@ -720,7 +764,7 @@ describe('the official clients', () => {
       assert.equal(await outcome(t, url, transports, EVIL), 'refused')
     })
 
-    test(`socket.io-client over ${transports}`, async (t) => {
+    test(`socket.io-client gets the same decision over ${transports}`, async (t) => {
       const { io, url } = await serve(t, { cors: { origin: 'https://site.example' } })
       io.on('connection', (socket) => socket.on('ask', (answer) => answer('well')))
       const connect = (origin) => {
@@ -739,7 +783,7 @@ describe('the official clients', () => {
 })
 
 describe('warnings', () => {
-  /** An app that tells its warnings of our kind; `options.engine` are those of its engine. */
+  /** An app that reports its UPWIRE warnings; `options.engine` are the options of its engine. */
   const start = (t, engine, origins) =>
     App.start(
       t,
@@ -768,7 +812,7 @@ describe('warnings', () => {
 
   const poll = (headers) => request(`GET ${POLLING}`, { Host: HOST, ...headers })
 
-  test('the first refusal of an origin says what was compared, and what helps', async (t) => {
+  test('the first refusal of an origin says what was compared and how to fix it', async (t) => {
     const app = await start(t)
     for (let n = 0; n < 3; n++) await send(app, poll({ Origin: EVIL }), 403)
     await send(app, poll({ Origin: 'http://a.example', 'X-Forwarded-Host': 'b.example' }), 403)
@@ -789,7 +833,7 @@ describe('warnings', () => {
     assert.equal(app.values('warning').length, 2)
   })
 
-  test('an upgrade that is refused says that the session stays on polling', async (t) => {
+  test('a refused upgrade says that the session stays on polling', async (t) => {
     const app = await start(t)
     const { text } = await send(app, poll(), 200)
     const { sid } = JSON.parse(text.slice(1))
@@ -799,7 +843,7 @@ describe('warnings', () => {
     assert.match(message, /a WebSocket of a page .* stay on polling/)
   })
 
-  test('16 origins are remembered, what is long is cut, what is no origin is no cure', async (t) => {
+  test('at most 16 origins are remembered, long ones are shortened, and an invalid one is no suggestion', async (t) => {
     const app = await start(t)
     await send(app, poll({ Origin: '*' }), 403)
     await send(app, poll({ Origin: `http://${'a'.repeat(5000)}` }), 403)
@@ -812,7 +856,7 @@ describe('warnings', () => {
     for (const { message } of warnings) assert.ok(message.length < 1000, message)
   })
 
-  test('null is no cure, and control characters are not printed', async (t) => {
+  test('null is no suggestion, and control characters are not printed', async (t) => {
     const app = await start(t)
     await send(app, poll({ Origin: 'null' }), 403)
     await send(app, Buffer.from(poll({ Origin: 'http://a\x9b31m.example' }), 'latin1'), 403)
@@ -822,7 +866,7 @@ describe('warnings', () => {
     assert.ok(second.includes('"http://a\\u009b31m.example"'), second)
   })
 
-  test('settings: a slash at the end, any page with credentials', async (t) => {
+  test('a slash at the end of an origin, and any page with credentials, are reported', async (t) => {
     const slash = await start(t, {}, ['https://app.example/', 'file://'])
     const { code, message } = await slash.report('warning')
     assert.equal(code, 'UPWIRE_ORIGIN')
@@ -836,7 +880,7 @@ describe('warnings', () => {
     for (const app of [slash, open, twice]) assert.equal(app.values('warning').length, 1)
   })
 
-  test('settings that are right print nothing', async (t) => {
+  test('correct settings print nothing', async (t) => {
     const app = await start(t, { cors: { origin: 'https://a.example', credentials: true } })
     await send(app, poll({ Origin: 'https://a.example' }), 200)
     await send(app, poll({ 'Sec-Fetch-Site': 'cross-site' }), 403)
@@ -847,7 +891,7 @@ describe('warnings', () => {
     for (const each of [app, listed]) assert.deepEqual(each.values('warning'), [])
   })
 
-  test('a function that fails, and nobody who listens: one warning with its stack', async (t) => {
+  test('a failing function without a listener causes one warning with its stack', async (t) => {
     const app = await start(t, {}, 'failing')
     for (let n = 0; n < 3; n++) await send(app, poll({ Origin: EVIL }), 403)
     const { code, message } = await app.report('warning')
@@ -857,7 +901,7 @@ describe('warnings', () => {
   })
 })
 
-test('attach() hands the options on', async (t) => {
+test('attach() passes the options on', async (t) => {
   const { url, server } = await serve(t, { allowedOrigins: [], requireOrigin: true })
   assert.equal(attach(server).engine.opts.requireOrigin, true)
   const near = connectSocket(url, { transports: ['websocket'], reconnection: false })
@@ -866,7 +910,7 @@ test('attach() hands the options on', async (t) => {
   assert.equal(error.type, 'TransportError')
 })
 
-test('what is taken for an origin is one to the URL standard too, with the same parts', () => {
+test('every accepted origin is one to the URL standard too, with the same parts', () => {
   const parts = [
     ['http', 'https', 'HTTP', 'tauri', 'null', '', 'ht tp', '1a'],
     ['://', ':', ':/', '//', ':\\\\', '', ':///'],
@@ -901,7 +945,7 @@ test('what is taken for an origin is one to the URL standard too, with the same 
     assert.deepEqual([url.username, url.search, url.hash], ['', '', ''], text)
     assert.ok(['', '/'].includes(url.pathname), text)
   }
-  assert.ok(taken > 50, `${taken} were taken`)
+  assert.ok(taken > 50, `${taken} were accepted`)
 })
 
 function product([first, ...rest]) {

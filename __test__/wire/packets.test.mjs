@@ -1,4 +1,5 @@
-// WIRE-SAFETY 2.4: Engine.IO packets, as a WebSocket message and as one packet of a payload.
+// Engine.IO packets, as a WebSocket message and as one packet of a payload
+// (docs/protocol.md#packets).
 
 import assert from 'node:assert/strict'
 import { createHook } from 'node:async_hooks'
@@ -20,14 +21,14 @@ import { WEBSOCKET, response, upgrade } from './support/http.mjs'
 import { opened } from './support/client.mjs'
 import { wire } from './support/world.mjs'
 
-/** A close of ours without status, answered by the peer, then the end. */
+/** Checks a close without status; answers it, then expects the end. */
 async function assertClosed(peer) {
   assert.equal(await readClose(peer), undefined)
   peer.write(close())
   await readEnd(peer)
 }
 
-wire('b64: binary messages come as text on a WebSocket too', {}, async (world) => {
+wire('with b64, binary messages come as text on a WebSocket too', {}, async (world) => {
   const { peer, session } = await openWebSocket(world, '&b64=1')
   session.socket.send(Buffer.from([1, 2, 3]))
   session.socket.send('text')
@@ -40,7 +41,7 @@ wire('b64: binary messages come as text on a WebSocket too', {}, async (world) =
   assert.equal(await readText(upgraded), 'bBA==')
 })
 
-describe('what is no packet: parse error, close without status', () => {
+describe('invalid packets: parse error, close without status', () => {
   const inputs = {
     'empty text': '',
     'unknown type 7': '7',
@@ -53,7 +54,7 @@ describe('what is no packet: parse error, close without status', () => {
     NUL: '\0',
   }
   for (const [name, packet] of Object.entries(inputs)) {
-    wire(`${name} on WebSocket`, {}, async (world) => {
+    wire(`close the session on WebSocket: ${name}`, {}, async (world) => {
       const { peer, session } = await openWebSocket(world)
       peer.write(text('4before'), text(packet), text('4after'))
       const { reason, description } = await session.closed()
@@ -63,7 +64,7 @@ describe('what is no packet: parse error, close without status', () => {
       await assertClosed(peer)
     })
 
-    wire(`${name} on polling`, {}, async (world) => {
+    wire(`close the session on polling: ${name}`, {}, async (world) => {
       const client = await openPolling(world)
       const answer = await response(await client.post(`4before\x1e${packet}\x1e4after`))
       assert.deepEqual([answer.status, answer.text], [200, 'ok'])
@@ -75,7 +76,7 @@ describe('what is no packet: parse error, close without status', () => {
   }
 })
 
-describe('2 from a client of EIO 4: transport error, invalid heartbeat direction', () => {
+describe('2 from an EIO 4 client: transport error, invalid heartbeat direction', () => {
   for (const packet of ['2', '2probe']) {
     wire(`${packet} on WebSocket`, {}, async (world) => {
       const { peer, session } = await openWebSocket(world)
@@ -100,7 +101,7 @@ describe('2 from a client of EIO 4: transport error, invalid heartbeat direction
   }
 })
 
-describe('1: transport close at once', () => {
+describe('1 closes the session at once with transport close', () => {
   wire('on WebSocket, with a close frame', {}, async (world) => {
     const { peer, session } = await openWebSocket(world)
     peer.write(text('4before'), text('1'), text('4after'))
@@ -135,7 +136,7 @@ describe('0, 5, 6 and an unsolicited 3 are ignored', () => {
     })
   }
 
-  /** Counts what JavaScript is made to do while `work` runs. */
+  /** Counts how much JavaScript runs while `work` does. */
   async function resourcesOf(work) {
     let count = 0
     const hook = createHook({ init: () => count++ }).enable()
@@ -148,7 +149,7 @@ describe('0, 5, 6 and an unsolicited 3 are ignored', () => {
   }
 
   for (const packet of ['0', '3', '5', '6']) {
-    wire(`100,000 × ${packet} on WebSocket cost no JavaScript`, {}, async (world) => {
+    wire(`100,000 × ${packet} on WebSocket run no JavaScript`, {}, async (world) => {
       const { peer, session } = await openWebSocket(world)
       let emitted = 0
       const { emit } = session.socket
@@ -167,7 +168,7 @@ describe('0, 5, 6 and an unsolicited 3 are ignored', () => {
       assert.deepEqual(session.messages, ['end'])
     })
 
-    wire(`100,000 × ${packet} on polling cost no JavaScript`, {}, async (world) => {
+    wire(`100,000 × ${packet} on polling run no JavaScript`, {}, async (world) => {
       const client = await openPolling(world)
       const flood = `${packet}\x1e`.repeat(100_000)
       const count = await resourcesOf(() => client.send(`${flood}4end`))
@@ -177,8 +178,8 @@ describe('0, 5, 6 and an unsolicited 3 are ignored', () => {
   }
 })
 
-describe('messages at their edges', () => {
-  wire('4 with nothing is data(undefined), on both transports', {}, async (world) => {
+describe('messages with unusual data', () => {
+  wire('4 without data is data(undefined) on both transports', {}, async (world) => {
     const { peer, session } = await openWebSocket(world)
     peer.write(text('4'), text('4x'))
     assert.deepEqual(await session.received(2), [undefined, 'x'])
@@ -187,7 +188,7 @@ describe('messages at their edges', () => {
     assert.deepEqual(await client.session.received(2), [undefined, 'x'])
   })
 
-  wire('b with base64 is binary, on both transports; an empty one as well', {}, async (world) => {
+  wire('b with base64 is binary on both transports, also when empty', {}, async (world) => {
     const { peer, session } = await openWebSocket(world)
     peer.write(text('bAQID'), text('b'), frame(OP.BINARY, ''), frame(OP.BINARY, '\x01'))
     const expected = [Buffer.from([1, 2, 3]), Buffer.alloc(0), Buffer.alloc(0), Buffer.from([1])]
@@ -197,7 +198,7 @@ describe('messages at their edges', () => {
     assert.deepEqual(await client.session.received(2), expected.slice(0, 2))
   })
 
-  wire('lone surrogates that the app sends go out as U+FFFD', {}, async (world) => {
+  wire('lone surrogates from the app are sent as U+FFFD', {}, async (world) => {
     const { peer, session } = await openWebSocket(world)
     const client = await openPolling(world)
     for (const lone of [
@@ -215,8 +216,11 @@ describe('messages at their edges', () => {
   })
 })
 
-describe('what the parser of socket.io refuses closes the session, disconnect once', () => {
-  /** Opens a connection to Socket.IO on the same server; connected to `/` unless told not to. */
+describe('packets that socket.io’s parser rejects close the session, with one disconnect', () => {
+  /**
+   * Connects to Socket.IO on the same server, and to the namespace `/` unless the test says
+   * otherwise.
+   */
   async function openSocketIO(world, { connects = true } = {}) {
     const io = attach(world.server)
     const app = { conns: [], disconnects: [], events: [] }
@@ -235,7 +239,7 @@ describe('what the parser of socket.io refuses closes the session, disconnect on
     }
     const { proveClean } = world
     world.proveClean = async () => {
-      await until(() => io.engine.clientsCount === 0, 'no session of Socket.IO')
+      await until(() => io.engine.clientsCount === 0, 'the Socket.IO session to end')
       const closed = new Promise((resolve) => io.engine.once('shutdown', resolve))
       io.engine.close()
       await closed
@@ -248,16 +252,16 @@ describe('what the parser of socket.io refuses closes the session, disconnect on
     'an unknown type': ['49["a"]'],
     'no type': ['4x'],
     'an empty packet': ['4'],
-    'an event that is no array': ['42{"a":1}'],
+    'an event that is not an array': ['42{"a":1}'],
     'an event without a name': ['42[]'],
     'an event with a reserved name': ['42["disconnect"]'],
-    'an event that is no JSON': ['42["a"'],
+    'an event that is not JSON': ['42["a"'],
     'a second CONNECT': ['40'],
     'an event to a namespace not connected': ['42/other,["a"]'],
-    'an attachment count that is no number': ['45x-["a",{"_placeholder":true,"num":0}]'],
+    'an attachment count that is not a number': ['45x-["a",{"_placeholder":true,"num":0}]'],
     'an attachment count without its dash': ['451["a",{"_placeholder":true,"num":0}]'],
     'a text where an attachment is due': ['451-["a",{"_placeholder":true,"num":0}]', '42["b"]'],
-    'an attachment that nobody awaits': [frame(OP.BINARY, 'abc')],
+    'an attachment that no event announced': [frame(OP.BINARY, 'abc')],
     'a placeholder beyond the attachments': [
       '451-["a",{"_placeholder":true,"num":5}]',
       frame(OP.BINARY, 'abc'),
@@ -291,7 +295,7 @@ describe('what the parser of socket.io refuses closes the session, disconnect on
     assert.deepEqual([app.conns.length, app.disconnects.length, app.events.length], [1, 0, 0])
   })
 
-  wire('what it takes arrives, binary as well', {}, async (world) => {
+  wire('packets that it accepts arrive, binary ones too', {}, async (world) => {
     const { peer, app } = await openSocketIO(world)
     peer.write(
       text('42["a",1]'),

@@ -1,4 +1,5 @@
-// Requests of sessions that wait for a middleware: no handshakes, and with a bound of their own.
+// Requests of sessions that wait for a middleware: they do not count as handshakes and have a bound
+// of their own (docs/protocol.md#limits).
 
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
@@ -8,7 +9,7 @@ import { readText, text } from './support/frames.mjs'
 import { POLLING, get, post, request, response } from './support/http.mjs'
 import { wire } from './support/world.mjs'
 
-/** Has the requests wait that `isHeld` names; gives what lets each of them go on. */
+/** Lets the requests for which `isHeld` is true wait; returns functions that let each continue. */
 function hold(world, isHeld) {
   const waiting = []
   world.engine.use((req, _res, next) => (isHeld(req) ? waiting.push(next) : next()))
@@ -19,14 +20,14 @@ const withMiddleware = { cors: { origin: '*' } }
 
 describe('maxPendingHandshakes', () => {
   wire(
-    'a living session goes on and moves to WebSocket while handshakes are refused',
+    'does not keep a live session from moving to WebSocket while handshakes are refused',
     { ...withMiddleware, maxPendingHandshakes: 1 },
     async (world) => {
       world.goodQuery = { good: 1 }
       const client = await openPolling(world)
       const waiting = hold(world, ({ _query: query }) => !query.sid && !query.good)
       const held = await world.peer(get(POLLING))
-      await until(() => waiting.length === 1, 'a handshake to wait')
+      await until(() => waiting.length === 1, 'a waiting handshake')
       assert.equal((await response(await world.peer(get(POLLING)))).status, 503)
       await client.prove()
       const probe = await client.probe()
@@ -39,7 +40,7 @@ describe('maxPendingHandshakes', () => {
   )
 
   wire(
-    'requests of sessions that wait leave room for handshakes',
+    'is not used up by waiting requests of sessions',
     { ...withMiddleware, maxPendingHandshakes: 1 },
     async (world) => {
       const client = await openPolling(world)
@@ -55,19 +56,19 @@ describe('maxPendingHandshakes', () => {
   )
 
   wire(
-    'a request with an id of no session is a handshake',
+    'counts a request with an unknown session id as a handshake',
     { ...withMiddleware, maxPendingHandshakes: 1 },
     async (world) => {
       const waiting = hold(world, ({ _query: query }) => query.sid === 'unknown')
       await world.peer(get(`${POLLING}&sid=unknown`))
-      await until(() => waiting.length === 1, 'the first to wait')
+      await until(() => waiting.length === 1, 'the first request to wait')
       assert.equal((await response(await world.peer(get(`${POLLING}&sid=unknown`)))).status, 503)
       waiting[0]()
     },
   )
 })
 
-describe('of one session', () => {
+describe('waiting requests of one session', () => {
   const kinds = {
     'a GET': (client) => get(client.target),
     'a POST': (client) => post(client.target, '4x'),
@@ -75,11 +76,11 @@ describe('of one session', () => {
     'an upgrade': (client) => client.upgradeRequest(),
   }
   for (const [kind, ask] of Object.entries(kinds)) {
-    wire(`two that overlap wait, ${kind}; more get 400`, {}, async (world) => {
+    wire(`are at most two when they overlap (${kind}); more get 400`, {}, async (world) => {
       const client = await openPolling(world)
       const waiting = hold(world, ({ _query: query }) => query.sid === client.sid)
       const held = [await world.peer(ask(client)), await world.peer(ask(client))]
-      await until(() => waiting.length === 2, 'two to wait')
+      await until(() => waiting.length === 2, 'two waiting requests')
       for (let count = 0; count < 20; count++) {
         const answer = await response(await world.peer(ask(client)))
         assert.equal(answer.status, 400)
@@ -92,7 +93,7 @@ describe('of one session', () => {
       }
       assert.equal(waiting.length, 2)
       assert.equal(client.session.socket.readyState, 'open')
-      // One that leaves makes room for one.
+      // One that leaves makes room for another.
       held[0].reset()
       const asks = async () => {
         await world.peer(ask(client))
@@ -102,22 +103,22 @@ describe('of one session', () => {
     })
   }
 
-  wire('two GETs that the app lets pass end the session, as ever', {}, async (world) => {
+  wire('end the session when the app lets two overlapping GETs pass', {}, async (world) => {
     const client = await openPolling(world)
     const waiting = hold(world, ({ _query: query }) => query.sid === client.sid)
     await client.get()
     const second = await client.get()
-    await until(() => waiting.length === 2, 'two to wait')
+    await until(() => waiting.length === 2, 'two waiting requests')
     for (const next of waiting) next()
     assert.equal((await client.session.closed()).description.code, 'ERR_UPWIRE_OVERLAP')
     assert.equal((await response(second)).status, 400)
   })
 
-  wire('they wait no longer than the session lives', {}, async (world) => {
+  wire('end with the session', {}, async (world) => {
     const client = await openPolling(world)
     const waiting = hold(world, ({ _query: query }) => query.sid === client.sid)
     const peers = [await client.get(), await world.peer(client.upgradeRequest())]
-    await until(() => waiting.length === 2, 'both to wait')
+    await until(() => waiting.length === 2, 'both requests to wait')
     client.session.socket.close(true)
     for (const peer of peers) assert.equal((await response(peer)).status, 400)
     assert.equal((await world.refusal()).code, 1)

@@ -1,4 +1,4 @@
-// WIRE-SAFETY 2.8: the upgrade probe.
+// The upgrade probe (docs/protocol.md#the-upgrade-probe).
 
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
@@ -18,7 +18,7 @@ import {
 import { get, request, response } from './support/http.mjs'
 import { wire } from './support/world.mjs'
 
-/** A probe that has been answered. */
+/** A probe that the server has answered. */
 async function probed(client) {
   const peer = await client.probe()
   peer.write(text('2probe'))
@@ -26,12 +26,12 @@ async function probed(client) {
   return peer
 }
 
-/** After a probe that failed: the session is on polling, and a new upgrade succeeds. */
+/** Checks that after a failed probe the session is on polling and a new upgrade succeeds. */
 async function assertPollingGoesOn(client) {
   const { socket } = client.session
-  await until(() => !socket.upgrading, 'upgrading to be false')
+  await until(() => !socket.upgrading, 'the upgrade to end')
   assert.equal(socket.upgraded, false)
-  assert.deepEqual(client.session.messages, [], 'nothing of the probe is delivered')
+  assert.deepEqual(client.session.messages, [], 'nothing from the probe is delivered')
   await client.prove('still polling')
   const peer = await probed(client)
   peer.write(text('5'), text('4moved'))
@@ -42,13 +42,13 @@ async function assertPollingGoesOn(client) {
   assert.equal(await readText(peer), '4here')
 }
 
-describe('a first frame that is neither 2probe nor 5: that WebSocket closes, polling goes on', () => {
+describe('a first frame that is neither 2probe nor 5 closes its WebSocket, and polling goes on', () => {
   const inputs = {
     'a message': text('4evil'),
     'a binary message': frame(OP.BINARY, 'evil'),
     'a close packet': text('1'),
     'a ping': text('2'),
-    'a ping of another text': text('2probed'),
+    'a ping with other text': text('2probed'),
     'a pong': text('3probe'),
     'a noop': text('6'),
     'an upgrade with a body': text('5x'),
@@ -57,7 +57,7 @@ describe('a first frame that is neither 2probe nor 5: that WebSocket closes, pol
     garbage: text('\u20acgarbage'),
   }
   for (const [name, bytes] of Object.entries(inputs)) {
-    wire(name, {}, async (world) => {
+    wire(`closes for ${name} before 2probe`, {}, async (world) => {
       const client = await openPolling(world)
       const peer = await client.probe()
       peer.write(bytes, text('4evil'), text('5'))
@@ -67,7 +67,7 @@ describe('a first frame that is neither 2probe nor 5: that WebSocket closes, pol
       await assertPollingGoesOn(client)
     })
 
-    wire(`${name}, behind 2probe`, {}, async (world) => {
+    wire(`closes for ${name} behind 2probe`, {}, async (world) => {
       const client = await openPolling(world)
       const peer = await probed(client)
       peer.write(bytes, text('4evil'), text('5'))
@@ -78,7 +78,7 @@ describe('a first frame that is neither 2probe nor 5: that WebSocket closes, pol
     })
   }
 
-  wire('a close frame is answered', {}, async (world) => {
+  wire('answers a close frame', {}, async (world) => {
     const client = await openPolling(world)
     const peer = await client.probe()
     peer.write(close(4000, 'no'))
@@ -87,7 +87,7 @@ describe('a first frame that is neither 2probe nor 5: that WebSocket closes, pol
     await assertPollingGoesOn(client)
   })
 
-  wire('a WebSocket ping is answered and changes nothing', {}, async (world) => {
+  wire('answers a WebSocket ping, which changes nothing', {}, async (world) => {
     const client = await openPolling(world)
     const peer = await client.probe()
     peer.write(frame(OP.PING, 'p'), frame(OP.PONG), text('2probe'))
@@ -97,7 +97,7 @@ describe('a first frame that is neither 2probe nor 5: that WebSocket closes, pol
     assert.deepEqual(await client.session.received(1), ['moved'])
   })
 
-  wire('5 without a probe before is an upgrade', {}, async (world) => {
+  wire('takes 5 without a probe as an upgrade', {}, async (world) => {
     const client = await openPolling(world)
     const peer = await client.probe()
     peer.write(text('5'), text('4moved'))
@@ -106,15 +106,15 @@ describe('a first frame that is neither 2probe nor 5: that WebSocket closes, pol
   })
 })
 
-describe('a frame against the rules on the probe: its close code on it alone', () => {
+describe('an invalid frame on the probe closes the probe alone, with its close code', () => {
   const limited = { maxHttpBufferSize: 1000, maxFragments: 4 }
   const inputs = {
-    'no mask': [1002, text('2probe', { mask: null })],
+    'a frame without a mask': [1002, text('2probe', { mask: null })],
     'a reserved opcode': [1002, frame(3, '2probe')],
     RSV1: [1002, text('2probe', { bits: 0x40 })],
-    'a close of one byte': [1002, frame(OP.CLOSE, '\x03')],
+    'a close frame of one byte': [1002, frame(OP.CLOSE, '\x03')],
     'text that is not UTF-8': [1007, text(Buffer.from([0x32, 0xff]))],
-    'too long': [1009, text('', { length: 1001 })],
+    'a message that is too long': [1009, text('', { length: 1001 })],
     'too many fragments': [
       1008,
       Buffer.concat([
@@ -137,7 +137,7 @@ describe('a frame against the rules on the probe: its close code on it alone', (
   }
 })
 
-describe('silence: closed at upgradeTimeout, polling goes on', () => {
+describe('a silent probe is closed at upgradeTimeout, and polling goes on', () => {
   const impatient = { upgradeTimeout: 100 }
   for (const [step, begin] of [
     ['before the probe', (client) => client.probe()],
@@ -149,12 +149,12 @@ describe('silence: closed at upgradeTimeout, polling goes on', () => {
       assert.equal(await readClose(peer), undefined)
       peer.write(close())
       await readEnd(peer)
-      // The good upgrade that follows has to be in time as well.
+      // The good upgrade that follows must also finish within the timeout.
       await assertPollingGoesOn(client)
     })
   }
 
-  wire('WebSocket pings do not keep it alive', impatient, async (world) => {
+  wire('although it sends WebSocket pings', impatient, async (world) => {
     const client = await openPolling(world)
     const peer = await client.probe()
     const pings = setInterval(() => peer.ended ?? peer.write(frame(OP.PING, '')), 10)
@@ -167,7 +167,7 @@ describe('silence: closed at upgradeTimeout, polling goes on', () => {
   })
 })
 
-describe('a probe that is lost: polling goes on', () => {
+describe('polling goes on when a probe is lost', () => {
   for (const leave of ['finish', 'reset']) {
     for (const [step, begin] of [
       ['before the probe', (client) => client.probe()],
@@ -177,7 +177,7 @@ describe('a probe that is lost: polling goes on', () => {
         async (client) => (await probed(client)).write(text('5').subarray(0, 4)),
       ],
     ]) {
-      wire(`${leave} ${step}`, {}, async (world) => {
+      wire(`by ${leave} ${step}`, {}, async (world) => {
         const client = await openPolling(world)
         const peer = await begin(client)
         peer[leave]()
@@ -192,14 +192,14 @@ describe('a probe that is lost: polling goes on', () => {
       const peer = await world.peer(client.upgradeRequest())
       await peer.flushed()
       peer.reset()
-      await until(() => !client.session.socket.upgrading, 'upgrading to be false')
+      await until(() => !client.session.socket.upgrading, 'the upgrade to end')
     }
     await assertPollingGoesOn(client)
   })
 })
 
 describe('several WebSockets for one sid at once', () => {
-  wire('the first to be verified wins, the others get 400', {}, async (world) => {
+  wire('the first to be checked wins, and the others get 400', {}, async (world) => {
     const client = await openPolling(world)
     const peers = await Promise.all(
       Array.from({ length: 6 }, () => world.peer(client.upgradeRequest())),
@@ -219,18 +219,18 @@ describe('several WebSockets for one sid at once', () => {
   })
 })
 
-describe('a session that closes while its 101 is on the way: the WebSocket closes at once', () => {
-  wire('close(true) in a listener of headers', {}, async (world) => {
+describe('a session that closes while its 101 is on the way closes the WebSocket at once', () => {
+  wire('with close(true) in a headers listener', {}, async (world) => {
     const client = await openPolling(world)
     world.engine.once('headers', () => client.session.socket.close(true))
     const peer = await world.peer(client.upgradeRequest())
     const bytes = await endOrClose(peer)
-    assert.ok(bytes.length === 0 || bytes.startsWith('HTTP/1.1 '), 'nothing but HTTP before 101')
+    assert.ok(bytes.length === 0 || bytes.startsWith('HTTP/1.1 '), 'only HTTP comes before the 101')
     assert.equal((await client.session.closed()).reason, 'forced close')
   })
 
   wire(
-    'close() in a listener of headers waits for a GET or the upgrade: forced close',
+    'with close() in a headers listener, after a GET or the upgrade: forced close',
     {},
     async (world) => {
       const client = await openPolling(world)
@@ -245,7 +245,7 @@ describe('a session that closes while its 101 is on the way: the WebSocket close
     },
   )
 
-  wire('close(true) right behind the handshake of the probe', {}, async (world) => {
+  wire('with close(true) right after the handshake of the probe', {}, async (world) => {
     const client = await openPolling(world)
     const { socket } = client.session
     world.engine.once('headers', () => process.nextTick(() => socket.close(true)))
@@ -274,7 +274,7 @@ describe('a session that closes while its 101 is on the way: the WebSocket close
     assert.equal((await peer.rest()).length, 0)
   })
 
-  /** What comes until the end; a close frame is answered. */
+  /** Reads everything until the end, and answers a close frame. */
   async function endOrClose(peer) {
     let all = ''
     while (await peer.some()) {
@@ -285,8 +285,8 @@ describe('a session that closes while its 101 is on the way: the WebSocket close
   }
 })
 
-describe('5 while requests are on their way', () => {
-  wire('a parked GET gets 6, by the probe or by 5', {}, async (world) => {
+describe('5 while requests are under way', () => {
+  wire('a parked GET gets 6, from the probe or from 5', {}, async (world) => {
     const client = await openPolling(world)
     const first = await client.park()
     const peer = await probed(client)
@@ -297,7 +297,7 @@ describe('5 while requests are on their way', () => {
     await client.session.received(1)
   })
 
-  wire('a GET parked at a 5 without probe gets 6', {}, async (world) => {
+  wire('a GET that is parked at a 5 without a probe gets 6', {}, async (world) => {
     const client = await openPolling(world)
     const parked = await client.park()
     const peer = await client.probe()
@@ -307,7 +307,7 @@ describe('5 while requests are on their way', () => {
   })
 
   wire(
-    'a POST in flight is answered, its packets come before what follows on the WebSocket',
+    'a POST under way is answered, and its packets come before those on the WebSocket',
     {},
     async (world) => {
       const client = await openPolling(world)
@@ -335,36 +335,32 @@ describe('5 while requests are on their way', () => {
     },
   )
 
-  wire(
-    'what has to wait for a POST that does not end is not read without end',
-    {},
-    async (world) => {
-      const client = await openPolling(world)
-      const headers = { Host: '127.0.0.1', 'Content-Length': 4 }
-      const poster = await world.peer(request(`POST ${client.target}`, headers), '4on')
-      const pages = await world.peer(get('/'))
-      await response(pages)
-      const peer = await probed(client)
-      const [count, message] = [3000, text(`4${'x'.repeat(10_000)}`)]
-      peer.write(text('5'), ...Array(count).fill(message))
-      let unsent
-      do {
-        unsent = peer.unsent
-        for (let round = 0; round < 20; round++) {
-          pages.write(get('/'))
-          await response(pages)
-        }
-      } while (peer.unsent !== unsent)
-      assert.ok(unsent > 0, 'the server has stopped reading')
-      poster.write('e')
-      const messages = await client.session.received(count + 1)
-      assert.equal(messages[0], 'one')
-      assert.equal(messages.length, count + 1)
-    },
-  )
+  wire('bytes behind a POST that does not end are read only up to a bound', {}, async (world) => {
+    const client = await openPolling(world)
+    const headers = { Host: '127.0.0.1', 'Content-Length': 4 }
+    const poster = await world.peer(request(`POST ${client.target}`, headers), '4on')
+    const pages = await world.peer(get('/'))
+    await response(pages)
+    const peer = await probed(client)
+    const [count, message] = [3000, text(`4${'x'.repeat(10_000)}`)]
+    peer.write(text('5'), ...Array(count).fill(message))
+    let unsent
+    do {
+      unsent = peer.unsent
+      for (let round = 0; round < 20; round++) {
+        pages.write(get('/'))
+        await response(pages)
+      }
+    } while (peer.unsent !== unsent)
+    assert.ok(unsent > 0, 'the server has stopped reading')
+    poster.write('e')
+    const messages = await client.session.received(count + 1)
+    assert.equal(messages[0], 'one')
+    assert.equal(messages.length, count + 1)
+  })
 
   wire(
-    'messages queued before, during and after the upgrade arrive once, in order',
+    'messages queued before, during and after the upgrade arrive once and in order',
     {},
     async (world) => {
       const client = await openPolling(world)
@@ -398,7 +394,7 @@ describe('5 while requests are on their way', () => {
   )
 
   wire(
-    'a GET or POST that comes after the upgrade: 400 c3, the WebSocket goes on',
+    'a GET or POST after the upgrade gets 400 with code 3, and the WebSocket goes on',
     {},
     async (world) => {
       const client = await openPolling(world)
@@ -416,7 +412,7 @@ describe('5 while requests are on their way', () => {
 
   for (const leave of ['reset', 'finish']) {
     wire(
-      `5 followed by ${leave}: one close, never a session without transport`,
+      `5 followed by ${leave}: one close, and never a session without a transport`,
       {},
       async (world) => {
         const client = await openPolling(world)
@@ -432,7 +428,7 @@ describe('5 while requests are on their way', () => {
     )
   }
 
-  wire('a violation right behind 5 ends the session', {}, async (world) => {
+  wire('an invalid frame right behind 5 ends the session', {}, async (world) => {
     const client = await openPolling(world)
     const peer = await probed(client)
     peer.write(text('5'), text('4last'), frame(3, 'x'))
@@ -442,7 +438,7 @@ describe('5 while requests are on their way', () => {
     assert.deepEqual(client.session.messages, ['last'])
   })
 
-  wire('the whole upgrade in one segment with its request', {}, async (world) => {
+  wire('the whole upgrade may come in one segment with its request', {}, async (world) => {
     const client = await openPolling(world)
     const peer = await world.peer(
       client.upgradeRequest(),
@@ -459,13 +455,16 @@ describe('5 while requests are on their way', () => {
   })
 })
 
-describe('a GET aborted between probe and 5', () => {
-  wire('the session waits for 5', {}, async (world) => {
+describe('a session whose GET is aborted between probe and 5', () => {
+  wire('waits for 5', {}, async (world) => {
     const client = await openPolling(world)
     const peer = await client.probe()
     const parked = await client.park()
     parked.reset()
-    await until(() => !client.session.socket.transport.writable, 'the server to see it')
+    await until(
+      () => !client.session.socket.transport.writable,
+      'the server to notice the lost GET',
+    )
     client.session.socket.send('meanwhile')
     peer.write(text('2probe'))
     assert.equal(await readText(peer), '3probe')
@@ -476,7 +475,7 @@ describe('a GET aborted between probe and 5', () => {
   })
 
   wire(
-    'without 5 until upgradeTimeout: transport error',
+    'closes with transport error without 5 until upgradeTimeout',
     { upgradeTimeout: 100 },
     async (world) => {
       const client = await openPolling(world)
@@ -490,12 +489,15 @@ describe('a GET aborted between probe and 5', () => {
     },
   )
 
-  wire('and the probe is lost: transport error', {}, async (world) => {
+  wire('closes with transport error when the probe is lost too', {}, async (world) => {
     const client = await openPolling(world)
     const peer = await client.probe()
     const parked = await client.park()
     parked.reset()
-    await until(() => !client.session.socket.transport.writable, 'the server to see it')
+    await until(
+      () => !client.session.socket.transport.writable,
+      'the server to notice the lost GET',
+    )
     peer.reset()
     const { reason, description } = await client.session.closed()
     assert.equal(reason, 'transport error')
@@ -503,8 +505,8 @@ describe('a GET aborted between probe and 5', () => {
   })
 })
 
-describe('probes that fail one after the other', () => {
-  wire('leave one listener on the session, and end their responses', {}, async (world) => {
+describe('probes that fail one after another', () => {
+  wire('leave at most one listener on the session, and their responses end', {}, async (world) => {
     let closed = 0
     world.engine.use((_req, res, next) => {
       if (res.statusCode === 101) res.once('close', () => closed++)

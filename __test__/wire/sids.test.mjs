@@ -1,4 +1,4 @@
-// WIRE-SAFETY 2.3: sessions and sids.
+// Sessions and session ids (docs/protocol.md#sessions-and-sids).
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -24,7 +24,7 @@ async function assertUpgradeRefused(peer, message) {
   assert.equal((await peer.rest()).length, 0, 'nothing follows a refusal')
 }
 
-describe('a sid that names no session: 400 c1', () => {
+describe('a sid that names no session gets 400 with code 1', () => {
   const message = 'Session ID unknown'
 
   async function assertUnknown(world, sid) {
@@ -52,14 +52,14 @@ describe('a sid that names no session: 400 c1', () => {
     '..%2F..%2Fetc%2Fpasswd',
     'a'.repeat(5000),
   ]) {
-    wire(`${sid.slice(0, 30)}`, {}, async (world) => {
+    wire(`when it is ${sid.slice(0, 30)}`, {}, async (world) => {
       await assertUnknown(world, sid)
       assert.deepEqual(world.sessions, [], 'no session under an id that the client brought')
     })
   }
 
   wire(
-    'truncated, longer, in another case, with a space, or of a closed session',
+    'when it is truncated, longer, in another case, with a space, or of a closed session',
     {},
     async (world) => {
       const client = await openPolling(world)
@@ -86,7 +86,7 @@ describe('a sid that names no session: 400 c1', () => {
     },
   )
 
-  wire('percent-encoded it is the same sid', {}, async (world) => {
+  wire('unless it is percent-encoded: that is the same sid', {}, async (world) => {
     const client = await openPolling(world)
     const encoded = [...Buffer.from(client.sid)].map((byte) => `%${byte.toString(16)}`).join('')
     const peer = await world.peer(post(`${POLLING}&sid=${encoded}`, '4hello'))
@@ -94,7 +94,7 @@ describe('a sid that names no session: 400 c1', () => {
     assert.deepEqual(await client.session.received(1), ['hello'])
   })
 
-  wire('that of another engine', {}, async (world) => {
+  wire('when it belongs to another engine', {}, async (world) => {
     const other = await World.start()
     try {
       const { sid } = await openPolling(other)
@@ -105,13 +105,13 @@ describe('a sid that names no session: 400 c1', () => {
   })
 })
 
-describe('an empty sid is none: the handshake is a handshake', () => {
+describe('a handshake with an empty sid is a handshake without one', () => {
   for (const [name, bytes] of [
     ['polling', get(`${POLLING}&sid=`)],
     ['websocket', upgrade(`${WEBSOCKET}&sid=`)],
   ]) {
     const options = { allowRequest: (req, done) => done('no', req._query.good !== undefined) }
-    wire(`${name}: allowRequest is asked`, options, async (world) => {
+    wire(`calls allowRequest: ${name}`, options, async (world) => {
       world.goodQuery = { good: 1 }
       const answer = await response(await world.peer(bytes))
       assert.notEqual(answer.status, 101)
@@ -119,7 +119,7 @@ describe('an empty sid is none: the handshake is a handshake', () => {
       assert.deepEqual(world.sessions, [])
     })
 
-    wire(`${name}: generateId is asked`, {}, async (world) => {
+    wire(`calls generateId: ${name}`, {}, async (world) => {
       const { generateId } = world.engine
       world.engine.generateId = async (req) =>
         req._query.good ? generateId.call(world.engine) : 'an-id-of-the-app'
@@ -128,15 +128,15 @@ describe('an empty sid is none: the handshake is a handshake', () => {
       assert.equal((await world.session()).socket.id, 'an-id-of-the-app')
     })
 
-    wire(`${name}: a handshake with an id of our making`, {}, async (world) => {
+    wire(`gives the session an id of the engine’s own: ${name}`, {}, async (world) => {
       await response(await world.peer(bytes))
       assert.match((await world.session()).socket.id, /^[\w-]{20}$/)
     })
   }
 })
 
-describe('sids made here', () => {
-  wire('20 characters of [A-Za-z0-9_-], random in every place', {}, async (world) => {
+describe('sids that the engine generates', () => {
+  wire('have 20 random characters of [A-Za-z0-9_-]', {}, async (world) => {
     const sids = []
     for (let index = 0; index < 600; index++) sids.push(world.engine.generateId())
     const { sid } = await openPolling(world)
@@ -144,7 +144,7 @@ describe('sids made here', () => {
     for (const each of sids) assert.match(each, /^[A-Za-z0-9_-]{20}$/)
     assert.equal(new Set(sids).size, sids.length)
     for (let place = 0; place < 20; place++) {
-      // Of 64 symbols, 601 draws miss more than 8 once in a universe; a counter shows fewer.
+      // With 64 symbols, 601 draws almost never miss more than 8 of them; a counter misses more.
       const symbols = new Set(sids.map((each) => each[place]))
       assert.ok(symbols.size > 55, `place ${place} has ${symbols.size} symbols in 601 sids`)
     }
@@ -154,7 +154,7 @@ describe('sids made here', () => {
     assert.equal(steps.size, 2, 'no counter')
   })
 
-  wire('never in what a refused request is told', {}, async (world) => {
+  wire('never appear in the answer to a refused request', {}, async (world) => {
     const client = await openPolling(world)
     const answers = [
       await response(await world.peer(get(`${WEBSOCKET}&sid=${client.sid}`))),
@@ -170,7 +170,7 @@ describe('sids made here', () => {
     assert.ok(!`${description.stack}${JSON.stringify(description)}`.includes(client.sid))
   })
 
-  test('not equal to the socket.id of Socket.IO', async (t) => {
+  test('differ from the socket.id of Socket.IO', async (t) => {
     const server = createServer()
     const io = attach(server)
     await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -186,7 +186,7 @@ describe('sids made here', () => {
   })
 })
 
-describe('generateId of the app that fails: 400 c3 ID_GENERATION_ERROR, before 101', () => {
+describe('an app’s generateId that fails gets 400 with code 3, ID_GENERATION_ERROR, before the 101', () => {
   const failure = new Error('no more ids')
   const failures = {
     throws: () => {
@@ -215,7 +215,7 @@ describe('generateId of the app that fails: 400 c3 ID_GENERATION_ERROR, before 1
     return refusals.map(({ context }) => context.error)
   }
 
-  /** The good client has an id of the engine's own making. */
+  /** Gives the good client an id of the engine's own. */
   function replaceIds(world, generate) {
     const { generateId } = world.engine
     world.goodQuery = { good: 1 }
@@ -232,7 +232,7 @@ describe('generateId of the app that fails: 400 c3 ID_GENERATION_ERROR, before 1
     })
   }
 
-  wire('gives an id in use; the living session goes on', {}, async (world) => {
+  wire('by giving an id in use; the live session goes on', {}, async (world) => {
     replaceIds(world, () => 'the-same')
     const client = await openPolling(world)
     assert.equal(client.sid, 'the-same')
@@ -241,7 +241,7 @@ describe('generateId of the app that fails: 400 c3 ID_GENERATION_ERROR, before 1
     assert.equal(world.sessions.length, 1)
   })
 
-  wire('gives the id of a session on WebSocket; it goes on', {}, async (world) => {
+  wire('by giving the id of a session on WebSocket; that session goes on', {}, async (world) => {
     replaceIds(world, () => 'the-same')
     const { peer, session } = await openWebSocket(world)
     await assertFails(world)
@@ -254,7 +254,7 @@ describe('generateId of the app that fails: 400 c3 ID_GENERATION_ERROR, before 1
     ['websocket', upgrade()],
   ]) {
     wire(
-      `gives one id to two ${name} handshakes at once: one of them has it`,
+      `by giving one id to two ${name} handshakes at once: only one of them gets it`,
       {},
       async (world) => {
         const gate = deferred()
@@ -277,7 +277,7 @@ describe('generateId of the app that fails: 400 c3 ID_GENERATION_ERROR, before 1
   }
 
   for (const id of ['__proto__', 'constructor', 'toString']) {
-    wire(`gives ${id} twice: it is an id like others`, {}, async (world) => {
+    wire(`except that ${id}, given twice, is an id like any other`, {}, async (world) => {
       replaceIds(world, () => id)
       const client = await openPolling(world)
       assert.equal(client.sid, id)
@@ -287,14 +287,14 @@ describe('generateId of the app that fails: 400 c3 ID_GENERATION_ERROR, before 1
     })
   }
 
-  wire('256 characters are an id', {}, async (world) => {
+  wire('except that 256 characters are an id', {}, async (world) => {
     replaceIds(world, () => 'x'.repeat(256))
     const client = await openPolling(world)
     await client.prove()
   })
 })
 
-describe('a sid of another transport or protocol: 400 c3, session untouched', () => {
+describe('a sid used on another transport or protocol gets 400 with code 3, and the session is untouched', () => {
   wire('a GET or POST with the sid of a WebSocket', {}, async (world) => {
     const { peer, sid, session } = await openWebSocket(world)
     const context = {
@@ -311,7 +311,7 @@ describe('a sid of another transport or protocol: 400 c3, session untouched', ()
   })
 
   wire(
-    'transport=websocket without upgrade, with the sid of a polling session',
+    'transport=websocket without an upgrade, with the sid of a polling session',
     {},
     async (world) => {
       const client = await openPolling(world)
@@ -327,7 +327,7 @@ describe('a sid of another transport or protocol: 400 c3, session untouched', ()
   )
 
   for (const eio of ['&EIO=3', '', '&EIO=5']) {
-    wire(`${eio || 'no EIO'} with the sid of a session of EIO 4`, {}, async (world) => {
+    wire(`${eio || 'no EIO'} with the sid of an EIO 4 session`, {}, async (world) => {
       const client = await openPolling(world)
       const query = (transport) => `/engine.io/?transport=${transport}${eio}&sid=${client.sid}`
       await assertRefused(await world.peer(get(query('polling'))), 3, 'Bad request')
@@ -342,14 +342,14 @@ describe('a sid of another transport or protocol: 400 c3, session untouched', ()
   }
 })
 
-describe('a second WebSocket for a session: 400 before 101, the running transport stays', () => {
+describe('a second WebSocket for a session gets 400 before the 101, and the first transport stays', () => {
   async function assertMismatch(world, peer, previousTransport) {
     await assertUpgradeRefused(peer, 'Bad request')
     const context = { name: 'TRANSPORT_MISMATCH', transport: 'websocket', previousTransport }
     assert.deepEqual(await world.refusal(), { code: 3, message: 'Bad request', context })
   }
 
-  wire('of a session born on WebSocket', {}, async (world) => {
+  wire('when the session began on WebSocket', {}, async (world) => {
     const { peer, sid, session } = await openWebSocket(world)
     await assertMismatch(
       world,
@@ -362,7 +362,7 @@ describe('a second WebSocket for a session: 400 before 101, the running transpor
     assert.equal(await readText(peer), '4here')
   })
 
-  wire('of a session that is upgrading', {}, async (world) => {
+  wire('when the session is upgrading', {}, async (world) => {
     const client = await openPolling(world)
     const probe = await client.probe()
     await assertMismatch(world, await world.peer(client.upgradeRequest()), 'polling')
@@ -373,7 +373,7 @@ describe('a second WebSocket for a session: 400 before 101, the running transpor
     assert.deepEqual(await client.session.received(1), ['alive'])
   })
 
-  wire('of a session that has upgraded', {}, async (world) => {
+  wire('when the session has upgraded', {}, async (world) => {
     const client = await openPolling(world)
     const probe = await client.probe()
     probe.write(text('2probe'), text('5'), text('4one'))
@@ -385,7 +385,7 @@ describe('a second WebSocket for a session: 400 before 101, the running transpor
   })
 })
 
-describe('the address is the TCP peer', () => {
+describe('the session’s address is that of the TCP peer', () => {
   const forwarded = {
     'X-Forwarded-For': '203.0.113.7',
     Forwarded: 'for=203.0.113.7',

@@ -1,5 +1,5 @@
-// WIRE-SAFETY 3: the limits over all connections. The first engine of a process sets them, so each
-// test has an app of its own.
+// The limits over all connections (docs/protocol.md#limits). The first engine of a process sets
+// them, so each test has an app of its own.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -40,7 +40,7 @@ async function program(options) {
   engine.on('limit', (limit) => tell('limit', limit))
   told('send', ({ sid, size }) => {
     sockets.get(sid).send('x'.repeat(size))
-    // What that has led to is told by then.
+    // By then the app has been told about every consequence.
     setTimeout(() => tell('sent'), 50)
   })
   let slowness = 0
@@ -79,41 +79,37 @@ function totals(name, options, body) {
 describe('maxTotalSendBuffer', () => {
   const options = { maxTotalSendBuffer: 30 * MB, maxSendBuffer: 0 }
 
-  totals(
-    'the longest queue is closed: RST, transport error; the others go on',
-    options,
-    async (app, t) => {
-      const longest = await client(t, app)
-      const shorter = await client(t, app)
-      for (const { peer } of [longest, shorter]) peer.pause()
-      app.tell('send', { sid: longest.sid, size: 27 * MB })
-      await app.report('sent', 1)
-      assert.deepEqual(app.values('close'), [], 'below the limit nobody is closed')
-      app.tell('send', { sid: shorter.sid, size: 20 * MB })
-      await app.report('sent', 2)
-      const close = await app.report('close')
-      assert.deepEqual(close, {
-        sid: longest.sid,
-        reason: 'transport error',
-        code: 'ERR_UPWIRE_SLOW_CONSUMER',
-        limit: 'maxTotalSendBuffer',
-        value: 30 * MB,
-      })
-      const limit = await app.report('limit')
-      assert.deepEqual(
-        [limit.name, limit.action, limit.sid],
-        ['maxTotalSendBuffer', 'closed', longest.sid],
-      )
-      longest.peer.resume()
-      await longest.peer.rest()
-      assert.equal(longest.peer.ended, 'reset')
-      shorter.peer.resume()
-      assert.equal((await readText(shorter.peer)).length, 20 * MB + 1)
-      assert.equal(app.values('close').length, 1)
-    },
-  )
+  totals('closes the longest queue and no other: RST, transport error', options, async (app, t) => {
+    const longest = await client(t, app)
+    const shorter = await client(t, app)
+    for (const { peer } of [longest, shorter]) peer.pause()
+    app.tell('send', { sid: longest.sid, size: 27 * MB })
+    await app.report('sent', 1)
+    assert.deepEqual(app.values('close'), [], 'nobody is closed below the limit')
+    app.tell('send', { sid: shorter.sid, size: 20 * MB })
+    await app.report('sent', 2)
+    const close = await app.report('close')
+    assert.deepEqual(close, {
+      sid: longest.sid,
+      reason: 'transport error',
+      code: 'ERR_UPWIRE_SLOW_CONSUMER',
+      limit: 'maxTotalSendBuffer',
+      value: 30 * MB,
+    })
+    const limit = await app.report('limit')
+    assert.deepEqual(
+      [limit.name, limit.action, limit.sid],
+      ['maxTotalSendBuffer', 'closed', longest.sid],
+    )
+    longest.peer.resume()
+    await longest.peer.rest()
+    assert.equal(longest.peer.ended, 'reset')
+    shorter.peer.resume()
+    assert.equal((await readText(shorter.peer)).length, 20 * MB + 1)
+    assert.equal(app.values('close').length, 1)
+  })
 
-  totals('what is freed does not count any more', options, async (app, t) => {
+  totals('no longer counts what has been sent', options, async (app, t) => {
     for (let round = 1; round <= 3; round++) {
       const slow = await client(t, app)
       slow.peer.pause()
@@ -126,7 +122,7 @@ describe('maxTotalSendBuffer', () => {
     assert.ok(!reasons.includes('ERR_UPWIRE_SLOW_CONSUMER'), `${reasons}`)
   })
 
-  totals('a broadcast counts once', options, async (app, t) => {
+  totals('counts a broadcast once', options, async (app, t) => {
     const clients = []
     for (let index = 0; index < 5; index++) clients.push(await client(t, app))
     for (const { peer } of clients) peer.pause()
@@ -143,11 +139,11 @@ describe('maxTotalSendBuffer', () => {
 describe('maxTotalSendBuffer with two I/O threads', () => {
   const options = { maxTotalSendBuffer: 40 * MB, maxSendBuffer: 0, ioThreads: 2 }
 
-  totals('the longest queue is closed, whichever thread it is on', options, async (app, t) => {
+  totals('closes the longest queue, whichever thread it is on', options, async (app, t) => {
     const clients = []
     for (let index = 0; index < 4; index++) clients.push(await client(t, app))
     for (const { peer } of clients) peer.pause()
-    // Slots alternate between the threads.
+    // Sessions alternate between the threads.
     const sizes = [28, 12, 13, 11]
     for (const [index, { sid }] of clients.entries()) {
       app.tell('send', { sid, size: sizes[index] * MB })
@@ -163,7 +159,7 @@ describe('maxTotalSendBuffer with two I/O threads', () => {
   })
 })
 
-describe('messages that peers do not finish', () => {
+describe('unfinished messages', () => {
   const options = { maxTotalReceiveQueue: 16 * MB }
   const part = text(`4${'x'.repeat(900_000)}`).subarray(0, 800_000)
 
@@ -172,36 +168,40 @@ describe('messages that peers do not finish', () => {
     return app.report('stats', app.values('stats').length + 1)
   }
 
-  totals('have half of the total; the oldest are closed with 1013', options, async (app, t) => {
-    const clients = []
-    for (let index = 0; index < 30; index++) {
-      const each = await client(t, app)
-      each.peer.write(part)
-      await each.peer.flushed()
-      clients.push(each)
-    }
-    await app.report('close', 18)
-    const { unfinished, undelivered } = await stats(app)
-    assert.ok(unfinished > 5 * MB && unfinished <= 8 * MB, `${unfinished}`)
-    assert.ok(undelivered < 1000, `${undelivered}`)
-    const closes = app.values('close')
-    assert.deepEqual(closes[0], {
-      sid: closes[0].sid,
-      reason: 'transport error',
-      code: 'ERR_UPWIRE_SLOW_PRODUCER',
-      limit: 'maxTotalReceiveQueue',
-      value: 16 * MB,
-    })
-    assert.ok(!closes.some(({ sid }) => sid === clients.at(-1).sid), 'the newest is not')
-    const [limit] = app.values('limit')
-    assert.deepEqual([limit.name, limit.action], ['maxTotalReceiveQueue', 'closed'])
-    assert.equal(await readClose(clients[0].peer), 1013)
-    for (const { peer } of clients) peer.destroy()
-    await app.report('close', 30)
-    assert.equal((await stats(app)).unfinished, 0)
-  })
+  totals(
+    'may take half of the total; beyond it the oldest are closed with 1013',
+    options,
+    async (app, t) => {
+      const clients = []
+      for (let index = 0; index < 30; index++) {
+        const each = await client(t, app)
+        each.peer.write(part)
+        await each.peer.flushed()
+        clients.push(each)
+      }
+      await app.report('close', 18)
+      const { unfinished, undelivered } = await stats(app)
+      assert.ok(unfinished > 5 * MB && unfinished <= 8 * MB, `${unfinished}`)
+      assert.ok(undelivered < 1000, `${undelivered}`)
+      const closes = app.values('close')
+      assert.deepEqual(closes[0], {
+        sid: closes[0].sid,
+        reason: 'transport error',
+        code: 'ERR_UPWIRE_SLOW_PRODUCER',
+        limit: 'maxTotalReceiveQueue',
+        value: 16 * MB,
+      })
+      assert.ok(!closes.some(({ sid }) => sid === clients.at(-1).sid), 'the newest is not closed')
+      const [limit] = app.values('limit')
+      assert.deepEqual([limit.name, limit.action], ['maxTotalReceiveQueue', 'closed'])
+      assert.equal(await readClose(clients[0].peer), 1013)
+      for (const { peer } of clients) peer.destroy()
+      await app.report('close', 30)
+      assert.equal((await stats(app)).unfinished, 0)
+    },
+  )
 
-  totals('count on polling, too', options, async (app, t) => {
+  totals('count on polling too', options, async (app, t) => {
     const peers = []
     for (let index = 0; index < 30; index++) {
       const opening = await Peer.connect(app.port)
@@ -224,7 +224,7 @@ describe('messages that peers do not finish', () => {
     assert.equal((await stats(app)).unfinished, 0)
   })
 
-  totals('a message that grows is not closed for those that do not', options, async (app, t) => {
+  totals('do not close one that grows because of others that do not', options, async (app, t) => {
     const good = await client(t, app)
     const whole = text(`4${'y'.repeat(990_000)}`)
     for (let index = 0; index < 30; index++) {
@@ -247,9 +247,9 @@ describe('handshakes while too much is undelivered', () => {
     maxHttpBufferSize: 150_000,
   }
 
-  totals('get 503, and are welcome when it has been delivered', options, async (app, t) => {
+  totals('get 503, and are accepted again once it has been delivered', options, async (app, t) => {
     const large = await client(t, app)
-    // Between the messages of a second requests are handled.
+    // Requests are handled between two messages of a second each.
     app.tell('slow', 30)
     await app.report('slow')
     const message = text(`4${'x'.repeat(100_000)}`)
@@ -261,7 +261,7 @@ describe('handshakes while too much is undelivered', () => {
       early.write(get(POLLING))
       const answer = await response(early)
       return answer.status === 503 ? answer : undefined
-    }, 'a handshake to be refused')
+    }, 'a refused handshake')
     assert.match(headers['retry-after'], /^[1-5]$/)
     assert.deepEqual(json, { code: 4, message: 'Too many connections' })
     assert.equal(await readText(large.peer), '4end 31')
@@ -274,7 +274,7 @@ describe('handshakes while too much is undelivered', () => {
 describe('maxTotalReceiveQueue', () => {
   const options = { maxTotalReceiveQueue: MB, maxReceiveQueue: 200 * MB }
 
-  totals('the largest is paused first; nothing is lost', options, async (app, t) => {
+  totals('pauses the largest queue first, and loses nothing', options, async (app, t) => {
     const large = await client(t, app)
     const small = await client(t, app)
     const blocker = await client(t, app)
@@ -292,7 +292,7 @@ describe('maxTotalReceiveQueue', () => {
       [limits[0].name, limits[0].limit, limits[0].action, limits[0].sid],
       ['maxTotalReceiveQueue', MB, 'paused', large.sid],
     )
-    assert.ok(!limits.some(({ sid }) => sid === small.sid), 'the small one is not')
+    assert.ok(!limits.some(({ sid }) => sid === small.sid), 'the small one is not paused')
     assert.deepEqual(app.values('close'), [])
   })
 })

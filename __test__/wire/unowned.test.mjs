@@ -1,4 +1,4 @@
-// WIRE-SAFETY 2.11: an upgrade on a path that nobody owns.
+// An upgrade on a path without an owner (docs/protocol.md#other-upgrades-and-descriptors).
 
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
@@ -12,7 +12,7 @@ import { wire } from './support/world.mjs'
 const TIMEOUT = 60
 const options = { destroyUpgradeTimeout: TIMEOUT }
 
-/** 404 and close, short and final. */
+/** Checks for 404 and a close: a short, final answer. */
 async function assertNotFound(peer) {
   const answer = await response(peer)
   assert.equal(answer.status, 404)
@@ -22,7 +22,7 @@ async function assertNotFound(peer) {
   assert.equal(peer.ended, 'fin')
 }
 
-describe('nobody touches it: 404 and close at destroyUpgradeTimeout', () => {
+describe('an upgrade that no listener answers gets 404 and a close at destroyUpgradeTimeout', () => {
   for (const target of [
     '/',
     '/other',
@@ -30,7 +30,7 @@ describe('nobody touches it: 404 and close at destroyUpgradeTimeout', () => {
     '/_next/webpack-hmr',
     '/engine.iox/?EIO=4&transport=websocket',
   ]) {
-    wire(target, options, async (world) => {
+    wire(`on ${target}`, options, async (world) => {
       const started = performance.now()
       await assertNotFound(await world.peer(upgrade(target)))
       assert.ok(performance.now() - started > TIMEOUT * 0.8, 'not before the timeout')
@@ -38,23 +38,23 @@ describe('nobody touches it: 404 and close at destroyUpgradeTimeout', () => {
     })
   }
 
-  wire('not a WebSocket at all', options, async (world) => {
+  wire('when it asks for another protocol than WebSocket', options, async (world) => {
     await assertNotFound(await world.peer(upgrade('/other', { Upgrade: 'h2c' })))
   })
 
-  wire('with listeners of upgrade that leave it alone', options, async (world) => {
+  wire('when upgrade listeners leave it alone', options, async (world) => {
     const seen = []
     world.server.on('upgrade', (req) => seen.push(req.url))
     await assertNotFound(await world.peer(upgrade('/other')))
-    assert.deepEqual(seen, ['/other'], 'the others are asked')
+    assert.deepEqual(seen, ['/other'], 'the other listeners see it')
   })
 
-  wire('an error listener is no sign of an owner', options, async (world) => {
+  wire('when it only has an error listener, which shows no owner', options, async (world) => {
     world.server.on('upgrade', (_req, socket) => socket.on('error', () => {}))
     await assertNotFound(await world.peer(upgrade('/other')))
   })
 
-  wire('nor is a timeout or close listener', options, async (world) => {
+  wire('when it only has a timeout or close listener', options, async (world) => {
     world.server.on('upgrade', (_req, socket) => {
       socket.on('close', () => {})
       socket.on('timeout', () => {})
@@ -63,14 +63,14 @@ describe('nobody touches it: 404 and close at destroyUpgradeTimeout', () => {
     await assertNotFound(await world.peer(upgrade('/other')))
   })
 
-  wire('two engines on one server: one answer', options, async (world) => {
+  wire('once, with two engines on one server', options, async (world) => {
     const other = new Engine({ path: '/second', ...options })
     other.attach(world.server)
     await assertNotFound(await world.peer(upgrade('/other')))
     other.close()
   })
 
-  wire('bytes behind the request stay unread', options, async (world) => {
+  wire('while bytes behind its request stay unread', options, async (world) => {
     await assertNotFound(await world.peer(upgrade('/other'), text('4evil'), get('/smuggled')))
     assert.deepEqual(world.pages, [])
   })
@@ -83,7 +83,7 @@ describe('nobody touches it: 404 and close at destroyUpgradeTimeout', () => {
     })
     const peer = await world.peer(get('/slow'), upgrade('/other'))
     await until(() => release, 'the earlier request')
-    // It is not before the timeout that this is answered.
+    // The timeout of the upgrade passes before the earlier response is sent.
     await elapse(TIMEOUT * 2)
     release()
     assert.equal((await response(peer)).text, 'slow')
@@ -91,14 +91,14 @@ describe('nobody touches it: 404 and close at destroyUpgradeTimeout', () => {
   })
 })
 
-describe('an owner: theirs, however slow', () => {
-  /** Each does what shows that it owns the socket; the answer comes long after the timeout. */
+describe('an upgrade with an owner is left to it, however slow it is', () => {
+  /** Each function shows that it owns the socket; its answer comes long after the timeout. */
   const owners = {
-    'a data listener': (socket) => socket.on('data', () => {}),
-    'a readable listener': (socket) => socket.on('readable', () => {}),
-    'an end listener': (socket) => socket.on('end', () => {}),
-    'a pipe': (socket, { sink }) => socket.pipe(sink),
-    'a data listener, a moment later': (socket) =>
+    'with a data listener': (socket) => socket.on('data', () => {}),
+    'with a readable listener': (socket) => socket.on('readable', () => {}),
+    'with an end listener': (socket) => socket.on('end', () => {}),
+    'with a pipe': (socket, { sink }) => socket.pipe(sink),
+    'with a data listener a moment later': (socket) =>
       setTimeout(() => socket.on('data', () => {}), TIMEOUT / 4),
   }
   for (const [name, own] of Object.entries(owners)) {
@@ -120,7 +120,7 @@ describe('an owner: theirs, however slow', () => {
     })
   }
 
-  wire('one that has written: its WebSocket works after the timeout', options, async (world) => {
+  wire('that has written: its WebSocket works after the timeout', options, async (world) => {
     let theirs
     world.server.on('upgrade', (req, socket) => {
       theirs = socket
@@ -140,7 +140,7 @@ describe('an owner: theirs, however slow', () => {
   })
 
   wire(
-    'with destroyUpgrade: false nothing is ever answered',
+    'with destroyUpgrade: false, which never answers',
     { ...options, destroyUpgrade: false },
     async (world) => {
       const peer = await world.peer(upgrade('/other'))
@@ -151,9 +151,9 @@ describe('an owner: theirs, however slow', () => {
   )
 })
 
-describe('a client that leaves: our error listener is there from the first tick', () => {
+describe('a client that leaves does no harm: the engine’s error listener is there from the first tick', () => {
   for (const leave of ['reset', 'finish', 'destroy']) {
-    wire(`${leave}, before and after the timeout`, options, async (world) => {
+    wire(`by ${leave}, before and after the timeout`, options, async (world) => {
       for (let round = 0; round < 10; round++) {
         const peer = await world.peer(upgrade('/other'))
         await peer.flushed()

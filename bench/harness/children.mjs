@@ -1,12 +1,16 @@
-// Every child process, so that none outlives the run, whichever way it ends. (Both kinds also end by themselves when
-// their channel to the runner closes, which covers a runner that is killed.)
+// Keeps track of every child process, so that none outlives the run, however it ends. (Both kinds
+// of children also end by themselves when their channel to the runner closes, which covers a killed
+// runner.)
 
 import { spawn } from 'node:child_process'
 
-/** Each child alive, with the signal that ends it. */
+/** Each running child, with the signal that ends it. */
 const alive = new Map()
 
-/** Spawns, on one core where `core` is a number. taskset replaces itself, so the pid and the channel stay. */
+/**
+ * Spawns a child, on a single core if `core` is a number. taskset replaces itself, so pid and
+ * channel stay the same.
+ */
 export function start(command, args, { core, stdio, env, signal = 'SIGKILL' }) {
   const [file, ...rest] =
     core === undefined ? [command, ...args] : ['taskset', '-c', String(core), command, ...args]
@@ -17,7 +21,9 @@ export function start(command, args, { core, stdio, env, signal = 'SIGKILL' }) {
   return child
 }
 
-/** Kills a child and waits until it is gone, so that the next sample starts on a quiet machine. */
+/**
+ * Kills a child and waits until it has ended, so that the next sample starts on a quiet machine.
+ */
 export async function end(child) {
   if (!alive.has(child)) return
   const gone = new Promise((resolve) => child.once('exit', resolve))

@@ -1,4 +1,5 @@
-// The Rust load client as the runner sees it: commands as lines in, events as lines of JSON out (client/src/driver.rs).
+// The Rust load client as the runner sees it: commands are lines of text, and events are lines of
+// JSON (client/src/driver.rs).
 
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -31,7 +32,7 @@ export class ClientProcess {
   #expect = new Expectations()
   #scenario
 
-  /** Connects everything the scenario needs; resolves when that is done. */
+  /** Opens every connection that the scenario needs; resolves when that is done. */
   static async start(scenario, options, core) {
     const client = new ClientProcess()
     await client.#spawn(scenario, options, core)
@@ -42,17 +43,17 @@ export class ClientProcess {
     this.#child.stdin.write('go\n')
   }
 
-  /** The counters now. */
+  /** The current counters. */
   mark() {
     return this.#command('mark', 'mark')
   }
 
-  /** Resolves once so many messages have arrived since the start. */
+  /** Resolves once this many messages have arrived since the start. */
   until(count, seconds) {
     return this.#command(`until ${count}`, 'until', seconds)
   }
 
-  /** No new messages; resolves when nothing is outstanding and everything has been verified. */
+  /** Stops sending; resolves when no message is outstanding and everything has been verified. */
   stop() {
     return this.#command('stop', 'done', 40)
   }
@@ -71,7 +72,7 @@ export class ClientProcess {
     this.#scenario = scenario
     const pairs = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)])
     this.#child = start(binary, [scenario, ...pairs], { core, stdio: ['pipe', 'pipe', 'inherit'] })
-    // Writing to a client that has just failed: its exit says why.
+    // A write to a client that has just failed: the client's exit gives the reason.
     this.#child.stdin.on('error', () => {})
     createInterface({ input: this.#child.stdout }).on('line', (line) => {
       const { event, ...fields } = JSON.parse(line)
@@ -79,7 +80,7 @@ export class ClientProcess {
       else this.#expect.resolve(event, fields)
     })
     this.#child.on('error', (error) => this.#fail(error.message))
-    // After the last line was read, not at once: a failure is named by a line.
+    // Only after the last line has been read, since a failure is named in a line.
     this.#child.on('close', (code, signal) => this.#fail(`ended (${signal ?? `code ${code}`})`))
     return this.#expect.wait('ready', `client ${scenario}: connecting`, 60)
   }

@@ -1,4 +1,4 @@
-// Waiting for something another process says: never without a time limit, and never past its end.
+// Waits for messages from another process: never without a time limit, and never past its end.
 
 export class Expectations {
   #pending = new Map()
@@ -30,7 +30,7 @@ export class Expectations {
     this.#pending.delete(key)
   }
 
-  /** Nothing more will come. The first reason counts. */
+  /** Rejects all waits, present and future. The first reason counts. */
   fail(error) {
     this.#failure ??= error
     for (const { reject } of this.#pending.values()) reject(this.#failure)

@@ -1,4 +1,4 @@
-// What the figures were taken on, and what it allows.
+// Describes the machine that takes the figures, and what it supports.
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
@@ -8,7 +8,7 @@ import { createRequire } from 'node:module'
 
 const require = createRequire(import.meta.url)
 
-/** Cores for the server and for the clients, or undefined where pinning is not possible. */
+/** The cores for the server and for the clients, or undefined where pinning is impossible. */
 export function pinning() {
   const server = 0
   const client = 1
@@ -16,10 +16,13 @@ export function pinning() {
   return possible && os.availableParallelism() > 1 ? { server, client } : undefined
 }
 
-/** Share of a core that may go to others in a window; prober and runner stay well below it. */
+/**
+ * The share of a core that other processes may use in a window; prober and runner stay well below
+ * it.
+ */
 export const DISTURBING = 0.2
 
-/** CPU seconds the whole machine has worked since it started. */
+/** The CPU seconds that the whole machine has worked since it started. */
 export function busySeconds() {
   const [line] = readFileSync('/proc/stat', 'utf8').split('\n', 1)
   const [user, nice, system, , , irq, softirq, steal] = line.split(/\s+/).slice(1).map(Number)
@@ -34,12 +37,14 @@ export function descriptorLimit() {
   return hard === 'unlimited' ? Infinity : Number(hard)
 }
 
-/** Of new TCP connections, in this network namespace. */
+/** The congestion control of new TCP connections in this network namespace. */
 export function congestionControl() {
   return readFileSync('/proc/sys/net/ipv4/tcp_congestion_control', 'utf8').trim()
 }
 
-/** Read from beside the package's entry: not every package exports its package.json. */
+/**
+ * Reads the version next to the package's entry point: not every package exports its package.json.
+ */
 function version(name) {
   for (
     let at = path.dirname(require.resolve(name));

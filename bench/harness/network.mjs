@@ -1,7 +1,8 @@
-// A network of our own, where the machine's default congestion control would spoil the figures. BBR paces: fed with
-// small messages to silent receivers it takes a connection for a slow one, and holds back the second of two broadcasts
-// for tens of milliseconds. Servers run on cubic nearly everywhere; reno, which a network namespace may choose without
-// privileges, is the same as long as nothing is lost. Loopback is all such a namespace has.
+// A network namespace of its own, for machines whose default congestion control would spoil the
+// figures. BBR paces: when small messages go to silent receivers, it takes the connection for a
+// slow one and delays the second of two broadcasts by tens of milliseconds. Most servers use cubic.
+// A network namespace may choose reno without privileges, and reno behaves the same as long as
+// nothing is lost. Loopback is the only interface in such a namespace.
 
 import { spawnSync } from 'node:child_process'
 
@@ -14,10 +15,10 @@ const INSIDE = 'UPWIRE_BENCH_NETWORK'
 const script = `ip link set lo up && echo reno > /proc/sys/net/ipv4/tcp_congestion_control && exec "$@"`
 const unshare = ['--user', '--map-root-user', '--net', 'sh', '-c', script, 'sh']
 
-/** This process is the one inside. */
+/** Whether this process runs inside. */
 export const isInside = process.env[INSIDE] === 'own'
 
-/** Whether to run inside, and whether that works here. */
+/** Whether to run inside, and whether that works on this machine. */
 export function shouldEnter() {
   if (isInside || FINE.includes(congestionControl())) return false
   return spawnSync('unshare', [...unshare, 'true']).status === 0
@@ -26,10 +27,11 @@ export function shouldEnter() {
 /** Runs this command again inside; resolves with its exit code. */
 export function enter() {
   const inner = start('unshare', [...unshare, process.execPath, ...process.argv.slice(1)], {
-    // The channel carries nothing; its end tells the inner process that this one is gone.
+    // The channel carries no messages; when it closes, the inner process knows that this one has
+    // ended.
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
     env: { ...process.env, [INSIDE]: 'own' },
-    // It has children of its own to end.
+    // The inner process must also end its own children.
     signal: 'SIGTERM',
   })
   return new Promise((resolve, reject) => {
@@ -40,6 +42,6 @@ export function enter() {
 
 if (isInside) {
   process.once('disconnect', () => process.exit(1))
-  // Listening keeps the channel open, not the process.
+  // A listener keeps the channel open, but must not keep the process alive.
   process.channel?.unref()
 }

@@ -1,4 +1,5 @@
-// Other work on the machine ruins a sample. Waiting for it to end is bounded: so many seconds in a whole run.
+// Other work on the machine ruins a sample. The bench waits for it to end, for a limited number of
+// seconds per run.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -17,7 +18,7 @@ export class Patience {
     return this.#seconds > 0
   }
 
-  /** Resolves when the machine has nothing to do, or patience is at an end. */
+  /** Resolves when the machine is idle or patience has run out. */
   async untilQuiet() {
     while (this.isLeft) {
       const before = busySeconds()
@@ -27,7 +28,7 @@ export class Patience {
     }
   }
 
-  /** Time spent on a sample that has to be taken again. */
+  /** Subtracts the time of a sample that must be repeated. */
   spend(seconds) {
     this.#seconds -= seconds
   }

@@ -1,4 +1,4 @@
-// From samples to the table: medians of each peer, ratios pair by pair, targets.
+// Turns samples into the table: medians of each peer, ratios per pair, targets.
 
 import { DISTURBING } from './machine.mjs'
 import { FANOUT_RATE, scenarios } from './scenarios.mjs'
@@ -20,7 +20,10 @@ const HEAD = [
   'verdict',
 ]
 
-/** One row's figures out of its scenario's rounds, each `{ stock, upwire }` of figures or `{ error }`. */
+/**
+ * One row's figures from the rounds of its scenario, each `{ stock, upwire }` with figures or `{
+ * error }`.
+ */
 export function evaluate(row, rounds) {
   const side = (peer, value) =>
     rounds.map((round) => (round[peer]?.error ? undefined : value(round[peer] ?? {})))
@@ -39,7 +42,7 @@ export function evaluate(row, rounds) {
     upwire: median(upwire),
     ratio: median(ratios),
     ratioRange: range(ratios),
-    // Microseconds a message are seconds a million messages.
+    // Microseconds per message are seconds per million messages.
     cpuSecondsPerMillion: both(({ cpu }) => cpu),
     getP50: both(({ get }) => get?.p50),
     getP99: both(({ get }) => get?.p99),
@@ -91,7 +94,7 @@ export function table(results, pinned) {
   ].join('\n')
 }
 
-/** What a reader has to know to trust the table, and what speaks against it. */
+/** What a reader must know to trust the table, and what casts doubt on it. */
 export function remarks(results, samples) {
   const rates = Object.entries(FANOUT_RATE).map(([clients, rate]) => `${rate}/s to ${clients}`)
   const lines = [`paced fan-out, both peers: ${rates.join(', ')}`]

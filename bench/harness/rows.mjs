@@ -1,4 +1,5 @@
-// The rows of the report: which figure of the scenario of the same name, and the first target (docs/design.md).
+// The rows of the report: the figure of a scenario of the same name, and its target
+// (docs/design.md).
 
 const cpu = { unit: 'CPU µs', value: ({ cpu }) => cpu }
 const page = { unit: 'GET p99 ms', value: ({ get }) => get?.p99 }

@@ -1,4 +1,5 @@
-// One sample: one peer's server, the clients that load it, and the measured window between two looks at the server.
+// One sample: one peer's server, the clients that load it, and the window between two readings of
+// the server.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -7,8 +8,8 @@ import { busySeconds } from './machine.mjs'
 import { ServerProcess } from './server-process.mjs'
 
 /**
- * GET every so often: a light one beside CPU rows, a dense one where the answer times are the figure. Odd intervals, so
- * that they do not fall into step with paced broadcasts.
+ * The prober's intervals: long ones beside CPU rows, short ones where the response times are the
+ * figure. They are odd, so that they do not fall into step with paced broadcasts.
  */
 const LIGHT = { 'interval-us': 47_100, connections: 8 }
 const DENSE = { 'interval-us': 5_090, connections: 32 }
@@ -26,7 +27,7 @@ export class Sample {
     this.#pages = pages
   }
 
-  /** Runs `scenario` against a fresh server of this peer and cleans up, whatever happens. */
+  /** Runs `scenario` against a new server of this peer and cleans up, whatever happens. */
   static async take(peer, scenario, { pinning, timing }) {
     const cores = scenario.pinned && pinning ? pinning : {}
     const server = await ServerProcess.start(peer, cores.server)
@@ -45,7 +46,7 @@ export class Sample {
     }
   }
 
-  /** A load client, connected. */
+  /** A connected load client. */
   async client(scenario, options) {
     const client = await ClientProcess.start(
       scenario,
@@ -57,8 +58,9 @@ export class Sample {
   }
 
   /**
-   * What `work` cost the server, with the answer times of /page meanwhile. `counter` names what the server counts, each
-   * being a message to so many `receivers`; `work` may return figures of its own.
+   * What `work` cost the server, with the response times of /page meanwhile. `counter` names what
+   * the server counts; each count is a message to this many `receivers`. `work` may return figures
+   * of its own.
    */
   async window(client, { counter, receivers = 1 }, work) {
     const clientBefore = await client.mark()
@@ -89,7 +91,7 @@ export class Sample {
     }
   }
 
-  /** Starts the load and the prober, and lets both peers' machine code get warm. */
+  /** Starts the load and the prober, and lets V8 optimize the code of both peers. */
   async warmUp(client) {
     if (this.#pages) {
       this.#prober = await this.client('probe', this.#pages === 'dense' ? DENSE : LIGHT)
@@ -99,7 +101,7 @@ export class Sample {
     await sleep(this.timing.warmUp * 1000)
   }
 
-  /** Ends the load; what the client verified must be what the server counted. */
+  /** Ends the load; the client must have verified as many messages as the server counted. */
   async finish(client, { counter, receivers = 1 }) {
     const { count: verified } = await client.stop()
     let counted

@@ -1,5 +1,6 @@
-// The loads. Each takes one sample and returns figures; rows.mjs says which figure is which row.
-// `pages`: how densely /page is got meanwhile. `pinned`: server on one core, clients on another.
+// The loads. Each takes one sample and returns figures; rows.mjs says which figure belongs to which
+// row. `pages`: how often /page is fetched meanwhile. `pinned`: the server on one core, the clients
+// on another.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -12,17 +13,20 @@ const SIZE = 64
 const LARGE = 999_936
 
 /**
- * Broadcasts a second in the GET rows, the same for both peers: about what stock can just sustain. More would measure
- * the length of stock's queue, which grows with the window.
+ * Broadcasts per second in the GET rows, the same for both peers: about as many as stock can just
+ * sustain. More would measure the length of stock's queue, which grows with the window.
  */
 export const FANOUT_RATE = { 1000: 75, 10000: 5 }
 
 const PACE = 20_000
 
-/** Broadcasts outstanding in the CPU rows of fan-out. */
+/** Outstanding broadcasts in the CPU rows of fan-out. */
 const OVERLAPPING = 4
 
-/** Code that runs once a connection takes V8 this much longer to optimize than code that runs once a message. */
+/**
+ * V8 needs this much longer to optimize code that runs once per connection than code that runs once
+ * per message.
+ */
 const STORM_WARM_UPS = 3
 
 const closedLoop = (outstanding) => ({
@@ -35,7 +39,7 @@ const paced = {
   counter: 'echoes',
 }
 
-/** A load that runs by itself: warm up, look for some seconds, stop. */
+/** A load that runs by itself: warm up, measure for some seconds, stop. */
 function steady({ load: [name, options], counter, receivers = 1 }) {
   return async (sample) => {
     const client = await sample.client(name, options)
@@ -47,7 +51,7 @@ function steady({ load: [name, options], counter, receivers = 1 }) {
   }
 }
 
-/** Some broadcasts always outstanding: the server has no pause, as in the echo rows. */
+/** Some broadcasts are always outstanding: the server has no pause, as in the echo rows. */
 const fanout = (connections) =>
   steady({
     load: ['fanout', { connections, size: SIZE, outstanding: OVERLAPPING }],
@@ -55,7 +59,7 @@ const fanout = (connections) =>
     receivers: connections,
   })
 
-/** Broadcasts at a pace; the window ends when the last one has arrived everywhere. */
+/** Paced broadcasts; the window ends when the last one has arrived everywhere. */
 function pacedFanout(connections, rate = FANOUT_RATE[connections]) {
   return async (sample) => {
     const client = await sample.client('fanout', { connections, size: SIZE, outstanding: 0 })
@@ -71,7 +75,7 @@ function pacedFanout(connections, rate = FANOUT_RATE[connections]) {
     await broadcast(Math.max(3, Math.round(rate * sample.timing.warmUp)))
     const counted = { counter: 'broadcasts', receivers: connections }
     const figures = await sample.window(client, counted, async () => {
-      // At a few broadcasts a second a window has to be longer to say something.
+      // With only a few broadcasts per second, the window must be longer to be meaningful.
       const seconds = sample.timing.seconds * (rate < 10 ? 2 : 1)
       const count = Math.max(8, Math.round(rate * seconds))
       const told = await broadcast(count)
@@ -82,7 +86,10 @@ function pacedFanout(connections, rate = FANOUT_RATE[connections]) {
   }
 }
 
-/** Resident memory of idle connections, over a base of connections that has warmed everything up. */
+/**
+ * The resident memory of idle connections, above a base of connections that has warmed everything
+ * up.
+ */
 async function idle(sample) {
   const { base, more } = sample.timing.idle
   await sample.client('fanout', { connections: base, size: SIZE, outstanding: 0 })
@@ -92,7 +99,10 @@ async function idle(sample) {
   return { kib: (after.rss - before.rss) / 1024 / more }
 }
 
-/** From `2probe` to `5`, as engine.io-client counts an upgrade; few at a time, so that nothing queues. */
+/**
+ * From `2probe` to `5`, as engine.io-client counts an upgrade; few at a time, so that nothing
+ * queues.
+ */
 async function probe(sample) {
   const client = await sample.client('upgrade', { 'in-flight': 4, settled: 1 })
   await sample.warmUp(client)

@@ -1,4 +1,4 @@
-// The server under measure as the runner sees it: a child with an IPC channel that answers operations.
+// The measured server as the runner sees it: a child with an IPC channel that runs operations.
 
 import { fileURLToPath } from 'node:url'
 

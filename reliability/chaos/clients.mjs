@@ -1,5 +1,5 @@
-// The official clients: each opens a connection, talks for a while, ends it or sees it end, and
-// begins again.
+// The official clients: each opens a connection, exchanges messages for a while, ends it or sees it
+// end, and starts over.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Socket as EngineClient } from 'engine.io-client'
@@ -7,13 +7,13 @@ import { io as connect } from 'socket.io-client'
 import { EnginePeer, SocketPeer } from './peer.mjs'
 
 const TRANSPORTS = [['polling'], ['websocket'], ['polling', 'websocket'], ['polling', 'websocket']]
-/** What the clients' own parsers say about a damaged stream. */
+/** What the clients' own parsers report for a damaged stream. */
 const DAMAGE = /Invalid WebSocket|Invalid UTF|invalid (opcode|payload|status)|RSV|MASK|parse error/i
-/** Longer than any disturbance, with a heartbeat's time on top. */
+/** Longer than any disturbance, plus a heartbeat. */
 const SYNC_PATIENCE = 40_000
 
 export class Client {
-  /** Of connections that have opened: what the server has to agree with. */
+  /** The connections that opened, for comparison with the server's sessions. */
   sessions = []
   #index
   #url
@@ -39,7 +39,7 @@ export class Client {
     this.#complain = complain
   }
 
-  /** Opens one connection after the other until stopped. */
+  /** Opens one connection after another until stopped. */
   async run() {
     while (!this.#isStopped) {
       const isSocket = this.#random.chance(0.6)
@@ -49,17 +49,17 @@ export class Client {
     }
   }
 
-  /** From now on sends nothing, and closes nothing. */
+  /** From now on sends nothing and closes nothing. */
   calm() {
     this.#isCalm = true
   }
 
-  /** Whether nothing was lost on the open connection, if there is one. */
+  /** Checks that the open connection, if there is one, has lost nothing. */
   async settle() {
     await this.#current?.settle()
   }
 
-  /** Closes, and opens nothing more. */
+  /** Closes the connection and opens no more. */
   stop() {
     this.#isStopped = true
     this.#giveUp()
@@ -77,7 +77,7 @@ export class Client {
     const opened = new Promise((resolve) => socket.once('connect', resolve))
     const ended = new Promise((resolve) => (peer.onEnd = resolve))
     await this.#live(session, peer, { opened, failed: Promise.race([refused, ended]), ended }, [
-      // socket.io drops events that come in one batch with the packet of this.
+      // socket.io drops events that come in one batch with this packet.
       { close: () => socket.disconnect(), isComplete: false },
       { close: () => socket.io.engine.close(), isComplete: true },
     ])
@@ -108,7 +108,7 @@ export class Client {
     return (text) => this.#complain(`${session.name}, session ${session.id}: ${text}`)
   }
 
-  /** The id, upgrades, and errors that speak of damage. */
+  /** Records the id and upgrades, and complains about errors that mean damage. */
   #watch(engine, session) {
     engine.once('open', () => (session.id = engine.id))
     engine.once('upgrade', () => this.#count('upgrades'))
@@ -135,7 +135,7 @@ export class Client {
     this.#counts[what] = (this.#counts[what] ?? 0) + 1
   }
 
-  /** A connection from its beginning to its end. */
+  /** One connection from its beginning to its end. */
   async #live(session, peer, { opened, failed, ended }, closings) {
     let isClosing = false
     const end = this.#random.pick(closings)
@@ -179,7 +179,7 @@ export class Client {
     for (let sent = 0; sent < count; sent++) peer.send()
   }
 
-  /** Both sides compare their counters; an answer that never comes is a loss. */
+  /** Both sides compare their counters; an answer that never comes means a loss. */
   async #sync(peer, ended) {
     if (peer.ended) return
     const abort = new AbortController()

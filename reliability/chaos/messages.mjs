@@ -3,10 +3,13 @@
 import { crc32 } from 'node:zlib'
 
 const POOL = 1 << 20
-/** Of one, two and three bytes in UTF-8; none is half of a surrogate pair, so that any slice is valid. */
+/**
+ * Characters of one, two and three bytes in UTF-8. None is half a surrogate pair, so every slice is
+ * valid.
+ */
 const ALPHABET = 'abc "\\<>&\u0000é漢字ßΩ€'
 
-/** Makes what one side of a connection sends. */
+/** Makes the messages that one side of a connection sends. */
 export class Sender {
   sent = 0
   #random
@@ -28,11 +31,11 @@ export class Sender {
   }
 }
 
-/** Checks what one side receives. */
+/** Checks the messages that one side receives. */
 export class Receiver {
   received = 0
 
-  /** What is wrong with a message, or null. */
+  /** A description of the error in a message, or null. */
   check({ number, sum, payload }) {
     if (number !== this.received) return `number ${number} came where ${this.received} was due`
     this.received++
@@ -41,7 +44,7 @@ export class Receiver {
   }
 }
 
-/** What payloads are cut from. */
+/** The supply of random data that payloads are sliced from. */
 export class Pool {
   #bytes = Buffer.alloc(POOL)
   #text
@@ -70,12 +73,12 @@ function size(random) {
   return random.between(5_000, 300_000)
 }
 
-/** The number is in it: a payload of another message is wrong. */
+/** Includes the number, so that the payload of another message does not pass. */
 export function checksum(number, payload) {
   return (crc32(payload) ^ number) >>> 0
 }
 
-/** A message in one Engine.IO message. */
+/** Encodes a message as one Engine.IO message. */
 export function encode({ number, sum, payload }) {
   if (typeof payload === 'string') return `m${number} ${sum} ${payload}`
   const head = Buffer.alloc(8)
@@ -102,7 +105,7 @@ export function decode(data) {
   }
 }
 
-/** Clients give binary data in several types. */
+/** Clients deliver binary data in several types. */
 export function asBuffer(data) {
   if (Buffer.isBuffer(data)) return data
   if (ArrayBuffer.isView(data)) return Buffer.from(data.buffer, data.byteOffset, data.byteLength)

@@ -1,9 +1,9 @@
-// One side of a connection: what it sends is numbered, what it receives is checked. Both sides are
-// alike, as the official client and upwire's socket have the same face.
+// One side of a connection: it numbers the messages it sends and checks those it receives. Both
+// sides use the same code, since the official client and upwire's socket have the same interface.
 
 import { Receiver, Sender, asBuffer, decode, encode } from './messages.mjs'
 
-/** What both kinds have in common. */
+/** The code that both kinds share. */
 class Peer {
   ended = false
   #complain
@@ -31,7 +31,10 @@ class Peer {
     this.onEnd?.()
   }
 
-  /** The other side's counters at a point in the order of messages: nothing may be missing. */
+  /**
+   * Compares the other side's counters, taken at a point in the order of messages: nothing may be
+   * missing.
+   */
   compare({ sent, received }, own) {
     if (this.ended) return
     if (received !== own) this.complain(`the other side has ${received} of ${own} messages`)
@@ -45,7 +48,7 @@ class Peer {
   }
 }
 
-/** On an Engine.IO socket. */
+/** A peer on an Engine.IO socket. */
 export class EnginePeer extends Peer {
   #syncs = []
 
@@ -60,7 +63,7 @@ export class EnginePeer extends Peer {
     this.socket.send(encode(this.sender.next()))
   }
 
-  /** Resolves once the other side has compared its counters with ours. */
+  /** Resolves once the other side has compared its counters with this side's. */
   sync() {
     return new Promise((resolve) => {
       this.#syncs.push({ sent: this.sender.sent, resolve })
@@ -82,9 +85,9 @@ export class EnginePeer extends Peer {
   }
 }
 
-/** On a Socket.IO socket: acknowledgements and broadcasts as well. */
+/** A peer on a Socket.IO socket, with acknowledgements and broadcasts. */
 export class SocketPeer extends Peer {
-  /** Numbers of messages whose acknowledgement is due. */
+  /** The numbers of messages that still await their acknowledgement. */
   #due = []
   news = null
 

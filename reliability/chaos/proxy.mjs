@@ -1,15 +1,15 @@
-// A TCP proxy that disturbs what passes through it: it delays, stalls, splits and merges without
-// reordering, and cuts, resets, half-closes or forgets connections at any byte.
+// A TCP proxy that disturbs the bytes it forwards: it delays, stalls, splits and merges them
+// without reordering, and cuts, resets, half-closes or forgets connections at any byte.
 
 import net from 'node:net'
 import { once, setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** How the bytes of one direction are passed on. */
+/** How the bytes of one direction are forwarded. */
 const MANNERS = ['plain', 'plain', 'jitter', 'split', 'merge', 'stall']
-/** What ends a connection, apart from its two ends. */
+/** How the proxy ends a connection. */
 const FATES = ['cut', 'reset', 'half', 'forget']
-/** A connection that has met its fate, and is still there, ends after this. */
+/** A connection that has met its fate and still exists ends after this time. */
 const AFTERLIFE = 9_000
 
 export class ChaosProxy {
@@ -24,12 +24,12 @@ export class ChaosProxy {
   #opened = 0
   #gentle
 
-  /** A gentle one holds up for less than a heartbeat's time, and ends nothing. */
+  /** A gentle proxy delays for less than a heartbeat, and ends nothing. */
   constructor(target, random, gentle) {
     this.#target = target
     this.#random = random
     this.#gentle = gentle
-    // As many as there are connections that are held up.
+    // Every delayed connection listens to this signal.
     setMaxListeners(0, this.#calm.signal)
   }
 
@@ -44,7 +44,7 @@ export class ChaosProxy {
     this.#port = this.#server.address().port
   }
 
-  /** Ends all connections, refuses new ones for a while, and goes on. */
+  /** Ends all connections, refuses new ones for a while, and continues. */
   async restart(downtime) {
     this.#count('restart')
     this.#server.close()
@@ -53,7 +53,7 @@ export class ChaosProxy {
     await this.listen()
   }
 
-  /** From now on everything passes; what is held up goes on, what is forgotten ends. */
+  /** From now on everything passes: delayed bytes continue, and forgotten connections end. */
   calm() {
     this.#calm.abort()
   }
@@ -83,7 +83,7 @@ export class ChaosProxy {
   }
 }
 
-/** A connection of a client, and the one to the server that belongs to it. */
+/** A connection of a client and its connection to the server. */
 class Pair {
   #streams
   #random
@@ -119,7 +119,7 @@ class Pair {
     }
   }
 
-  /** Passes on one direction, until its fate at a position in its bytes, or its end. */
+  /** Forwards one direction until its fate, at a position in its bytes, or until its end. */
   async #pass(from, to, fate, at) {
     const manner = this.#calm.aborted ? 'plain' : this.#random.pick(MANNERS)
     let left = fate === null ? Number.POSITIVE_INFINITY : at
@@ -135,7 +135,7 @@ class Pair {
       }
       to.end()
     } catch {
-      // The other end is gone, and with it this one.
+      // The other stream has ended, and this one with it.
     }
   }
 
@@ -143,7 +143,7 @@ class Pair {
     if (this.#calm.aborted) return
     const random = this.#random
     if (manner === 'jitter') await this.#pause(random.between(0, 12))
-    // What comes meanwhile is read at once.
+    // Chunks that arrive meanwhile are read together.
     if (manner === 'merge') await this.#pause(random.between(5, 50))
     if (manner === 'stall' && random.chance(0.05)) {
       this.#count('stall')
@@ -151,7 +151,7 @@ class Pair {
     }
   }
 
-  /** For how long nothing passes, in milliseconds. */
+  /** How long nothing passes, in milliseconds. */
   #stall() {
     const random = this.#random
     if (this.#gentle || random.chance(0.9)) return random.between(20, 900)
@@ -163,7 +163,7 @@ class Pair {
       if (bytes.length > 0) yield bytes
       return
     }
-    // Small pieces first; the rest of a large chunk would take too long in these.
+    // Starts with small pieces; the rest of a large chunk would take too long that way.
     for (let start = 0; start < bytes.length; ) {
       const most = start < 200 ? 9 : 20_000
       const end = start + this.#random.between(1, most)
@@ -179,7 +179,7 @@ class Pair {
     })
   }
 
-  /** The part of a message before it has been passed on. */
+  /** Applies the fate once the part of the message before it has been forwarded. */
   #meet(fate, to) {
     this.#count(fate)
     if (fate === 'cut') return this.end(false)
@@ -189,7 +189,7 @@ class Pair {
     return this.#pause(AFTERLIFE).then(() => this.end(false))
   }
 
-  /** Lets time pass, but no longer than until calm. */
+  /** Waits, but at most until calm. */
   async #pause(ms) {
     await sleep(ms, undefined, { signal: this.#calm }).catch(() => {})
   }

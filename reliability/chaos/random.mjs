@@ -1,6 +1,6 @@
-// Randomness that is the same for the same seed.
+// Random numbers that are the same for the same seed.
 
-/** A stream of random numbers; streams of other names are independent of it. */
+/** A stream of random numbers; streams with other names are independent of it. */
 export class Random {
   #seed
   #state

@@ -1,17 +1,18 @@
 // Chaos: official clients talk to an upwire server through a proxy that disturbs their connections,
-// while the server is blocked, stopped and made to close. `npm run chaos`; the addon has to be built.
+// while the server is blocked, stopped and made to close. Run it with `npm run chaos`; the addon
+// must be built.
 //
-//   --seed N      of all random choices; by default another one each time, and printed
-//   --seconds N   how long (60)
-//   --clients N   at once (60)
+//   --seed N      the seed of all random choices; by default a new one, which is printed
+//   --seconds N   how long it runs (60)
+//   --clients N   the number of clients at once (60)
 //   --threads N   ioThreads (1)
-//   --tls         over TLS, where connections are JavaScript streams
-//   --gentle      nothing ends connections: each has to last until its client closes it
-//   --keep        without transferring the memory of received messages
+//   --tls         use TLS, where connections are JavaScript streams
+//   --gentle      end no connections: each must last until its client closes it
+//   --keep        do not transfer the memory of received messages
 //
-// Every connection has to see 0, 1, 2… on both sides without hole, repeat or damage until it ends; each
-// session ends once; afterwards a new client is served and nothing is left over. The same seed makes
-// the same choices; their timing is the machine's. Exits with 1 when something was wrong.
+// On every connection both sides must see 0, 1, 2… without a gap, repeat or damage until it ends.
+// Each session ends once; afterwards a new client is served and nothing is left over. The same seed
+// makes the same choices, but not the same timing. Exits with 1 when something was wrong.
 
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -25,7 +26,7 @@ import { Pool } from './messages.mjs'
 import { ChaosProxy } from './proxy.mjs'
 import { Random } from './random.mjs'
 
-/** For sessions whose client is gone: a heartbeat, or a polling session that closes. */
+/** For sessions whose client has left: a heartbeat, or a polling session that closes. */
 const SETTLING = 45
 const MOST_COMPLAINTS = 20
 
@@ -91,7 +92,7 @@ function start() {
   })
 }
 
-/** The disturbances that are not the proxy's. */
+/** The disturbances other than the proxy's. */
 async function disturb() {
   const end = performance.now() + seconds * 1000
   const monkeys = random.stream('monkeys')
@@ -99,7 +100,7 @@ async function disturb() {
     const pause = monkeys.between(100, 1200)
     if (performance.now() + pause > end) return sleep(Math.max(0, end - performance.now()))
     await sleep(pause)
-    // Blocked and stopped for less than a heartbeat's time, no connection may be lost.
+    // No connection may be lost by a block or a stop shorter than a heartbeat.
     const kind = gentle ? monkeys.between(50, 92) / 100 : monkeys.next()
     if (kind < 0.5) {
       const count = monkeys.between(1, 6)
@@ -119,7 +120,7 @@ async function disturb() {
   }
 }
 
-/** Nothing disturbs any more: what is open has to be complete, and is closed. */
+/** Ends all disturbances: open connections must be complete and are then closed. */
 async function settle(clients) {
   proxy.calm()
   for (const client of clients) client.calm()
@@ -129,7 +130,7 @@ async function settle(clients) {
   await Promise.all(clients.map((client) => client.done))
 }
 
-/** Neither side may have received what the other has not sent. */
+/** Neither side may have received a message that the other did not send. */
 async function compare(clients) {
   await until(async () => (await server.ask('figures')).clients === 0, 'sessions are left')
   const { all, reasons } = await server.ask('sessions')
@@ -150,7 +151,7 @@ async function compare(clients) {
     if (ours.received > theirs.sent || theirs.received > ours.sent) {
       complain(`${session.name}: received ${ours.received} of ${theirs.sent}`)
     }
-    // An engine that is closed sends what waits first.
+    // An engine that is closed sends its queues first.
     if (gentle && session.isComplete && theirs.received !== ours.sent) {
       complain(`${session.name}: ${theirs.received} of ${ours.sent} messages came before its close`)
     }
@@ -174,7 +175,7 @@ async function leftovers(before) {
   if (after.transferred) console.log(`messages ${JSON.stringify(after.transferred)}`)
 }
 
-/** Both transports, without the proxy. */
+/** Checks both transports without the proxy. */
 async function goodClient() {
   for (const transports of [['polling'], ['websocket']]) {
     const url = `${tls ? 'https' : 'http'}://127.0.0.1:${server.port}`
@@ -188,7 +189,7 @@ async function goodClient() {
   }
 }
 
-/** The server ends by itself. */
+/** Checks that the server ends by itself. */
 async function shut() {
   await server.ask('shut')
   const late = sleep(5_000).then(() => ['still runs'])

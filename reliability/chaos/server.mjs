@@ -1,5 +1,5 @@
-// The server under chaos: socket.io on upwire and a bare Engine on one HTTP server. It checks what it
-// receives, sends messages of its own, and disturbs itself on request.
+// The server under chaos: socket.io on upwire and a bare Engine on one HTTP server. It checks the
+// messages it receives, sends messages of its own, and disturbs itself on request.
 
 import http from 'node:http'
 import https from 'node:https'
@@ -35,10 +35,10 @@ const options = {
   pingInterval: 2_000,
   pingTimeout: 4_000,
   ioThreads: threads,
-  // Small enough to be met.
+  // Small enough that some sessions reach it.
   maxReceiveQueue: 256 * 1024,
-  // What disturbances add up to stays below these. (A polling client takes base64 for a little shorter
-  // than it is, and may meet the default size with many messages at once.)
+  // The disturbances stay below these. (A polling client estimates base64 as a little shorter than
+  // it is, and may exceed the default size with many messages at once.)
   ...(gentle && {
     maxHttpBufferSize: 16_000_000,
     pingTimeout: 30_000,
@@ -63,7 +63,7 @@ function complain(text) {
   process.send({ report: { complaint: `server: ${text}` } })
 }
 
-/** Each session has to end once, with a reason that is no damage. */
+/** Checks that each session ends once, with a reason that does not mean damage. */
 function follow(socket, kind) {
   const session = { kind, closes: 0, sent: 0, received: 0 }
   if (sessions.has(socket.id)) complain(`session ${socket.id} opened twice`)
@@ -121,7 +121,7 @@ const sending = setInterval(() => {
   if (isCalm) return
   for (const { peer } of peers.values()) {
     if (!random.chance(0.06)) continue
-    // Bursts fill queues.
+    // Bursts fill the queues.
     const count = random.chance(0.01) ? random.between(20, 300) : random.between(1, 4)
     for (let sent = 0; sent < count; sent++) peer.send()
   }
@@ -138,7 +138,7 @@ answer({
     while (performance.now() < end);
   },
 
-  /** Closes some connections, each in one of the ways there are. */
+  /** Closes some connections, each in one of the possible ways. */
   close(count) {
     for (let closed = 0; closed < count && peers.size > 0; closed++) {
       const { close } = random.pick([...peers.values()])
@@ -146,7 +146,7 @@ answer({
     }
   },
 
-  /** No more messages and disturbances of its own. */
+  /** Stops the server's own messages and disturbances. */
   calm() {
     isCalm = true
     clearInterval(sending)
@@ -164,10 +164,10 @@ answer({
     }
   },
 
-  /** What every session has come to. */
+  /** The final counters of every session. */
   sessions: () => ({ all: [...sessions], reasons }),
 
-  /** Ends everything; the process has to end by itself. */
+  /** Ends everything; the process must then end by itself. */
   async shut() {
     await transfers?.end()
     process.removeAllListeners('disconnect')

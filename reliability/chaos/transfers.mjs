@@ -1,11 +1,11 @@
-// Gives the memory of received messages away to a worker, as an app may, and keeps others to see that
-// they stay whole. The module is the worker's, too.
+// Transfers the memory of received messages to a worker, as an app may, and keeps others to check
+// that they stay intact. The worker runs this module too.
 
 import { once } from 'node:events'
 import { isMainThread, parentPort } from 'node:worker_threads'
 import { crc32 } from 'node:zlib'
 
-/** Messages that are kept, to be looked at later. */
+/** The number of messages that are kept for a later check. */
 const KEPT = 64
 
 export class Transfers {
@@ -23,7 +23,7 @@ export class Transfers {
     worker.on('error', (error) => complain(`worker: ${error.message}`))
   }
 
-  /** A message that its handler is done with. */
+  /** Takes a message that its handler no longer needs. */
   take(bytes) {
     const choice = this.#random.next()
     if (choice < 0.3) this.#give(bytes)
@@ -37,7 +37,7 @@ export class Transfers {
       this.#worker.postMessage({ bytes, sum }, [buffer])
       this.counts.given++
     } catch (error) {
-      // Memory from outside of V8 may not be transferable; it stays as it is.
+      // Memory from outside V8 may not be transferable; then it must stay as it is.
       if (error.name !== 'DataCloneError') throw error
       this.counts.refused++
       if (crc32(bytes) !== sum) this.#complain('a message that was not transferred has changed')
@@ -55,7 +55,7 @@ export class Transfers {
     else if (crc32(bytes) !== sum) this.#complain(`a message of ${length} bytes has changed`)
   }
 
-  /** Looks at everything that is kept. */
+  /** Checks every kept message. */
   check() {
     for (const message of this.#kept.splice(0)) this.#examine(message)
   }

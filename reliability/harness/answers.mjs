@@ -2,7 +2,7 @@
 
 import { readdirSync } from 'node:fs'
 
-/** Answers operations, and ends with the runner. */
+/** Runs operations for the runner, and ends when the runner does. */
 export function answer(operations) {
   process.on('message', async ({ id, operation, options }) => {
     try {
@@ -14,7 +14,7 @@ export function answer(operations) {
   process.on('disconnect', () => process.exit(0))
 }
 
-/** What a process holds. */
+/** The resources that a process holds. */
 export function holdings() {
   const { rss, heapTotal } = process.memoryUsage()
   return {

@@ -2,7 +2,7 @@
 
 import { parseArgs } from 'node:util'
 
-/** `defaults` names every option; a number asks for a number, `false` is a switch. */
+/** `defaults` names every option: a number for a number, `false` for a switch. */
 export function read(defaults) {
   const names = Object.keys(defaults)
   const isSwitch = (name) => defaults[name] === false

@@ -1,4 +1,4 @@
-// A server in a process of its own, started by a runner: it answers operations over IPC.
+// A server in a process of its own. A runner starts it and requests operations over IPC.
 
 import { fileURLToPath } from 'node:url'
 
@@ -23,7 +23,7 @@ export class ServerChild {
     return server
   }
 
-  /** Runs one of the operations of the server. */
+  /** Runs one of the server's operations. */
   ask(operation, options, seconds = 60) {
     const id = ++this.#id
     const answer = this.#expect.wait(id, `server: ${operation}`, seconds)

@@ -1,18 +1,18 @@
-// Official clients that retry: each message has an id, and is sent again until it is acknowledged.
+// Official clients that retry: each message has an id and is sent again until it is acknowledged.
 
 import { once } from 'node:events'
 import { io as connect } from 'socket.io-client'
 
-/** No message is given up: what is lost would only be late otherwise. */
+/** Clients never give up, so that a lost message shows as unacknowledged. */
 const RETRIES = 10_000
 const ACK_TIMEOUT = 2_000
 
 export class RetryingClient {
   sent = 0
   connects = 0
-  /** Ids in the order in which they were acknowledged. */
+  /** Ids in the order of their acknowledgements. */
   acknowledged = []
-  /** Numbers of what the server sends: to everybody, and to this client alone. */
+  /** The number of the server's next message: to all clients, and to this client alone. */
   news = null
   own = 0
   unrecovered = 0
@@ -37,7 +37,7 @@ export class RetryingClient {
     })
   }
 
-  /** Follows what the server sends: with recovery nothing is missing, and nothing comes twice. */
+  /** Follows the server's messages: with recovery none is missing and none is repeated. */
   follow() {
     this.socket.on('hello', (next) => (this.news ??= next))
     this.socket.on('news', (number) => {
@@ -54,7 +54,7 @@ export class RetryingClient {
     if (!this.socket.connected) await once(this.socket, 'connect')
   }
 
-  /** Sends at a pace, whether connected or not. */
+  /** Sends at a steady pace, whether connected or not. */
   start(interval) {
     this.#timer = setInterval(() => {
       const id = `${this.#name}/${this.sent++}`
@@ -66,7 +66,7 @@ export class RetryingClient {
     }, interval)
   }
 
-  /** Sends no more. */
+  /** Stops sending. */
   stop() {
     clearInterval(this.#timer)
   }

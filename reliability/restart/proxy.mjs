@@ -65,7 +65,7 @@ http {
     }
   }
 
-  /** New workers take over; what the old ones carry ends a second later. */
+  /** New workers take over; connections of the old ones end a second later. */
   reload() {
     this.#child.kill('SIGHUP')
   }

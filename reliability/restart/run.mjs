@@ -1,16 +1,16 @@
-// Restarts behind a real nginx, under load of clients that retry. `npm run restart`; the addon has to
-// be built, and nginx is installed where that is one command.
+// Restarts behind a real nginx, under load from clients that retry. Run it with `npm run restart`;
+// the addon must be built. nginx is installed where one command can do that.
 //
-//   --rounds N    of each kind (2)
-//   --clients N   (40)
+//   --rounds N    rounds of each kind (2)
+//   --clients N   the number of clients (40)
 //
-// 1. Two servers are restarted in turn, by SIGTERM. No acknowledged message may be missing from what
-//    the servers have written down; what was written twice, by a retry, is counted by its id.
-// 2. One server with connection state recovery, and the proxy is reloaded and restarted: nothing is
-//    lost in either direction, and nothing that the server sends comes twice.
+// 1. Two servers are restarted in turn by SIGTERM. Every acknowledged message must be in the servers'
+//    logs; messages that a retry wrote twice are counted once, by their id.
+// 2. One server with connection state recovery, while the proxy is reloaded and restarted: no message
+//    is lost in either direction, and no message of the server comes twice.
 //
-// Recovery is tested on WebSocket: of a polling client that is between two polls the server learns only
-// by the heartbeat that it is gone, and a session is kept for recovery once it has ended.
+// Recovery is tested on WebSocket: the server notices only by the heartbeat that a polling client
+// between two polls has gone, and it keeps a session for recovery only once that has ended.
 // UPWIRE_REQUIRE_NGINX=1 makes a missing nginx a failure.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -28,7 +28,7 @@ const TRANSPORTS = [['websocket'], ['polling', 'websocket'], ['polling']]
 const WEBSOCKET = [['websocket'], ['polling', 'websocket']]
 const EXIT_PATIENCE = 5_000
 const SETTLING = 30_000
-/** Between two messages of a client, and of the server to all. */
+/** The time between two messages of a client, and of the server to all. */
 const INTERVAL = 40
 const SCRIPT = new URL('server.mjs', import.meta.url)
 
@@ -58,7 +58,7 @@ rmSync(folder, { recursive: true, force: true })
 console.log(wrong.length === 0 ? 'restart: passed' : `restart: FAILED, ${wrong.length} wrong`)
 process.exit(wrong.length === 0 ? 0 : 1)
 
-/** Two servers, restarted in turn while clients send. */
+/** Restarts two servers in turn while clients send. */
 async function rollingRestart() {
   writeFileSync(log, '')
   const ports = [await freePort(), await freePort()]
@@ -85,7 +85,7 @@ async function rollingRestart() {
   await proxy.end()
 }
 
-/** One server that stays, and a proxy that does not. */
+/** Keeps one server running while the proxy restarts. */
 async function recovery() {
   writeFileSync(log, '')
   const port = await freePort()
@@ -126,7 +126,7 @@ async function connectAll(port, transports, prepare) {
   return clients
 }
 
-/** SIGTERM. Gives the milliseconds to the end. */
+/** Sends SIGTERM; returns the milliseconds until the end. */
 async function terminate(server) {
   const start = performance.now()
   server.signal('SIGTERM')
@@ -137,7 +137,7 @@ async function terminate(server) {
   return performance.now() - start
 }
 
-/** No more messages; all that were sent get acknowledged. */
+/** Stops sending; all messages sent so far must be acknowledged. */
 async function settle(clients) {
   for (const client of clients) client.stop()
   await until(
@@ -146,7 +146,7 @@ async function settle(clients) {
   )
 }
 
-/** All that the server has sent arrives. */
+/** Waits until all messages of the server have arrived. */
 async function arrival(clients, news, own) {
   const isComplete = (client) => client.news === news && client.own === own.get(client.socket.id)
   await until(
@@ -155,7 +155,7 @@ async function arrival(clients, news, own) {
   )
 }
 
-/** What clients have had acknowledged against what servers have written down. */
+/** Compares the acknowledged messages of the clients with the logs of the servers. */
 function compare(clients) {
   const saved = new Map()
   for (const id of readFileSync(log, 'utf8').split('\n').slice(0, -1)) {

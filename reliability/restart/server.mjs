@@ -1,5 +1,5 @@
-// One of the servers behind the proxy: writes down each message before it acknowledges it, sends
-// numbered ones where it is asked to, and ends on SIGTERM as an app does.
+// One of the servers behind the proxy: it logs each message before it acknowledges it, sends
+// numbered messages if asked to, and ends on SIGTERM as an app does.
 
 import { appendFileSync } from 'node:fs'
 import http from 'node:http'
@@ -12,7 +12,7 @@ const { attach } = createRequire(import.meta.url)('../../index.js')
 const { port, log, recovery, interval } = JSON.parse(process.argv[2])
 const server = http.createServer((_request, response) => response.end('up'))
 const io = attach(server, recovery ? { connectionStateRecovery: {} } : {})
-/** How many were sent to everybody; a client's own are counted with its socket. */
+/** How many messages were sent to all; a client's own are counted on its socket. */
 let news = 0
 let recovered = 0
 
@@ -26,7 +26,7 @@ io.on('connection', (socket) => {
   socket.emit('hello', news)
 })
 
-// The numbers of what was sent are part of the test: no timer may send twice in a turn.
+// The test compares these numbers, so no timer may send twice in one turn.
 const sending = interval && setInterval(send, interval)
 
 function send() {
@@ -35,7 +35,7 @@ function send() {
 }
 
 answer({
-  /** Sends no more. Tells how much every client has been sent. */
+  /** Stops sending; returns how many messages each client was sent. */
   stop() {
     clearInterval(sending)
     const own = [...io.sockets.sockets.values()].map((socket) => [socket.id, socket.data.sent])
@@ -46,7 +46,7 @@ answer({
 process.once('SIGTERM', async () => {
   clearInterval(sending)
   await io.close()
-  // The runner's channel is the last thing that keeps the process.
+  // Only the runner's channel still keeps the process alive.
   process.removeAllListeners('disconnect')
   process.disconnect()
 })

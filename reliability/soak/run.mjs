@@ -1,17 +1,18 @@
-// The soak: thousands of connections that echo at a steady pace, of which some are replaced all the
-// time. `npm run soak`; the addon has to be built.
+// The soak: thousands of connections that echo at a steady pace while some of them are replaced all
+// the time. Run it with `npm run soak`; the addon must be built.
 //
-//   --minutes N      how long (60)
+//   --minutes N      how long it runs (60)
 //   --connections N  open at once (5000)
-//   --rate N         messages a second, of all connections (5000)
-//   --replaced N     connections replaced a second (100), many of them without a goodbye
+//   --rate N         messages per second, over all connections (5000)
+//   --replaced N     connections replaced per second (100), many of them without a close frame
 //   --size N         bytes of a message (64)
 //   --threads N      ioThreads (1)
-//   --slope N        MB an hour that resident memory may gain (32)
+//   --slope N        MB per hour that resident memory may gain (32)
 //
-// The load client is the bench's, a process of its own. It ends the run at the first message that is
-// lost, doubled, swapped or changed, and at the first connection that the server closes. The slope is
-// that of the last nine tenths, of runs of 30 minutes or more: a shorter one sees V8's heap grow.
+// The load client is the bench's, in a process of its own. It ends the run at the first message
+// that is lost, doubled, swapped or changed, and at the first connection that the server closes.
+// The slope is measured over the last nine tenths of runs of 30 minutes or more; a shorter run
+// would measure how V8's heap grows.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -23,7 +24,10 @@ import { slope } from './slope.mjs'
 
 const STEP = 10
 const JUDGED_FROM = 30
-/** After a disconnect without a goodbye; the peer's end is seen at once. */
+/**
+ * How long a session may outlive a disconnect without a close frame; the server sees the end at
+ * once.
+ */
 const SETTLING = 20
 const MB = 1e6
 
@@ -60,7 +64,7 @@ const client = await ClientProcess.start('soak', {
   replaced,
 })
 const points = []
-/** Without V8's heap, which grows and shrinks by tens of megabytes. */
+/** Memory without V8's heap, which grows and shrinks by tens of megabytes. */
 const outside = []
 const wrong = []
 try {
@@ -76,7 +80,7 @@ for (const complaint of wrong) console.log(`WRONG: ${complaint}`)
 console.log(wrong.length === 0 ? 'soak: passed' : 'soak: FAILED')
 process.exit(wrong.length === 0 ? 0 : 1)
 
-/** The load, with a line of figures every ten seconds. */
+/** Runs the load, and prints a line of figures every ten seconds. */
 async function load() {
   client.go()
   const start = performance.now()
@@ -123,7 +127,7 @@ function print(
   )
 }
 
-/** What the server holds once all clients are gone. */
+/** Checks what the server holds once all clients have left. */
 async function leftovers() {
   for (let waited = 0; ; waited++) {
     const figures = await server.ask('figures')

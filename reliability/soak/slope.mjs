@@ -1,4 +1,4 @@
-/** Least squares: what `y` gains with each unit of `x`, of points `[x, y]`. */
+/** Least squares: how much `y` gains per unit of `x`, over points `[x, y]`. */
 export function slope(points) {
   const mean = (at) => points.reduce((sum, point) => sum + point[at], 0) / points.length
   const [x, y] = [mean(0), mean(1)]

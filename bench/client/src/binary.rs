@@ -1,5 +1,6 @@
-//! Echo of large binary messages, one outstanding per connection. Nothing is copied: a connection's frame is built
-//! once and sent again with a new stamp at both ends, and what comes back is compared as it arrives.
+//! Echo of large binary messages, one outstanding per connection. Nothing is copied: the frame of a
+//! connection is built once and sent again with a new stamp at both ends, and the echo is compared
+//! as it arrives.
 
 use crate::channel::Incoming;
 use crate::crowd::{Crowd, index};
@@ -17,14 +18,14 @@ const ANNOUNCEMENT: &[u8] = br#"451-["echo",{"_placeholder":true,"num":0}]"#;
 struct Lane {
     sent: u32,
     received: u32,
-    /// The announcement of the echo under way has arrived.
+    /// The announcement of the current echo has arrived.
     announced: bool,
 }
 
 pub struct Binary {
     crowd: Crowd,
     lanes: Vec<Lane>,
-    /// The attachment, its two stamps zero.
+    /// The attachment, with both stamps zero.
     pattern: Vec<u8>,
     running: bool,
     received: u64,
@@ -35,7 +36,7 @@ impl Binary {
         if size < 2 * STAMP {
             return Err(Fault::Usage(format!("--size is {} or more", 2 * STAMP)));
         }
-        // Not periodic in anything a masking or chunking error could shift by.
+        // Not periodic in anything that a masking or chunking error could shift by.
         let mut state = 1_u32;
         let pattern = (0..size).map(|_| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -124,7 +125,7 @@ impl Scenario for Binary {
     }
 }
 
-/// Sends the connection's message again, stamped anew.
+/// Sends the connection's message again with a new stamp.
 fn send(outbox: &mut Outbox, size: usize, lane: &mut Lane) {
     let message = outbox.replay();
     let start = message.len() - size;
@@ -135,7 +136,7 @@ fn send(outbox: &mut Outbox, size: usize, lane: &mut Lane) {
     lane.sent += 1;
 }
 
-/// Whether a stretch is what the pattern has there, with the stamp at both ends.
+/// Whether a stretch matches the pattern at that position, with the stamp at both ends.
 fn part_matches(pattern: &[u8], stamp: Stamp, offset: usize, bytes: &[u8]) -> bool {
     let size = pattern.len();
     [(0, &stamp[..]), (STAMP, &pattern[STAMP..size - STAMP]), (size - STAMP, &stamp[..])]

@@ -1,4 +1,4 @@
-//! A WebSocket: the upgrade, then frames. Knows nothing of Engine.IO.
+//! A WebSocket: the upgrade, then frames. It knows nothing of Engine.IO.
 
 use crate::driver::Io;
 use crate::fault::{Fault, Result, excerpt};
@@ -8,12 +8,12 @@ use crate::loopback;
 use crate::poller::Readiness;
 use crate::socket::{Inflow, Outbox, Socket};
 
-/// What arrives, in order.
+/// The events of a channel, in order.
 pub enum Incoming<'a> {
     /// The server accepted the upgrade.
     Open,
     Text(&'a [u8]),
-    /// A stretch of a binary message. Binary messages are never gathered: one is 1 MB.
+    /// A stretch of a binary message. Binary messages are never gathered, since one is 1 MB.
     Part {
         offset: usize,
         total: usize,
@@ -36,7 +36,7 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Starts to connect, with the upgrade request as the first thing to be sent.
+    /// Starts to connect, with the upgrade request queued first.
     pub fn open(io: &Io, token: u64, port: u16, index: usize, request: &[u8]) -> Result<Self> {
         let mut outbox = Outbox::default();
         outbox.push(request);
@@ -44,8 +44,8 @@ impl Channel {
         Ok(Self { socket, open: false, body: Body::default() })
     }
 
-    /// Hands everything that is there to `on`, then writes what `on` pushed. True once the server has closed the
-    /// connection.
+    /// Passes all received data to `on`, then writes what `on` pushed. Returns true once the server
+    /// has closed the connection.
     pub fn ready(
         &mut self,
         io: &mut Io,
@@ -78,7 +78,7 @@ impl Channel {
         Ok(false)
     }
 
-    /// Takes whole frames and stretches of binary ones; returns how many bytes that were.
+    /// Takes whole frames and stretches of binary ones; returns how many bytes those were.
     fn frames(
         &mut self,
         bytes: &[u8],

@@ -1,4 +1,5 @@
-//! Many links that stay: opened with a bounded number in flight, so that the accept queue never overflows.
+//! Many long-lived links, opened with a bounded number in flight so that the accept queue never
+//! overflows.
 
 use crate::channel::Incoming;
 use crate::driver::Io;
@@ -59,7 +60,7 @@ impl Crowd {
     }
 }
 
-/// The index a token stands for.
+/// The index that a token stands for.
 pub fn index(token: u64) -> usize {
     usize::try_from(token).expect("tokens are made from usize")
 }

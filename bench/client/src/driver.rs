@@ -1,4 +1,4 @@
-//! The one loop of the process: readiness, timer, and commands of whoever runs the bench.
+//! The only loop of the process: readiness, timer, and commands from the bench's runner.
 //!
 //! Commands are lines on standard input, answers are lines of JSON on standard output:
 //!
@@ -6,12 +6,13 @@
 //! |---|---|
 //! | – | `{"event":"ready"}` once everything is connected |
 //! | `go` | none: the load starts |
-//! | `mark` | `{"event":"mark","count":…,"cpu_us":…}`; samples start anew |
-//! | `until N` | `{"event":"until",…}` once `N` messages were received and verified since the start |
+//! | `mark` | `{"event":"mark","count":…,"cpu_us":…}`; the samples start over |
+//! | `until N` | `{"event":"until",…}` once `N` messages have been received and verified since the
+//! start |
 //! | `stop` | no new messages; `{"event":"done",…}` once nothing is outstanding, then the process ends |
 //!
-//! A fault is `{"event":"failed","message":…}`, and the process ends with 1. It ends too when standard input closes,
-//! so that nothing outlives a runner that was killed.
+//! A fault is `{"event":"failed","message":…}`, after which the process ends with 1. It also ends
+//! when standard input closes, so that nothing outlives a killed runner.
 
 use std::fmt::Write as _;
 use std::thread;
@@ -27,42 +28,43 @@ use crate::socket::Scratch;
 const STDIN: u64 = u64::MAX;
 const TICK: u64 = u64::MAX - 1;
 
-/// How long outstanding answers may take once the load has stopped. Stock works off long queues in fan-out.
+/// How long outstanding echoes may take once the load has stopped: in fan-out, stock works off long
+/// queues.
 const DRAIN: Duration = Duration::from_secs(30);
 
-/// How long to listen for what must not come: a message twice.
+/// How long to wait for messages that must not come, such as duplicates.
 const LINGER: Duration = Duration::from_millis(50);
 
-/// What all scenarios share of the process.
+/// The parts of the process that all scenarios share.
 pub struct Io {
     pub poller: Poller,
     pub scratch: Scratch,
 }
 
-/// One kind of load. Tokens are the scenario's own.
+/// One kind of load. The scenario defines its own tokens.
 pub trait Scenario {
     fn open(&mut self, io: &mut Io) -> Result<()>;
     fn is_connected(&self) -> bool;
     fn start(&mut self, io: &mut Io) -> Result<()>;
     fn ready(&mut self, io: &mut Io, token: u64, readiness: Readiness) -> Result<()>;
-    /// Time between calls to `tick` once started, where the load is paced.
+    /// The time between calls to `tick` after the start, where the load is paced.
     fn interval(&self) -> Option<Duration> {
         None
     }
     fn tick(&mut self, _io: &mut Io, _due: u64) -> Result<()> {
         Ok(())
     }
-    /// Time to look away after every look at the sockets, once connected.
+    /// The pause after each pass over the sockets, once connected.
     fn nap(&self) -> Option<Duration> {
         None
     }
     fn stop(&mut self);
     fn is_drained(&self) -> bool;
-    /// Messages received and verified, connections completed, or pages got.
+    /// Messages received and verified, connections completed, or pages fetched.
     fn count(&self) -> u64;
-    /// Where it stands, for the message when it takes too long.
+    /// The progress so far, for the message when it takes too long.
     fn progress(&self) -> String;
-    /// Times taken since the last mark, in microseconds, where the scenario measures some.
+    /// The times measured since the last mark, in microseconds, where the scenario measures times.
     fn samples(&mut self) -> Option<&mut Vec<u32>> {
         None
     }
@@ -120,7 +122,7 @@ impl Driver<'_> {
         }
     }
 
-    /// What follows from the state reached; true at the end.
+    /// Acts on the state reached; returns true at the end.
     fn advance(&mut self) -> Result<bool> {
         if self.until.is_some_and(|count| self.scenario.count() >= count) {
             self.until = None;

@@ -1,4 +1,5 @@
-//! Echo: every connection keeps a number of messages outstanding, or all together send at a pace.
+//! Echo: every connection keeps a number of messages outstanding, or all together send at a steady
+//! pace.
 
 use std::time::Duration;
 
@@ -9,10 +10,11 @@ use crate::fault::{Fault, Result};
 use crate::poller::Readiness;
 use crate::template::{Template, mismatch, stamp};
 
-/// A paced connection this far behind means that the server cannot keep the pace: the figure would be another one.
+/// When a paced connection is this far behind, the server cannot keep the pace, and the figure
+/// would measure something else.
 const FAR_BEHIND: u32 = 2000;
 
-/// One connection's numbers.
+/// The counters of one connection.
 #[derive(Clone, Copy, Default)]
 struct Lane {
     sent: u32,
@@ -31,7 +33,7 @@ pub struct Echo {
     template: Template,
     load: Load,
     running: bool,
-    /// The connection whose turn it is, when paced.
+    /// The connection that sends next, when paced.
     turn: usize,
     received: u64,
     sent: u64,

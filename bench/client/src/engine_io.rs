@@ -1,11 +1,11 @@
-//! The little of Engine.IO v4 that long-polling needs beside HTTP.
+//! The small part of Engine.IO v4 that long-polling needs besides HTTP.
 
 use crate::fault::{Fault, Result, excerpt};
 
 /// Separates packets in a polling payload.
 pub const SEPARATOR: u8 = 0x1e;
 
-/// The session's id out of the answer to a handshake: one open packet.
+/// The session's id from the answer to a handshake: a single open packet.
 pub fn session_id(body: &[u8]) -> Result<String> {
     let unexpected = || Fault::peer(format!("unexpected open packet {}", excerpt(body)));
     let text = std::str::from_utf8(body).map_err(|_| unexpected())?;

@@ -1,6 +1,7 @@
-//! Fan-out: connections that only receive; each broadcast carries the next number. Either the first connection asks
-//! for broadcasts, so that a number of them is always outstanding, or the server is told elsewhere when to broadcast.
-//! Without broadcasts these are the idle connections of the memory row.
+//! Fan-out: connections that only receive; each broadcast carries the next number. Either the first
+//! connection requests broadcasts, so that a number of them is always outstanding, or the runner
+//! tells the server when to broadcast. Without broadcasts these are the idle connections of the
+//! memory row.
 
 use std::time::Duration;
 
@@ -14,15 +15,15 @@ use crate::template::{Template, mismatch, stamp};
 
 pub struct Fanout {
     crowd: Crowd,
-    /// Broadcasts each connection has received.
+    /// The number of broadcasts that each connection has received.
     received: Vec<u32>,
     total: u64,
     template: Template,
-    /// Broadcasts to ask the server for: a new one for each that has arrived everywhere. Zero where the server paces
-    /// them.
+    /// How many broadcasts to keep outstanding: a new one is requested for each that has arrived
+    /// everywhere. Zero where the server paces them.
     outstanding: u32,
     asked: u64,
-    /// The frame that asks, prebuilt.
+    /// The prebuilt frame that requests a broadcast.
     request: Vec<u8>,
     running: bool,
 }
@@ -41,7 +42,7 @@ impl Fanout {
         })
     }
 
-    /// Asks over the first connection.
+    /// Requests a broadcast over the first connection.
     fn ask(&mut self, io: &Io, broadcasts: u64) -> Result<()> {
         let socket = &mut self.crowd.links[0].channel.socket;
         self.asked += broadcasts;
@@ -87,8 +88,9 @@ impl Scenario for Fanout {
         if self.running && completed > 0 { self.ask(io, completed) } else { Ok(()) }
     }
 
-    /// Whoever sends to a process that sleeps in epoll pays for waking it. Real receivers are on other machines, and
-    /// deliveries come in thousands: without this the row would measure wake-ups of this client.
+    /// Sending to a process that sleeps in epoll includes the cost of waking it. Real receivers are
+    /// on other machines, and deliveries come in thousands: without this pause the row would
+    /// measure how this client wakes up.
     fn nap(&self) -> Option<Duration> {
         Some(Duration::from_millis(1))
     }
@@ -97,8 +99,8 @@ impl Scenario for Fanout {
         self.running = false;
     }
 
-    /// Everything asked for is there; with a pace of the server's own: whoever has received fewer than another is
-    /// waiting for something.
+    /// Whether every requested broadcast has arrived. When the server paces them, a connection that
+    /// has received fewer than another is still waiting.
     fn is_drained(&self) -> bool {
         if self.outstanding > 0 {
             return self.total == self.asked * self.received.len() as u64;

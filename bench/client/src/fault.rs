@@ -1,4 +1,4 @@
-//! Why a run fails. Every variant ends the run: a number measured past a fault means nothing.
+//! Why a run fails. Every variant ends the run: a number measured after a fault means nothing.
 
 use rustix::io::Errno;
 
@@ -9,13 +9,13 @@ pub enum Fault {
     /// The command line cannot be understood.
     #[error("usage: {0}")]
     Usage(String),
-    /// A system call failed, ours or because the peer went away.
+    /// A system call failed, in this process or because the peer has gone.
     #[error("{what}: {errno}")]
     Io { what: &'static str, errno: Errno },
-    /// The server said something the protocol does not allow at this point.
+    /// The server sent something that the protocol does not allow at this point.
     #[error("protocol: {0}")]
     Peer(String),
-    /// A message is lost, doubled, reordered or changed.
+    /// A message was lost, doubled, reordered or changed.
     #[error("verification: {0}")]
     Verify(String),
 }
@@ -30,7 +30,7 @@ impl Fault {
     }
 }
 
-/// The first bytes of what was received, printable, for messages.
+/// The first received bytes in printable form, for messages.
 pub fn excerpt(bytes: &[u8]) -> String {
     let end = bytes.len().min(120);
     format!("{:?} ({} bytes)", String::from_utf8_lossy(&bytes[..end]), bytes.len())

@@ -1,5 +1,5 @@
-//! WebSocket frames: masked ones out, unmasked ones in. Servers that fragment or compress are refused: with default
-//! options none does.
+//! WebSocket frames: masked ones out, unmasked ones in. Fragmented or compressed frames are faults,
+//! since no server sends them with default options.
 
 use crate::fault::{Fault, Result, excerpt};
 
@@ -50,7 +50,7 @@ pub fn masked(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A whole masked frame of a constant, six bytes longer than its payload.
+/// A whole masked frame with constant content, six bytes longer than its payload.
 pub const fn short<const P: usize, const F: usize>(opcode: Opcode, payload: [u8; P]) -> [u8; F] {
     assert!(P <= 125 && F == P + 6);
     let mut frame = [0; F];
@@ -71,7 +71,7 @@ pub const fn short<const P: usize, const F: usize>(opcode: Opcode, payload: [u8;
     frame
 }
 
-/// Overwrites part of a prebuilt frame's payload; `at` counts from the payload's start.
+/// Overwrites part of a prebuilt frame's payload; `at` counts from the start of the payload.
 pub fn patch(payload: &mut [u8], at: usize, plain: &[u8]) {
     for (offset, byte) in plain.iter().enumerate() {
         payload[at + offset] = byte ^ MASK[(at + offset) % 4];
@@ -81,7 +81,7 @@ pub fn patch(payload: &mut [u8], at: usize, plain: &[u8]) {
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
     pub opcode: Opcode,
-    /// Bytes of the header itself.
+    /// The length of the header itself.
     pub size: usize,
     pub length: usize,
 }
@@ -91,7 +91,7 @@ impl Header {
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>> {
         let [first, second, more @ ..] = bytes else { return Ok(None) };
         let refused = || Fault::peer(format!("unexpected frame {}", excerpt(bytes)));
-        // Final, no reserved bit, not masked.
+        // Final, without reserved bits, unmasked.
         if first & 0xf0 != 0x80 || second & 0x80 != 0 {
             return Err(refused());
         }

@@ -1,4 +1,4 @@
-//! Just enough HTTP/1.1: the requests this client makes, and answers with a Content-Length.
+//! Just enough HTTP/1.1: the requests of this client, and answers with a Content-Length.
 
 use std::fmt::Write as _;
 
@@ -8,11 +8,13 @@ use crate::loopback;
 use crate::poller::{Poller, Readiness};
 use crate::socket::{Inflow, Outbox, Scratch, Socket};
 
-/// Key and accept value are the example of RFC 6455 section 1.3: one key for all, so that the answer is known.
+/// Key and accept value are the example in RFC 6455, section 1.3: one key for all, so that the
+/// answer is known.
 const WEBSOCKET_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub const WEBSOCKET_ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// What a browser sends along, in length more than in content: the server has to parse it.
+/// The headers that a browser adds; their length matters more than their content, since the server
+/// must parse them.
 const BROWSER: &str = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
     Accept: */*\r\nAccept-Language: en-US,en;q=0.5\r\n";
 
@@ -20,7 +22,7 @@ pub fn get(path: &str, port: u16) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{BROWSER}\r\n")
 }
 
-/// Everything of a POST but its body.
+/// All of a POST except its body.
 pub fn post_head(path: &str, port: u16, length: usize) -> String {
     format!(
         "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{BROWSER}\
@@ -37,7 +39,7 @@ pub fn upgrade(path: &str, port: u16) -> String {
     )
 }
 
-/// Path of the Engine.IO endpoint, with the session's id where there is one.
+/// The path of the Engine.IO endpoint, with the session's id if there is one.
 pub fn engine_path(transport: &str, sid: Option<&str>) -> String {
     let mut path = format!("/socket.io/?EIO=4&transport={transport}");
     if let Some(sid) = sid {
@@ -46,7 +48,7 @@ pub fn engine_path(transport: &str, sid: Option<&str>) -> String {
     path
 }
 
-/// Length of a message head including its empty line, once it is all there.
+/// The length of a message head with its empty line, once it is complete.
 pub fn head_length(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
 }
@@ -91,7 +93,7 @@ impl Exchange {
         self.busy
     }
 
-    /// Sends a request, given in pieces so that a prepared head and body need no joining.
+    /// Sends a request in pieces, so that a prepared head and body need no joining.
     pub fn send(&mut self, io: &Io, pieces: &[&[u8]]) -> Result<()> {
         debug_assert!(!self.busy, "one request at a time");
         self.busy = true;
@@ -101,7 +103,7 @@ impl Exchange {
         self.socket.flush(&io.poller)
     }
 
-    /// The body of the answer, when it is complete. Anything but 200 is a fault.
+    /// The body of the answer once it is complete. Any status but 200 is a fault.
     pub fn ready<'s>(
         &mut self,
         poller: &Poller,

@@ -9,18 +9,18 @@ use crate::socket::Outbox;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Waiting for 101 and the open packet.
+    /// Waiting for the 101 and the open packet.
     Opening,
-    /// CONNECT sent.
+    /// CONNECT has been sent.
     Joining,
     Joined,
-    /// DISCONNECT and a close frame sent.
+    /// DISCONNECT and a close frame have been sent.
     Leaving,
-    /// The server answered the close frame.
+    /// The server has answered the close frame.
     Left,
 }
 
-/// What a call to `ready` changed for the owner.
+/// What a call to `ready` has changed for the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     Nothing,
@@ -44,7 +44,7 @@ impl Link {
         Ok(Self { channel, phase: Phase::Opening })
     }
 
-    /// Says goodbye as socket.io-client does: DISCONNECT, then the close handshake.
+    /// Leaves as socket.io-client does: DISCONNECT, then the close handshake.
     pub fn leave(&mut self, io: &Io) -> Result<()> {
         self.phase = Phase::Leaving;
         self.channel.socket.outbox.push(&DISCONNECT);
@@ -52,7 +52,7 @@ impl Link {
         self.channel.socket.flush(&io.poller)
     }
 
-    /// Hands events (and binary stretches) to `on` while joined.
+    /// Passes events (and binary stretches) to `on` while joined.
     pub fn ready(
         &mut self,
         io: &mut Io,

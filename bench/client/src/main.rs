@@ -1,6 +1,6 @@
-//! Load client of the bench: one thread, one epoll loop ([`driver`]), prebuilt frames, coalesced writes. It has to
-//! cost less than the server it measures, and it checks every message: a figure counts only if nothing was lost,
-//! doubled or reordered.
+//! Load client of the bench: one thread, one epoll loop ([`driver`]), prebuilt frames, coalesced
+//! writes. It must cost less than the server it measures, and it checks every message: a figure
+//! counts only if nothing was lost, doubled or reordered.
 //!
 //! From the wire upwards: [`poller`] and [`socket`] → [`http`] and [`frame`] → [`channel`] (a WebSocket) → [`link`]
 //! (a Socket.IO client) → [`crowd`] (many of them) → one file per scenario: [`echo`], [`binary`], [`fanout`],

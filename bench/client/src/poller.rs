@@ -1,4 +1,5 @@
-//! epoll, level-triggered, and the two extra things a load client waits for: standard input and a fine timer.
+//! Level-triggered epoll, with the two other things that a load client waits for: standard input
+//! and a fine timer.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use rustix::time::{
 
 use crate::fault::{Fault, Result};
 
-/// Events taken from the kernel at once.
+/// How many events are taken from the kernel at once.
 const BATCH: usize = 1024;
 
 #[derive(Clone, Copy, Debug)]
@@ -69,13 +70,13 @@ impl Poller {
 /// Token and readiness of one event.
 pub fn unpack(event: epoll::Event) -> (u64, Readiness) {
     let (data, flags) = (event.data, event.flags);
-    // Errors and hang-ups count as readable: the read that follows names them.
+    // Errors and hang-ups count as readable: the following read reports them.
     let readable = flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR);
     (data.u64(), Readiness { readable, writable: flags.contains(EventFlags::OUT) })
 }
 
-/// A timer far finer than epoll's milliseconds: 20,000 messages a second are one every 50 µs, and sending them in
-/// bursts of 20 would measure another load.
+/// A timer much finer than epoll's milliseconds: at 20,000 messages per second one is due every 50
+/// µs, and sending them in bursts of 20 would be a different load.
 pub struct Ticker {
     fd: OwnedFd,
 }
@@ -93,7 +94,7 @@ impl Ticker {
         Ok(Self { fd })
     }
 
-    /// Intervals that have passed since the last call.
+    /// How many intervals have passed since the last call.
     pub fn expirations(&self) -> Result<u64> {
         let mut count = [0; 8];
         match rustix::io::read(&self.fd, &mut count) {

@@ -1,4 +1,5 @@
-//! Echo over long-polling alone: per client one connection that polls and one that posts, one message outstanding.
+//! Echo over long-polling alone: each client has one connection that polls and one that posts, with
+//! one message outstanding.
 
 use crate::crowd::index;
 use crate::driver::{Io, Scenario};
@@ -18,7 +19,7 @@ struct Client {
     post: Exchange,
     sid: String,
     poll_request: String,
-    /// Head and body of the POST of one event; the stamp is patched in place.
+    /// Head and body of the POST for one event; the stamp is patched in place.
     post_request: Vec<u8>,
     joined: bool,
     sent: u32,
@@ -163,7 +164,8 @@ impl Client {
         self.poll.send(io, &[self.poll_request.as_bytes()])
     }
 
-    /// Posts what is due, when nothing is being posted: a pong with or without the next event, or that event.
+    /// Posts what is due unless a POST is under way: a pong with or without the next event, or that
+    /// event.
     fn post_next(&mut self, io: &Io, template: &Template, port: u16, running: bool) -> Result<()> {
         if self.post.is_busy() || !self.joined {
             return Ok(());
@@ -179,7 +181,7 @@ impl Client {
             (false, false) => Ok(()),
             (false, true) => self.post.send(io, &[&self.post_request]),
             (true, event_due) => {
-                // Once in 25 seconds: this one may build its head anew.
+                // Once in 25 seconds, so this one may build a new head.
                 self.pong_due = false;
                 let mut body = PONG.to_vec();
                 if event_due {

@@ -1,5 +1,6 @@
-//! Gets a page at a fixed interval over keep-alive connections and notes how long each took, from the moment it was
-//! due: when the server answers slower than the interval, requests queue here and their waiting counts.
+//! Fetches a page at a fixed interval over keep-alive connections and records how long each fetch
+//! took from the moment it was due: when the server is slower than the interval, requests queue
+//! here and their waiting counts.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,7 +14,8 @@ use crate::poller::Readiness;
 pub struct Probe {
     connections: Vec<(Exchange, Instant)>,
     target: u16,
-    /// Connections that wait for a request; the one idle longest goes first, so that none runs into a timeout.
+    /// The connections without a request. The one idle longest is used first, so that none reaches
+    /// a timeout.
     free: VecDeque<usize>,
     /// When the requests that wait for a connection were due.
     waiting: VecDeque<Instant>,
@@ -75,7 +77,8 @@ impl Scenario for Probe {
         Some(self.interval)
     }
 
-    /// Due is when this process got to it: a late wake-up of its own is not the server's doing.
+    /// The due time is when this process got to it: the server is not to blame for this process
+    /// waking up late.
     fn tick(&mut self, io: &mut Io, due: u64) -> Result<()> {
         let now = Instant::now();
         self.waiting.extend((0..due).map(|_| now));

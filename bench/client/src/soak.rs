@@ -1,5 +1,5 @@
-//! Soak: many connections echo at a pace, and some are replaced all the time, many of them
-//! without a goodbye.
+//! Soak: many connections echo at a steady pace, and some are replaced all the time, many of them
+//! without a close frame.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,27 +13,29 @@ use crate::link::{Change, Link};
 use crate::poller::Readiness;
 use crate::template::{Template, mismatch, stamp};
 
-/// How many connections may be opening at once: the accept queue never overflows.
+/// How many connections may be opening at once, so that the accept queue never overflows.
 const IN_FLIGHT: usize = 64;
 
-/// A message that waits for so many later ones of its connection is lost, or the server cannot keep the pace.
+/// When a message is still missing after this many later ones of its connection, it is lost or the
+/// server cannot keep the pace.
 const FAR_BEHIND: usize = 60;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Opening,
     Joined,
-    /// Replaced as soon as nothing is outstanding: what is on its way has to arrive.
+    /// Replaced as soon as no message is outstanding: those under way must arrive.
     Retiring,
     Leaving,
 }
 
-/// One connection after the other. Their messages are numbered throughout, so that an echo of an earlier one shows.
+/// A sequence of connections. Their messages are numbered throughout, so that an echo of an earlier
+/// connection is noticed.
 struct Seat {
     link: Link,
     stage: Stage,
     received: u32,
-    /// When the messages were sent that are outstanding.
+    /// The send times of the outstanding messages.
     outstanding: VecDeque<Instant>,
 }
 
@@ -44,10 +46,10 @@ pub struct Soak {
     request: Vec<u8>,
     template: Template,
     interval: Duration,
-    /// Messages between two replacements.
+    /// How many messages are sent between two replacements.
     spacing: u32,
     since_replaced: u32,
-    /// The seat that sends next, and the one that is replaced next.
+    /// The seat that sends next, and the seat that is replaced next.
     turn: usize,
     retire: usize,
     opened: usize,
@@ -100,7 +102,7 @@ impl Soak {
         Ok(())
     }
 
-    /// The next seat that may be used, from `from` on.
+    /// The next usable seat, starting at `from`.
     fn joined_from(&self, from: usize) -> Option<usize> {
         let count = self.seats.len();
         (from..from + count).map(|at| at % count).find(|&at| self.seats[at].stage == Stage::Joined)
@@ -128,7 +130,7 @@ impl Soak {
         self.replace(io, at)
     }
 
-    /// Replaces a seat that is to be, once nothing is outstanding.
+    /// Replaces a seat that is marked for it, once no message is outstanding.
     fn replace(&mut self, io: &Io, at: usize) -> Result<()> {
         let politely = self.opened.is_multiple_of(2);
         let seat = &mut self.seats[at];

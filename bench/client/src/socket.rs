@@ -1,4 +1,5 @@
-//! One non-blocking TCP connection: coalesced writes out of an [`Outbox`], reads into a [`Scratch`] all share.
+//! One non-blocking TCP connection: coalesced writes from an [`Outbox`], and reads into a
+//! [`Scratch`] that all share.
 
 use std::net::Ipv4Addr;
 
@@ -14,10 +15,11 @@ use crate::fault::{Fault, Result};
 use crate::loopback;
 use crate::poller::{Poller, Readiness};
 
-/// Room for one read. Large enough for a good part of a 1 MB message, small enough to stay in the cache.
+/// Room for one read: large enough for a good part of a 1 MB message, small enough to stay in the
+/// cache.
 const SCRATCH: usize = 256 * 1024;
 
-/// The one read buffer of the process.
+/// The only read buffer of the process.
 pub struct Scratch {
     bytes: Vec<u8>,
 }
@@ -28,17 +30,17 @@ impl Scratch {
     }
 }
 
-/// Bytes to be written. Keeps its memory, so that a warm connection allocates nothing.
+/// Bytes to be written. It keeps its memory, so that a warm connection allocates nothing.
 #[derive(Default)]
 pub struct Outbox {
     bytes: Vec<u8>,
     sent: usize,
-    /// Length of a prefix that stays in place once sent, to be sent again by `replay`. Zero for most.
+    /// The length of a prefix that stays in place after sending, for `replay`. Zero for most.
     kept: usize,
 }
 
 impl Outbox {
-    /// An outbox whose `bytes` count as sent already and can be replayed.
+    /// An outbox whose `bytes` count as already sent and can be replayed.
     pub fn keeping(bytes: Vec<u8>) -> Self {
         Self { sent: bytes.len(), kept: bytes.len(), bytes }
     }
@@ -47,13 +49,13 @@ impl Outbox {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The bytes pushed last, to be patched in place.
+    /// The bytes pushed last, for patching in place.
     pub fn last(&mut self, length: usize) -> &mut [u8] {
         let start = self.bytes.len() - length;
         &mut self.bytes[start..]
     }
 
-    /// Sends the kept prefix once more. Only once everything is sent.
+    /// Sends the kept prefix once more. Call only when everything has been sent.
     pub fn replay(&mut self) -> &mut [u8] {
         debug_assert!(self.is_empty());
         self.sent = 0;
@@ -77,10 +79,10 @@ impl Outbox {
     }
 }
 
-/// What a read brought.
+/// The result of a read.
 pub enum Inflow<'s> {
     Nothing,
-    /// What was kept from the last read, followed by the new bytes.
+    /// The bytes kept from the last read, followed by the new ones.
     Bytes(&'s [u8]),
     End,
 }
@@ -91,12 +93,14 @@ pub struct Socket {
     pub outbox: Outbox,
     /// The incomplete end of the last read.
     rest: Vec<u8>,
-    /// The kernel's buffer is full, or the connection is not there yet: epoll says when to go on.
+    /// The kernel's buffer is full, or the connection is not established yet: epoll reports when to
+    /// continue.
     blocked: bool,
 }
 
 impl Socket {
-    /// Starts to connect; what is in `outbox` leaves as soon as the connection stands.
+    /// Starts to connect; the contents of `outbox` are sent as soon as the connection is
+    /// established.
     pub fn open(
         poller: &Poller,
         token: u64,
@@ -112,7 +116,7 @@ impl Socket {
         )
         .map_err(Fault::io("create a socket"))?;
         set_tcp_nodelay(&fd, true).map_err(Fault::io("set TCP_NODELAY"))?;
-        // Ports of this address still in TIME_WAIT may be taken again.
+        // Allows ports of this address that are still in TIME_WAIT.
         set_socket_reuseaddr(&fd, true).map_err(Fault::io("set SO_REUSEADDR"))?;
         bind(&fd, &SocketAddrV4::new(from, 0)).map_err(Fault::io("bind a source address"))?;
         match connect(&fd, &loopback::server(port)) {
@@ -123,7 +127,7 @@ impl Socket {
         Ok(Self { fd, token, outbox, rest: Vec::new(), blocked: true })
     }
 
-    /// Reads once. Level-triggered epoll reports again what one read left.
+    /// Reads once. Level-triggered epoll reports again what one read left over.
     pub fn fill<'s>(&mut self, scratch: &'s mut Scratch) -> Result<Inflow<'s>> {
         let kept = self.rest.len();
         if scratch.bytes.len() < kept + SCRATCH / 2 {
@@ -146,7 +150,7 @@ impl Socket {
         self.rest.extend_from_slice(rest);
     }
 
-    /// Writes what waits, in as few system calls as the kernel allows.
+    /// Writes the queued bytes in as few system calls as the kernel allows.
     pub fn flush(&mut self, poller: &Poller) -> Result<()> {
         if self.blocked {
             return Ok(());
@@ -165,7 +169,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Takes note of readiness to write; call before `flush`.
+    /// Records readiness to write; call it before `flush`.
     pub fn unblock(&mut self, poller: &Poller, readiness: Readiness) -> Result<()> {
         if readiness.writable && self.blocked {
             self.blocked = false;

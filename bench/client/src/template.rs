@@ -1,11 +1,12 @@
-//! Messages that differ only in a stamp: who sent it, and the how-manieth it is. Everything else is prebuilt, to be
-//! sent and to be compared with.
+//! Messages that differ only in a stamp: the connection, and the sequence number. Everything else
+//! is prebuilt, for sending and for comparing.
 
 use crate::fault::{Fault, Result, excerpt};
 use crate::frame::{Opcode, masked, patch};
 use crate::socket::Outbox;
 
-/// Length of a stamp: four hexadecimal digits of the connection, eight of the sequence number.
+/// The length of a stamp: four hexadecimal digits for the connection, eight for the sequence
+/// number.
 pub const STAMP: usize = 12;
 
 pub type Stamp = [u8; STAMP];
@@ -19,7 +20,7 @@ pub fn stamp(connection: u16, sequence: u32) -> Stamp {
     digits
 }
 
-/// What to say about a message that is not the expected one.
+/// Describes a message that is not the expected one.
 pub fn mismatch(what: &str, connection: usize, expected: Stamp, got: &[u8]) -> Fault {
     let expected = String::from_utf8_lossy(&expected).into_owned();
     Fault::Verify(format!(
@@ -29,12 +30,12 @@ pub fn mismatch(what: &str, connection: usize, expected: Stamp, got: &[u8]) -> F
     ))
 }
 
-/// A Socket.IO event with one string argument, the stamp at the argument's start.
+/// A Socket.IO event with one string argument, with the stamp at the start of the argument.
 pub struct Template {
     plain: Vec<u8>,
     /// `plain` as a masked frame.
     frame: Vec<u8>,
-    /// Where the stamp is in `plain`.
+    /// The position of the stamp in `plain`.
     at: usize,
 }
 
@@ -54,7 +55,7 @@ impl Template {
         &self.plain
     }
 
-    /// Where the stamp starts in the packet.
+    /// The position of the stamp in the packet.
     pub fn at(&self) -> usize {
         self.at
     }

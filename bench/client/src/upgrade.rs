@@ -1,6 +1,7 @@
-//! Connections that begin with long-polling and upgrade, as engine.io-client does it: the WebSocket opens at once and
-//! sends `2probe`; after `3probe` no new poll starts, and only when the parked one (and a POST under way) has been
-//! answered does `5` follow. Then DISCONNECT and close. Serves the connect storm and the time from probe to upgraded.
+//! Connections that begin with long-polling and upgrade as engine.io-client does: the WebSocket
+//! opens at once and sends `2probe`; after `3probe` no new poll starts, and `5` follows only when
+//! the parked poll (and a POST under way) has been answered. Then come DISCONNECT and the close.
+//! Used for the connect storm and for the time from probe to upgrade.
 
 use std::time::Instant;
 
@@ -18,7 +19,7 @@ const PROBE: [u8; 12] = frame::short(Opcode::Text, *b"2probe");
 const UPGRADE: [u8; 7] = frame::short(Opcode::Text, *b"5");
 const CONNECT: &[u8] = b"40";
 
-/// A browser, too, uses three connections here: the parked poll, the POST and the WebSocket.
+/// A browser also uses three connections here: the parked poll, the POST and the WebSocket.
 const POLL: usize = 0;
 const POST: usize = 1;
 const SOCKET: usize = 2;
@@ -28,24 +29,24 @@ const ROLES: usize = 3;
 enum Probe {
     Unsent,
     Sent(Instant),
-    /// `3probe` has come; what is left is the parked poll.
+    /// `3probe` has come; only the parked poll remains.
     Answered(Instant),
     Upgraded,
 }
 
-/// One connection on its way.
+/// One connection on its way through the upgrade.
 struct Attempt {
-    /// The how-manieth of the run; picks the source address.
+    /// The connection's number in the run, which selects the source address.
     number: usize,
     poll: Exchange,
     post: Option<Exchange>,
     channel: Option<Channel>,
-    /// The request that polls, once there is a session.
+    /// The polling request, once there is a session.
     poll_request: String,
     channel_request: String,
     joined: bool,
     probe: Probe,
-    /// The server answered the close frame.
+    /// The server has answered the close frame.
     closed: bool,
 }
 
@@ -53,8 +54,8 @@ pub struct Upgrade {
     slots: Vec<Option<Attempt>>,
     port: u16,
     handshake: String,
-    /// Open the WebSocket only when CONNECT is through and a poll is parked: then nothing but the server's noop
-    /// answers that poll, and the time is the server's own.
+    /// Open the WebSocket only after CONNECT is done and a poll is parked: then only the server's
+    /// noop answers that poll, and the time is the server's own.
     settled: bool,
     running: bool,
     opened: usize,

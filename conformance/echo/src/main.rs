@@ -1,9 +1,9 @@
 //! Echoes every message over upwire's own WebSocket framing, for the Autobahn test suite.
 //!
-//! The suite sends bare WebSocket messages, and upwire's server speaks Engine.IO in them. So this
+//! The suite sends bare WebSocket messages, while upwire's server speaks Engine.IO in them. So this
 //! server drives the same [`Connection`] that a session drives, on plain blocking sockets: opening
 //! handshake, parsing, UTF-8, fragments, control frames, violations and closing are upwire's; only
-//! reading, writing and the echo are here.
+//! reading, writing and the echo are implemented here.
 
 mod request;
 
@@ -61,13 +61,14 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
         }
         buffer.truncate(count);
     }
-    // Our end comes first; a reset would take the close frame from the peer.
+    // The server ends its side first; a reset would discard the close frame before the peer reads
+    // it.
     stream.shutdown(Shutdown::Write)?;
     io::copy(&mut stream, &mut io::sink())?;
     Ok(())
 }
 
-/// Queues the answer to each message in the bytes, as a session does.
+/// Queues the echo of each message in the bytes, as a session would.
 fn echo(connection: &mut Connection, bytes: &mut [u8], limits: &Limits) {
     let mut chunk = Chunk::new(bytes);
     loop {
@@ -80,7 +81,7 @@ fn echo(connection: &mut Connection, bytes: &mut [u8], limits: &Limits) {
     }
 }
 
-/// Writes all that waits.
+/// Writes everything that is queued.
 fn write(connection: &mut Connection, stream: &mut TcpStream) -> io::Result<()> {
     while !connection.wire().is_empty() {
         let mut slices = [IoSlice::new(&[]); 16];

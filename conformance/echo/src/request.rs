@@ -1,4 +1,4 @@
-//! The opening handshake: reads a request's head and has upwire judge it.
+//! The opening handshake: reads the head of a request and lets upwire check it.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read};
