@@ -6,11 +6,11 @@ import { createRequire } from 'node:module'
 import { describe, test } from 'node:test'
 import { Server } from 'socket.io'
 import { attach, Engine, EngineSocket } from 'upwire'
-import { TRANSPORTS, client, connect, enginePair, pair } from '../clients/support/clients.mjs'
-import { copyPackage, load, loadAnew } from '../clients/support/copies.mjs'
-import { event, gather, turns } from '../clients/support/events.mjs'
-import { fetchText } from '../clients/support/http.mjs'
-import { listen, pages, serve, shut } from '../clients/support/servers.mjs'
+import { TRANSPORTS, client, connect, enginePair, pair } from '../support/clients.mjs'
+import { copyPackage, load, loadAnew } from '../support/copies.mjs'
+import { event, gather, turns } from '../support/events.mjs'
+import { fetchText } from '../support/http.mjs'
+import { listen, pages, serve, shut } from '../support/servers.mjs'
 
 /** The warnings that upwire prints while `action` runs. */
 async function warnings(_t, action) {

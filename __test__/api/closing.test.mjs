@@ -14,12 +14,12 @@ import {
   engineClient,
   pair,
   settled,
-} from '../clients/support/clients.mjs'
-import { start } from '../clients/support/child.mjs'
-import { event, gather, until, within } from '../clients/support/events.mjs'
-import { fetchText, handshakeText, openPolling, upgrade } from '../clients/support/http.mjs'
-import { listen, pages, shut } from '../clients/support/servers.mjs'
-import { WebSocket } from '../clients/support/websocket.mjs'
+} from '../support/clients.mjs'
+import { start } from '../support/child.mjs'
+import { event, gather, until, within } from '../support/events.mjs'
+import { fetchText, handshakeText, openPolling, upgrade } from '../support/http.mjs'
+import { listen, pages, shut } from '../support/servers.mjs'
+import { WebSocket } from '../support/websocket.mjs'
 
 const programs = new URL('./programs.mjs', import.meta.url)
 

@@ -3,11 +3,11 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { TRANSPORTS, client, connect, engineClient, settled } from '../clients/support/clients.mjs'
-import { start } from '../clients/support/child.mjs'
-import { event, gather, until } from '../clients/support/events.mjs'
-import { fetchText, openPolling, upgrade } from '../clients/support/http.mjs'
-import { serve, serveEngine } from '../clients/support/servers.mjs'
+import { TRANSPORTS, client, connect, engineClient, settled } from '../support/clients.mjs'
+import { start } from '../support/child.mjs'
+import { event, gather, until } from '../support/events.mjs'
+import { fetchText, openPolling, upgrade } from '../support/http.mjs'
+import { serve, serveEngine } from '../support/servers.mjs'
 
 const programs = new URL('./programs.mjs', import.meta.url)
 

@@ -6,10 +6,10 @@ import http from 'node:http'
 import net from 'node:net'
 import { describe, test } from 'node:test'
 import { attach, Engine } from 'upwire'
-import { TRANSPORTS, connect, pair, settled } from '../clients/support/clients.mjs'
-import { event, until, within } from '../clients/support/events.mjs'
-import { fetchText, upgrade } from '../clients/support/http.mjs'
-import { listen, pages, shut, track } from '../clients/support/servers.mjs'
+import { TRANSPORTS, connect, pair, settled } from '../support/clients.mjs'
+import { event, until, within } from '../support/events.mjs'
+import { fetchText, upgrade } from '../support/http.mjs'
+import { listen, pages, shut, track } from '../support/servers.mjs'
 
 /** A listener like Next.js's: it ends every socket that it does not know. */
 function hostile(seen) {

@@ -3,7 +3,7 @@
 import { createServer } from 'node:http'
 import { createRequire } from 'node:module'
 import { attach } from 'upwire'
-import { listen } from '../clients/support/servers.mjs'
+import { listen } from '../support/servers.mjs'
 
 const require = createRequire(import.meta.url)
 const { getIO, registerUpwire, withUpwire } = require('upwire/next')

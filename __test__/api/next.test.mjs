@@ -7,10 +7,10 @@ import { connect as connectTcp } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
-import { client, connect, connected } from '../clients/support/clients.mjs'
-import { start } from '../clients/support/child.mjs'
-import { event } from '../clients/support/events.mjs'
-import { fetchText, handshakeText } from '../clients/support/http.mjs'
+import { client, connect, connected } from '../support/clients.mjs'
+import { start } from '../support/child.mjs'
+import { event } from '../support/events.mjs'
+import { fetchText, handshakeText } from '../support/http.mjs'
 
 const require = createRequire(import.meta.url)
 const programs = new URL('./next-programs.mjs', import.meta.url)

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import { describe, test } from 'node:test'
 import { attach, Engine } from 'upwire'
-import { connect } from '../clients/support/clients.mjs'
-import { listen, pages, serve } from '../clients/support/servers.mjs'
+import { connect } from '../support/clients.mjs'
+import { listen, pages, serve } from '../support/servers.mjs'
 
 /** The three ways to pass options. */
 const ways = {

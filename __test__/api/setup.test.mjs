@@ -7,10 +7,10 @@ import { createServer } from 'node:http'
 import { describe, test } from 'node:test'
 import { attach } from 'upwire'
 import { socketRoute } from 'upwire/next'
-import { client, connect, connected } from '../clients/support/clients.mjs'
-import { event, uncaughtErrors, until } from '../clients/support/events.mjs'
-import { fetchText } from '../clients/support/http.mjs'
-import { listen, serve, shut } from '../clients/support/servers.mjs'
+import { client, connect, connected } from '../support/clients.mjs'
+import { event, uncaughtErrors, until } from '../support/events.mjs'
+import { fetchText } from '../support/http.mjs'
+import { listen, serve, shut } from '../support/servers.mjs'
 
 /** The answers to a client's question: one from each handler on the server. */
 async function answers(socket) {

@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { connect } from '../clients/support/clients.mjs'
-import { start } from '../clients/support/child.mjs'
-import { event, gather, until } from '../clients/support/events.mjs'
+import { connect } from '../support/clients.mjs'
+import { start } from '../support/child.mjs'
+import { event, gather, until } from '../support/events.mjs'
 
 const programs = new URL('./programs.mjs', import.meta.url)
 

@@ -12,10 +12,10 @@ import {
   enginePair,
   pair,
   settled,
-} from './support/clients.mjs'
-import { event, gather, turns, until } from './support/events.mjs'
-import { fetchText, handshakeText, openPolling, upgrade } from './support/http.mjs'
-import { serve, serveEngine } from './support/servers.mjs'
+} from '../support/clients.mjs'
+import { event, gather, turns, until } from '../support/events.mjs'
+import { fetchText, handshakeText, openPolling, upgrade } from '../support/http.mjs'
+import { serve, serveEngine } from '../support/servers.mjs'
 
 for (const { transports } of TRANSPORTS) {
   describe(`admission over ${JSON.stringify(transports)}`, () => {

@@ -3,11 +3,11 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { engineClient } from './support/clients.mjs'
-import { start } from './support/child.mjs'
-import { event, gather, until } from './support/events.mjs'
+import { engineClient } from '../support/clients.mjs'
+import { start } from '../support/child.mjs'
+import { event, gather, until } from '../support/events.mjs'
 
-const programs = new URL('./support/programs.mjs', import.meta.url)
+const programs = new URL('./programs.mjs', import.meta.url)
 
 const CLIENTS = 100
 const SENDERS = 10

@@ -5,10 +5,10 @@ import assert from 'node:assert/strict'
 import { Agent } from 'node:http'
 import { describe, test } from 'node:test'
 import { Socket as EngineClient } from 'engine.io-client'
-import { start } from './support/child.mjs'
-import { until, within } from './support/events.mjs'
+import { start } from '../support/child.mjs'
+import { until, within } from '../support/events.mjs'
 
-const programs = new URL('./support/programs.mjs', import.meta.url)
+const programs = new URL('./programs.mjs', import.meta.url)
 
 const CYCLES = Number(process.env.UPWIRE_CYCLES ?? 10_000)
 /** Cycles after which memory has reached its level. */

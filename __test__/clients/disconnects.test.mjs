@@ -11,9 +11,9 @@ import {
   enginePair,
   pair,
   settled,
-} from './support/clients.mjs'
-import { event, gather, until, within } from './support/events.mjs'
-import { listen, pages, serve, serveEngine } from './support/servers.mjs'
+} from '../support/clients.mjs'
+import { event, gather, until, within } from '../support/events.mjs'
+import { listen, pages, serve, serveEngine } from '../support/servers.mjs'
 
 for (const { transports, settles } of TRANSPORTS) {
   describe(`disconnects over ${JSON.stringify(transports)}`, () => {

@@ -3,9 +3,9 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { TRANSPORTS, client, pair, settled } from './support/clients.mjs'
-import { event, gather, until } from './support/events.mjs'
-import { serve } from './support/servers.mjs'
+import { TRANSPORTS, client, pair, settled } from '../support/clients.mjs'
+import { event, gather, until } from '../support/events.mjs'
+import { serve } from '../support/servers.mjs'
 
 const SMALL = [0, 1, 125, 126, 65_535, 65_536]
 const TEXTS = [

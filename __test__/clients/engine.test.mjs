@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { EngineSocket } from 'upwire'
-import { TRANSPORTS, engineClient, enginePair, settled } from './support/clients.mjs'
-import { event, gather, until, within } from './support/events.mjs'
-import { serveEngine } from './support/servers.mjs'
+import { TRANSPORTS, engineClient, enginePair, settled } from '../support/clients.mjs'
+import { event, gather, until, within } from '../support/events.mjs'
+import { serveEngine } from '../support/servers.mjs'
 
 const SMALL = [0, 1, 125, 126, 65_535, 65_536]
 
@@ -379,7 +379,7 @@ describe('engine.io-client, case by case', () => {
   test('handleRequest and handleUpgrade serve requests that the app dispatches itself', async (t) => {
     const { createServer } = await import('node:http')
     const { Engine } = await import('upwire')
-    const { listen, shut } = await import('./support/servers.mjs')
+    const { listen, shut } = await import('../support/servers.mjs')
     const engine = new Engine()
     const server = createServer((req, res) => engine.handleRequest(req, res))
     server.on('upgrade', (req, socket, head) => engine.handleUpgrade(req, socket, head))
@@ -398,7 +398,7 @@ describe('engine.io-client, case by case', () => {
 
   test('io.bind(engine) works with an engine made by the app', async (t) => {
     const { Server } = await import('socket.io')
-    const { connect } = await import('./support/clients.mjs')
+    const { connect } = await import('../support/clients.mjs')
     const served = await serveEngine(t, { path: '/own' })
     const io = new Server()
     io.bind(served.engine)

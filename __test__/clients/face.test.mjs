@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { Engine } from 'upwire'
-import { TRANSPORTS, engineClient, enginePair } from './support/clients.mjs'
-import { event, gather, until } from './support/events.mjs'
-import { listen, pages, serveEngine } from './support/servers.mjs'
+import { TRANSPORTS, engineClient, enginePair } from '../support/clients.mjs'
+import { event, gather, until } from '../support/events.mjs'
+import { listen, pages, serveEngine } from '../support/servers.mjs'
 
 const KINDS = TRANSPORTS.slice(0, 2)
 

@@ -4,10 +4,17 @@ import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { describe, test } from 'node:test'
 import { attach, Engine } from 'upwire'
-import { TRANSPORTS, connect, engineClient, enginePair, pair, settled } from './support/clients.mjs'
-import { event, gather, turns, until } from './support/events.mjs'
-import { fetchText, upgrade } from './support/http.mjs'
-import { listen, pages, serve, serveEngine, shut } from './support/servers.mjs'
+import {
+  TRANSPORTS,
+  connect,
+  engineClient,
+  enginePair,
+  pair,
+  settled,
+} from '../support/clients.mjs'
+import { event, gather, turns, until } from '../support/events.mjs'
+import { fetchText, upgrade } from '../support/http.mjs'
+import { listen, pages, serve, serveEngine, shut } from '../support/servers.mjs'
 
 for (const { transports, settles } of TRANSPORTS) {
   describe(`handshake over ${JSON.stringify(transports)}`, () => {

@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { TRANSPORTS, client, connect, pair, settled } from './support/clients.mjs'
-import { event, gather, until } from './support/events.mjs'
-import { serve } from './support/servers.mjs'
+import { TRANSPORTS, client, connect, pair, settled } from '../support/clients.mjs'
+import { event, gather, until } from '../support/events.mjs'
+import { serve } from '../support/servers.mjs'
 
 /** The first arguments of all events up to and including the message "end". */
 async function heard(...sockets) {

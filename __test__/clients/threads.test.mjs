@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict'
 import { readFileSync, readdirSync } from 'node:fs'
 import { test } from 'node:test'
-import { TRANSPORTS, client } from './support/clients.mjs'
-import { event, gather, until } from './support/events.mjs'
-import { serve } from './support/servers.mjs'
+import { TRANSPORTS, client } from '../support/clients.mjs'
+import { event, gather, until } from '../support/events.mjs'
+import { serve } from '../support/servers.mjs'
 
 const THREADS = 3
 const CLIENTS = 8

@@ -3,12 +3,12 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { engineClient, enginePair } from './support/clients.mjs'
-import { event, gather, until, within } from './support/events.mjs'
-import { upgrade as upgradeRequest } from './support/http.mjs'
-import { proxy } from './support/proxy.mjs'
-import { serveEngine } from './support/servers.mjs'
-import { WebSocket } from './support/websocket.mjs'
+import { engineClient, enginePair } from '../support/clients.mjs'
+import { event, gather, until, within } from '../support/events.mjs'
+import { upgrade as upgradeRequest } from '../support/http.mjs'
+import { proxy } from '../support/proxy.mjs'
+import { serveEngine } from '../support/servers.mjs'
+import { WebSocket } from '../support/websocket.mjs'
 
 const UPGRADES = Number(process.env.UPWIRE_UPGRADES ?? 200)
 const AT_ONCE = 20

@@ -3,9 +3,9 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { pair } from './support/clients.mjs'
-import { gather, until } from './support/events.mjs'
-import { serve } from './support/servers.mjs'
+import { pair } from '../support/clients.mjs'
+import { gather, until } from '../support/events.mjs'
+import { serve } from '../support/servers.mjs'
 
 const binary = Buffer.from([1, 2, 3])
 

@@ -6,7 +6,7 @@ import http from 'node:http'
 import { createRequire } from 'node:module'
 import { after, before, test } from 'node:test'
 import { io as connect } from 'socket.io-client'
-import { until } from '../clients/support/events.mjs'
+import { until } from '../support/events.mjs'
 
 const require = createRequire(import.meta.url)
 const { attach } = require('../../index.js')

@@ -4,10 +4,10 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { Engine } from 'upwire'
-import { until } from '../clients/support/events.mjs'
-import { openPolling, openWebSocket } from './support/client.mjs'
-import { POLLING, get, request, response, upgrade, WEBSOCKET } from './support/http.mjs'
-import { wire } from './support/world.mjs'
+import { until } from '../support/events.mjs'
+import { openPolling, openWebSocket } from '../support/engine-clients.mjs'
+import { POLLING, get, request, response, upgrade, WEBSOCKET } from '../support/requests.mjs'
+import { wire } from '../support/world.mjs'
 
 const polling = (headers = {}) => request(`GET ${POLLING}`, { Host: '127.0.0.1', ...headers })
 const from = (address) => ({ 'X-Forwarded-For': address })

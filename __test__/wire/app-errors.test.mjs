@@ -2,13 +2,13 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { App } from './support/app.mjs'
-import { accepted, openPolling, openWebSocket, opened } from './support/client.mjs'
-import { uncaughtErrors, until } from '../clients/support/events.mjs'
-import { OP, close, frame, readClose, readFrame, readText, text } from './support/frames.mjs'
-import { POLLING, WEBSOCKET, get, post, response, upgrade } from './support/http.mjs'
-import { Peer } from './support/peer.mjs'
-import { wire } from './support/world.mjs'
+import { App } from '../support/app.mjs'
+import { accepted, openPolling, openWebSocket, opened } from '../support/engine-clients.mjs'
+import { uncaughtErrors, until } from '../support/events.mjs'
+import { OP, close, frame, readClose, readFrame, readText, text } from '../support/frames.mjs'
+import { POLLING, WEBSOCKET, get, post, response, upgrade } from '../support/requests.mjs'
+import { Peer } from '../support/peer.mjs'
+import { wire } from '../support/world.mjs'
 
 /** A TCP connection to an app; it is closed after the test. */
 async function peerOf(t, app, ...bytes) {

@@ -5,13 +5,13 @@
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import { describe, test } from 'node:test'
-import { until } from '../clients/support/events.mjs'
-import { serve } from '../clients/support/servers.mjs'
-import { openPolling } from './support/client.mjs'
-import { descriptors, opened } from './support/descriptors.mjs'
-import { POLLING, WEBSOCKET, get, request, response, upgrade } from './support/http.mjs'
-import { Peer } from './support/peer.mjs'
-import { wire } from './support/world.mjs'
+import { until } from '../support/events.mjs'
+import { serve } from '../support/servers.mjs'
+import { openPolling } from '../support/engine-clients.mjs'
+import { descriptors, opened } from '../support/descriptors.mjs'
+import { POLLING, WEBSOCKET, get, request, response, upgrade } from '../support/requests.mjs'
+import { Peer } from '../support/peer.mjs'
+import { wire } from '../support/world.mjs'
 
 const TIMEOUT = 60
 const options = { destroyUpgradeTimeout: TIMEOUT }

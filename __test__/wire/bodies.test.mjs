@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
-import { openPolling, openWebSocket } from './support/client.mjs'
-import { until } from '../clients/support/events.mjs'
-import { text } from './support/frames.mjs'
-import { get, request, response } from './support/http.mjs'
-import { wire } from './support/world.mjs'
+import { openPolling, openWebSocket } from '../support/engine-clients.mjs'
+import { until } from '../support/events.mjs'
+import { text } from '../support/frames.mjs'
+import { get, request, response } from '../support/requests.mjs'
+import { wire } from '../support/world.mjs'
 
 const HOST = { Host: '127.0.0.1' }
 const CHUNKED = { ...HOST, 'Transfer-Encoding': 'chunked' }

@@ -4,10 +4,10 @@
 
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
-import { openPolling, openWebSocket } from './support/client.mjs'
-import { OP, frame, text } from './support/frames.mjs'
-import { post, request } from './support/http.mjs'
-import { wire } from './support/world.mjs'
+import { openPolling, openWebSocket } from '../support/engine-clients.mjs'
+import { OP, frame, text } from '../support/frames.mjs'
+import { post, request } from '../support/requests.mjs'
+import { wire } from '../support/world.mjs'
 
 const lost = 'ERR_UPWIRE_CONNECTION_LOST'
 

@@ -5,10 +5,10 @@ import assert from 'node:assert/strict'
 import { describe } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import { until } from '../clients/support/events.mjs'
-import { openPolling, openWebSocket } from './support/client.mjs'
-import { OP, frame, text } from './support/frames.mjs'
-import { wire } from './support/world.mjs'
+import { until } from '../support/events.mjs'
+import { openPolling, openWebSocket } from '../support/engine-clients.mjs'
+import { OP, frame, text } from '../support/frames.mjs'
+import { wire } from '../support/world.mjs'
 
 describe('binary messages', () => {
   const SIZES = [0, 1, 64, 8192, 8193, 300_000]

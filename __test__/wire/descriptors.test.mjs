@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { until } from '../clients/support/events.mjs'
-import { App } from './support/app.mjs'
-import { opened } from './support/client.mjs'
-import { readText, text } from './support/frames.mjs'
-import { upgrade } from './support/http.mjs'
-import { Peer } from './support/peer.mjs'
+import { until } from '../support/events.mjs'
+import { App } from '../support/app.mjs'
+import { opened } from '../support/engine-clients.mjs'
+import { readText, text } from '../support/frames.mjs'
+import { upgrade } from '../support/requests.mjs'
+import { Peer } from '../support/peer.mjs'
 
 /** An app that echoes. */
 async function program() {

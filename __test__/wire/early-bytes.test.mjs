@@ -3,11 +3,11 @@
 
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
-import { deferred, until } from '../clients/support/events.mjs'
-import { opened } from './support/client.mjs'
-import { text } from './support/frames.mjs'
-import { WEBSOCKET, response, upgrade } from './support/http.mjs'
-import { wire } from './support/world.mjs'
+import { deferred, until } from '../support/events.mjs'
+import { opened } from '../support/engine-clients.mjs'
+import { text } from '../support/frames.mjs'
+import { WEBSOCKET, response, upgrade } from '../support/requests.mjs'
+import { wire } from '../support/world.mjs'
 
 const MAX = 64 * 1024
 const MAX_TOTAL = 16 * 1024 * 1024

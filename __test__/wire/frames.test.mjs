@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
-import { openWebSocket } from './support/client.mjs'
-import { elapse, until } from '../clients/support/events.mjs'
+import { openWebSocket } from '../support/engine-clients.mjs'
+import { elapse, until } from '../support/events.mjs'
 import {
   OP,
   close,
@@ -14,8 +14,8 @@ import {
   readFrame,
   readText,
   text,
-} from './support/frames.mjs'
-import { wire } from './support/world.mjs'
+} from '../support/frames.mjs'
+import { wire } from '../support/world.mjs'
 
 /**
  * Sends bytes that break a rule; checks close code and reason, and that nothing after them is read.

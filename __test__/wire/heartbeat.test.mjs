@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { App } from './support/app.mjs'
-import { openPolling, openWebSocket, opened } from './support/client.mjs'
-import { elapse, gather, until } from '../clients/support/events.mjs'
+import { App } from '../support/app.mjs'
+import { openPolling, openWebSocket, opened } from '../support/engine-clients.mjs'
+import { elapse, gather, until } from '../support/events.mjs'
 import {
   OP,
   close,
@@ -14,10 +14,10 @@ import {
   readFrame,
   readText,
   text,
-} from './support/frames.mjs'
-import { WEBSOCKET, request, response, upgrade } from './support/http.mjs'
-import { Peer } from './support/peer.mjs'
-import { wire } from './support/world.mjs'
+} from '../support/frames.mjs'
+import { WEBSOCKET, request, response, upgrade } from '../support/requests.mjs'
+import { Peer } from '../support/peer.mjs'
+import { wire } from '../support/world.mjs'
 
 const FAST = { pingInterval: 80, pingTimeout: 80 }
 

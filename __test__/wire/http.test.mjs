@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
-import { accepted, openPolling, opened } from './support/client.mjs'
-import { deferred, until } from '../clients/support/events.mjs'
-import { OP, frame, text } from './support/frames.mjs'
+import { accepted, openPolling, opened } from '../support/engine-clients.mjs'
+import { deferred, until } from '../support/events.mjs'
+import { OP, frame, text } from '../support/frames.mjs'
 import {
   KEY,
   POLLING,
@@ -15,8 +15,8 @@ import {
   request,
   response,
   upgrade,
-} from './support/http.mjs'
-import { wire } from './support/world.mjs'
+} from '../support/requests.mjs'
+import { wire } from '../support/world.mjs'
 
 const HOST = { Host: '127.0.0.1' }
 

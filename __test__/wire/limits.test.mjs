@@ -3,13 +3,13 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { App } from './support/app.mjs'
-import { openPolling, openWebSocket, opened } from './support/client.mjs'
-import { deferred, until } from '../clients/support/events.mjs'
-import { OP, frame, readClose, readEnd, readFrame, readText, text } from './support/frames.mjs'
-import { POLLING, get, post, request, response, upgrade } from './support/http.mjs'
-import { Peer } from './support/peer.mjs'
-import { wire } from './support/world.mjs'
+import { App } from '../support/app.mjs'
+import { openPolling, openWebSocket, opened } from '../support/engine-clients.mjs'
+import { deferred, until } from '../support/events.mjs'
+import { OP, frame, readClose, readEnd, readFrame, readText, text } from '../support/frames.mjs'
+import { POLLING, get, post, request, response, upgrade } from '../support/requests.mjs'
+import { Peer } from '../support/peer.mjs'
+import { wire } from '../support/world.mjs'
 
 const MB = 1_000_000
 /** More than the kernel takes for a peer that does not read. */

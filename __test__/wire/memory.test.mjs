@@ -3,12 +3,12 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { until } from '../clients/support/events.mjs'
-import { App } from './support/app.mjs'
-import { opened } from './support/client.mjs'
-import { text } from './support/frames.mjs'
-import { WEBSOCKET, response, upgrade } from './support/http.mjs'
-import { Peer } from './support/peer.mjs'
+import { until } from '../support/events.mjs'
+import { App } from '../support/app.mjs'
+import { opened } from '../support/engine-clients.mjs'
+import { text } from '../support/frames.mjs'
+import { WEBSOCKET, response, upgrade } from '../support/requests.mjs'
+import { Peer } from '../support/peer.mjs'
 
 const KiB = 1024
 const MiB = 1024 * KiB

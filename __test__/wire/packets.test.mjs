@@ -5,8 +5,8 @@ import assert from 'node:assert/strict'
 import { createHook } from 'node:async_hooks'
 import { describe } from 'node:test'
 import { attach } from 'upwire'
-import { openPolling, openWebSocket } from './support/client.mjs'
-import { until } from '../clients/support/events.mjs'
+import { openPolling, openWebSocket } from '../support/engine-clients.mjs'
+import { until } from '../support/events.mjs'
 import {
   OP,
   close,
@@ -16,10 +16,10 @@ import {
   readFrame,
   readText,
   text,
-} from './support/frames.mjs'
-import { WEBSOCKET, response, upgrade } from './support/http.mjs'
-import { opened } from './support/client.mjs'
-import { wire } from './support/world.mjs'
+} from '../support/frames.mjs'
+import { WEBSOCKET, response, upgrade } from '../support/requests.mjs'
+import { opened } from '../support/engine-clients.mjs'
+import { wire } from '../support/world.mjs'
 
 /** Checks a close without status; answers it, then expects the end. */
 async function assertClosed(peer) {

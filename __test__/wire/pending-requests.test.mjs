@@ -3,11 +3,11 @@
 
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
-import { until } from '../clients/support/events.mjs'
-import { openPolling, openWebSocket } from './support/client.mjs'
-import { readText, text } from './support/frames.mjs'
-import { POLLING, get, post, request, response } from './support/http.mjs'
-import { wire } from './support/world.mjs'
+import { until } from '../support/events.mjs'
+import { openPolling, openWebSocket } from '../support/engine-clients.mjs'
+import { readText, text } from '../support/frames.mjs'
+import { POLLING, get, post, request, response } from '../support/requests.mjs'
+import { wire } from '../support/world.mjs'
 
 /** Lets the requests for which `isHeld` is true wait; returns functions that let each continue. */
 function hold(world, isHeld) {

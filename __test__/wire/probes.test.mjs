@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
-import { accepted, openPolling } from './support/client.mjs'
-import { deferred, gather, until } from '../clients/support/events.mjs'
+import { accepted, openPolling } from '../support/engine-clients.mjs'
+import { deferred, gather, until } from '../support/events.mjs'
 import {
   OP,
   close,
@@ -14,9 +14,9 @@ import {
   readFrame,
   readText,
   text,
-} from './support/frames.mjs'
-import { get, request, response } from './support/http.mjs'
-import { wire } from './support/world.mjs'
+} from '../support/frames.mjs'
+import { get, request, response } from '../support/requests.mjs'
+import { wire } from '../support/world.mjs'
 
 /** A probe that the server has answered. */
 async function probed(client) {

@@ -5,11 +5,11 @@ import { describe, test } from 'node:test'
 import { createServer } from 'node:http'
 import { attach } from 'upwire'
 import { io as connectSocket } from 'socket.io-client'
-import { openPolling, openWebSocket, opened } from './support/client.mjs'
-import { deferred, event, until } from '../clients/support/events.mjs'
-import { readText, text } from './support/frames.mjs'
-import { POLLING, WEBSOCKET, get, post, response, upgrade } from './support/http.mjs'
-import { World, wire } from './support/world.mjs'
+import { openPolling, openWebSocket, opened } from '../support/engine-clients.mjs'
+import { deferred, event, until } from '../support/events.mjs'
+import { readText, text } from '../support/frames.mjs'
+import { POLLING, WEBSOCKET, get, post, response, upgrade } from '../support/requests.mjs'
+import { World, wire } from '../support/world.mjs'
 
 async function assertRefused(peer, code, message) {
   const answer = await response(peer)

@@ -3,12 +3,12 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { until } from '../clients/support/events.mjs'
-import { App } from './support/app.mjs'
-import { opened } from './support/client.mjs'
-import { readClose, readText, text } from './support/frames.mjs'
-import { POLLING, WEBSOCKET, get, post, response, upgrade } from './support/http.mjs'
-import { Peer } from './support/peer.mjs'
+import { until } from '../support/events.mjs'
+import { App } from '../support/app.mjs'
+import { opened } from '../support/engine-clients.mjs'
+import { readClose, readText, text } from '../support/frames.mjs'
+import { POLLING, WEBSOCKET, get, post, response, upgrade } from '../support/requests.mjs'
+import { Peer } from '../support/peer.mjs'
 
 const MB = 1_000_000
 

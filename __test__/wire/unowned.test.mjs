@@ -4,10 +4,10 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { describe } from 'node:test'
 import { Engine } from 'upwire'
-import { elapse, until } from '../clients/support/events.mjs'
-import { readText, text } from './support/frames.mjs'
-import { ACCEPT, KEY, get, response, upgrade } from './support/http.mjs'
-import { wire } from './support/world.mjs'
+import { elapse, until } from '../support/events.mjs'
+import { readText, text } from '../support/frames.mjs'
+import { ACCEPT, KEY, get, response, upgrade } from '../support/requests.mjs'
+import { wire } from '../support/world.mjs'
 
 const TIMEOUT = 60
 const options = { destroyUpgradeTimeout: TIMEOUT }

@@ -18,7 +18,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { io as connect } from 'socket.io-client'
 
-import { cert } from '../../__test__/clients/support/certificate.mjs'
+import { cert } from '../../__test__/support/certificate.mjs'
 import { read } from '../harness/arguments.mjs'
 import { ServerChild } from '../harness/server-child.mjs'
 import { Client } from './clients.mjs'

@@ -6,7 +6,7 @@ import https from 'node:https'
 import { createRequire } from 'node:module'
 import { Worker } from 'node:worker_threads'
 
-import { cert, key } from '../../__test__/clients/support/certificate.mjs'
+import { cert, key } from '../../__test__/support/certificate.mjs'
 import { answer, holdings } from '../harness/answers.mjs'
 import { Pool, Sender } from './messages.mjs'
 import { EnginePeer, SocketPeer } from './peer.mjs'

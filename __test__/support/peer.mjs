@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { within } from '../../clients/support/events.mjs'
+import { within } from './events.mjs'
 
 /** One end of a connection; nothing is answered, ended or closed unless the test says so. */
 export class Peer {

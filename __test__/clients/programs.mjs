@@ -3,7 +3,7 @@
 import { readdirSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { Engine } from 'upwire'
-import { listen } from './servers.mjs'
+import { listen } from '../support/servers.mjs'
 
 /** Checks numbered messages and stops its event loop on demand. */
 export async function blocking(options, { tell, hear }) {

@@ -2,9 +2,9 @@
 // error of the app ends it.
 
 import { spawn } from 'node:child_process'
-import { until, within } from '../../clients/support/events.mjs'
+import { until, within } from './events.mjs'
 
-const INDEX = new URL('../../../index.js', import.meta.url)
+const INDEX = new URL('../../index.js', import.meta.url)
 
 /** What every app has; `tell` reports to the test, `told` is called with what the test says. */
 const PREAMBLE = `

@@ -1,9 +1,9 @@
 // Engine.IO clients that speak in literal bytes.
 
 import assert from 'node:assert/strict'
-import { until } from '../../clients/support/events.mjs'
+import { until } from './events.mjs'
 import { readText } from './frames.mjs'
-import { ACCEPT, POLLING, WEBSOCKET, get, post, response, upgrade } from './http.mjs'
+import { ACCEPT, POLLING, WEBSOCKET, get, post, response, upgrade } from './requests.mjs'
 
 /** A polling session and the app's view of it. */
 export class PollingClient {

@@ -6,7 +6,7 @@ import { createServer } from 'node:http'
 import { test } from 'node:test'
 import { Engine } from 'upwire'
 import { descriptors, opened } from './descriptors.mjs'
-import { until, within } from '../../clients/support/events.mjs'
+import { until, within } from './events.mjs'
 import { ANSWER, QUESTION, proveGoodClient } from './good-client.mjs'
 import { Peer } from './peer.mjs'
 

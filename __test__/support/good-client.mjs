@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { Socket } from 'engine.io-client'
-import { event, until } from '../../clients/support/events.mjs'
+import { event, until } from './events.mjs'
 
 /** What the good client asks, and what a {@link import('./world.mjs').World} answers. */
 export const QUESTION = 'good?'
