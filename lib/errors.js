@@ -1,7 +1,7 @@
 'use strict'
 
 /**
- * An error of the app's making, with a stable `code`.
+ * An error with a stable `code`, for a mistake of the app or its setup.
  * @param {ErrorConstructor} Type
  * @param {string} code
  * @param {string} message
@@ -12,7 +12,7 @@ function coded(Type, code, message) {
   return error
 }
 
-/** An option of the app's that cannot be. */
+/** An invalid option value. */
 function invalid(name, value, wanted) {
   const shown = typeof value === 'string' ? JSON.stringify(value) : String(value)
   return coded(
@@ -26,10 +26,10 @@ function warn(code, message) {
   process.emitWarning(message, { type: 'UpwireWarning', code })
 }
 
-/** Keys that were warned of; shared, because an app's bundles may have copies of this package. */
+/** Keys of the warnings that were printed; shared, because an app's bundles may contain copies of upwire. */
 const warned = (globalThis[Symbol.for('upwire.warned')] ??= new Set())
 
-/** Prints a warning the first time its key is seen: a wrong setting is told once, not per request. */
+/** Prints a warning unless one with the same key was printed: once per wrong setting, not per request. */
 function warnOnce(key, code, message) {
   if (warned.has(key)) return
   warned.add(key)
@@ -37,8 +37,8 @@ function warnOnce(key, code, message) {
 }
 
 /**
- * Lets an error of the app's surface as `uncaughtException`, without harm to what is going on: one
- * that left the tick queue would make Node's http lose requests of other connections.
+ * Reports an app error as `uncaughtException` without disturbing the work in progress. It is thrown from a
+ * microtask: an error that leaves the tick queue makes Node's http lose requests of other connections.
  */
 function surface(error) {
   queueMicrotask(() => {
@@ -46,7 +46,7 @@ function surface(error) {
   })
 }
 
-/** Calls code of the app's whose errors must not stop what comes after it. */
+/** Calls app code. If it throws, the error surfaces, and the work after the call goes on. */
 function guarded(call) {
   try {
     call()

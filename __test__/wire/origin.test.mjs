@@ -840,7 +840,7 @@ describe('warnings', () => {
     const headers = { Host: HOST, Origin: EVIL }
     await send(app, upgrade(`${WEBSOCKET}&sid=${sid}`, headers), 403)
     const { message } = await app.report('warning')
-    assert.match(message, /a WebSocket of a page .* stay on polling/)
+    assert.match(message, /a WebSocket from a page .* stay on polling/)
   })
 
   test('at most 16 origins are remembered, long ones are shortened, and an invalid one is no suggestion', async (t) => {

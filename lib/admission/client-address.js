@@ -1,6 +1,6 @@
 'use strict'
 
-// IP addresses as text: which of them are one client, and which are trusted proxies.
+// IP addresses as text: which of them count as one client, and which belong to trusted proxies.
 
 const { BlockList, isIP, isIPv4 } = require('node:net')
 
@@ -21,14 +21,14 @@ function hexOf(dotted) {
   return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`
 }
 
-/** The IPv4 address that an IPv6 address stands for (`::ffff:192.0.2.1`), if it does. */
-function mapped(groups) {
+/** The IPv4 address in an IPv4-mapped IPv6 address (`::ffff:192.0.2.1`); `undefined` for others. */
+function mappedAddress(groups) {
   if (groups[5] !== 0xffff || groups.slice(0, 5).some((group) => group !== 0)) return undefined
   return [groups[6] >> 8, groups[6] & 255, groups[7] >> 8, groups[7] & 255].join('.')
 }
 
 /**
- * Reads an address. Addresses that differ only in their spelling, or in the zone, are equal.
+ * Reads an address. Two spellings of an address give equal results; a zone (`%eth0`) is ignored.
  * @returns {{ address: string, family: 'ipv4' | 'ipv6', groups?: number[] } | undefined}
  */
 function parseAddress(text) {
@@ -36,15 +36,15 @@ function parseAddress(text) {
   if (isIPv4(address)) return { address, family: 'ipv4' }
   if (isIP(address) === 0) return undefined
   const groups = groupsOf(address)
-  const inner = mapped(groups)
+  const inner = mappedAddress(groups)
   return inner === undefined
     ? { address, family: 'ipv6', groups }
     : { address: inner, family: 'ipv4' }
 }
 
 /**
- * What limits per address count by: an IPv4 address, or the first 64 bits of an IPv6 address, as one
- * client usually has all addresses behind them. Without an address it is `undefined`.
+ * The key by which limits per address count: an IPv4 address, or the first 64 bits of an IPv6 address,
+ * because one client usually has the whole network of that prefix. `undefined` when there is no address.
  */
 function addressKey(text) {
   const parsed = parseAddress(text)
@@ -53,13 +53,13 @@ function addressKey(text) {
   return `${network.join(':')}::/64`
 }
 
-/** An address list's entry: an address, or a block such as `10.0.0.0/8`. */
+/** Reads an entry of a list of addresses: an address, or a block such as `10.0.0.0/8`. */
 function parseBlock(entry) {
   if (typeof entry !== 'string') return undefined
   const [text, prefix, ...more] = entry.split('/')
   const parsed = text.includes('%') ? undefined : parseAddress(text)
   if (parsed === undefined || more.length > 0) return undefined
-  // The prefix of a mapped IPv4 address counts the 96 bits before it.
+  // The prefix length of an IPv4-mapped address includes the 96 bits before the IPv4 address.
   const offset = parsed.family === 'ipv4' && text.includes(':') ? 96 : 0
   const bits = parsed.family === 'ipv4' ? 32 : 128
   if (prefix === undefined) return { ...parsed, bits }
@@ -69,10 +69,10 @@ function parseBlock(entry) {
 
 /** The addresses of trusted proxies. */
 class TrustedProxies {
-  /** One for each family: in one list `::/64` would have all IPv4 addresses, as mapped ones. */
+  /** One list for each family: in a common list `::/64` would match all IPv4 addresses, as mapped ones. */
   #lists = { ipv4: new BlockList(), ipv6: new BlockList() }
 
-  /** @param {readonly string[]} entries which `parseBlock` can read */
+  /** @param {readonly string[]} entries entries that `parseBlock` accepts */
   constructor(entries) {
     for (const { address, bits, family } of entries.map(parseBlock)) {
       this.#lists[family].addSubnet(address, bits, family)
@@ -84,9 +84,9 @@ class TrustedProxies {
   }
 
   /**
-   * The address of the client: that of the TCP peer, unless the peer is a trusted proxy. Then it is
-   * the last one in the forwarding header that no trusted proxy has, since only trusted proxies have
-   * written what is behind it.
+   * The client's address: that of the TCP peer, unless the peer is a trusted proxy. Then it is the last
+   * address in the forwarding header that is not a trusted proxy's: only trusted proxies have written the
+   * entries behind it, while the client may have written the entries before it.
    */
   clientAddress(peer, headers) {
     const parsed = parseAddress(peer)
@@ -102,7 +102,7 @@ class TrustedProxies {
   }
 }
 
-/** The addresses that a request was forwarded for, the client's first. */
+/** The addresses in the forwarding headers of a request; the client's comes first. */
 function forwardedFor(headers) {
   const list = headers['x-forwarded-for']
   if (list !== undefined) return list.split(',').map((hop) => withoutPort(hop.trim()))
@@ -110,13 +110,13 @@ function forwardedFor(headers) {
   return forwarded === undefined ? [] : forwarded.split(',').map(forParameter)
 }
 
-/** The `for` of one element of the header Forwarded (RFC 7239); '' without one. */
+/** The `for` parameter of one element of the Forwarded header (RFC 7239); '' if it has none. */
 function forParameter(element) {
   const match = /(?:^|;)\s*for=(?:"([^"]*)"|([^;"\s]*))\s*(?:;|$)/i.exec(element.trim())
   return withoutPort(match?.[1] ?? match?.[2] ?? '')
 }
 
-/** Some proxies add the port of the client. */
+/** Some proxies add the client's port to its address. */
 function withoutPort(hop) {
   const bracketed = /^\[([^\]]*)\](?::\d{1,5})?$/.exec(hop)
   if (bracketed !== null) return bracketed[1]

@@ -2,11 +2,12 @@
 
 /**
  * Runs Express-style middlewares one after the other.
- * @returns {Promise<boolean>} whether all have called `next`: `false` when one has ended the response by
- *   the time it returned, and never settles when one ends it later. Rejects with a middleware's error
+ * @returns {Promise<boolean>} whether all of them have called `next`. Resolves with `false` when one had
+ *   ended the response by the time it returned, never settles when one ends it later, and rejects with a
+ *   middleware's error
  */
 async function runMiddlewares(middlewares, req, res) {
-  // A copy: handlers are replaced while a request waits in one of them.
+  // A copy: under `next dev` middlewares are replaced while a request waits in one of them.
   for (const middleware of [...middlewares]) {
     const isNext = await new Promise((resolve, reject) => {
       const next = (error) => (error ? reject(error) : resolve(true))

@@ -3,11 +3,11 @@
 const { EventEmitter } = require('node:events')
 const { guarded } = require('../errors')
 
-/** The response that follows a session. @type {WeakMap<EventEmitter, UpgradeResponse>} */
+/** The response whose `close` event a session triggers. @type {WeakMap<EventEmitter, UpgradeResponse>} */
 const followers = new WeakMap()
 
 /**
- * What middlewares get as response on an upgrade: headers that go into the 101, or an end, which
+ * The response that middlewares get on an upgrade. Its headers go into the 101; a middleware that ends it
  * refuses the upgrade.
  */
 class UpgradeResponse extends EventEmitter {
@@ -28,8 +28,9 @@ class UpgradeResponse extends EventEmitter {
   #onClose = () => this.emit('close')
 
   /**
-   * The connection has become a session's: `close` comes with the session's end, not with that of Node's
-   * socket; or with the next connection, when this one was a probe that has failed.
+   * Called when a session has taken the connection: from then on `close` is emitted when the session
+   * closes, not when Node's socket does. After a failed probe it is emitted when the session takes the
+   * next connection.
    */
   _follow(session) {
     this.#socket.removeListener('close', this.#onClose)
@@ -76,7 +77,7 @@ class UpgradeResponse extends EventEmitter {
     this.#headers.delete(String(name).toLowerCase())
   }
 
-  /** Some middlewares wait for this call to set their headers (express-session). */
+  /** Some middlewares, such as express-session, set their headers when this is called. */
   writeHead() {
     return this
   }
@@ -87,7 +88,7 @@ class UpgradeResponse extends EventEmitter {
     return true
   }
 
-  /** A middleware that ends the response refuses the upgrade. */
+  /** Refuses the upgrade: closes its connection. */
   end() {
     if (this.finished) return this
     this.finished = true
@@ -96,7 +97,7 @@ class UpgradeResponse extends EventEmitter {
     return this
   }
 
-  /** Name to value, in the spelling that was given. */
+  /** Values by name, in the spelling that was given. */
   _toObject() {
     return Object.fromEntries(this.#headers.values())
   }
@@ -105,7 +106,7 @@ class UpgradeResponse extends EventEmitter {
 const INVALID_NAME = /[^!#$%&'*+\-.^_`|~0-9A-Za-z]/
 const INVALID_VALUE = /[^\t\x20-\x7e\x80-\xff]/
 
-/** Header lines for the 101; one line for each element of an array. */
+/** Header lines for the 101. Each element of an array gets its own line. */
 function headerLines(headers) {
   let lines = ''
   for (const [name, value] of Object.entries(headers)) {

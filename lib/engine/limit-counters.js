@@ -1,15 +1,17 @@
 'use strict'
 
-/** Events of one name that are emitted in a second; the rest is only counted. */
-const EVENTS_A_SECOND = 10
+/** How many events are emitted per second for each limit; the others are only counted. */
+const MAX_EVENTS_PER_SECOND = 10
 
-/** How often each limit was met. */
+/** Counts how often each limit was met. */
 class LimitCounters {
+  /** By limit and action. */
   #totals = new Map()
+  /** The second that `#recent` counts, by limit. */
   #second = 0
   #recent = new Map()
 
-  /** Counts, and returns whether to emit an event. */
+  /** Returns whether to emit an event. */
   count(name, action, times = 1) {
     const key = `${name} ${action}`
     this.#totals.set(key, (this.#totals.get(key) ?? 0) + times)
@@ -20,10 +22,10 @@ class LimitCounters {
     }
     const recent = (this.#recent.get(name) ?? 0) + 1
     this.#recent.set(name, recent)
-    return recent <= EVENTS_A_SECOND
+    return recent <= MAX_EVENTS_PER_SECOND
   }
 
-  /** Name and action to count. */
+  /** The counts, by name and action: `{ "maxSendBuffer closed": 2 }`. */
   totals() {
     return Object.fromEntries(this.#totals)
   }

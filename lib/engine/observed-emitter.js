@@ -2,7 +2,7 @@
 
 const { EventEmitter } = require('node:events')
 
-/** An emitter that hears of new listeners: some events are only made where somebody listens. */
+/** An emitter that learns of new listeners: some events are only made when something listens for them. */
 class ObservedEmitter extends EventEmitter {
   /** Called before a listener is added. */
   _observe(_event) {}

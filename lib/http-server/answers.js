@@ -1,16 +1,16 @@
 'use strict'
 
-// The plain HTTP answers of refused requests and upgrades.
+// Plain HTTP answers to refused requests and upgrades.
 
 const { STATUS_CODES } = require('node:http')
 
-/** How long a refused peer may take to read its answer. */
+/** Milliseconds that a refused client may take to read its answer. */
 const LINGER = 1000
 
-/** Answers a polling request. */
+/** Answers a polling request with a refusal. */
 function refuseRequest(res, { code, status, message, headers }) {
   if (res.headersSent) {
-    // A middleware may have begun an answer before it failed.
+    // A middleware began to answer before it failed.
     if (!res.writableEnded) res.end()
     return
   }
@@ -25,31 +25,31 @@ function refuseRequest(res, { code, status, message, headers }) {
   res.end(body)
 }
 
-/** Answers a polling request when the app's own listeners fail. */
+/** Answers a polling request with 500, because a listener of the app has failed. */
 function failRequest(res) {
   const headers = { 'Content-Length': 0, Connection: 'close' }
   res.writeHead(500, STATUS_CODES[500], headers)
   res.end()
 }
 
-/** Refused upgrades that wait for earlier responses, by server. @type {WeakMap<object, Set<object>>} */
-const delayed = new WeakMap()
+/** Refused upgrades that wait for earlier responses to be written, by server. @type {WeakMap<object, Set<object>>} */
+const waiting = new WeakMap()
 
-/** Remembers a refused upgrade while its connection is open: Node has forgotten it. */
-function delay(socket) {
+/** Remembers a refused upgrade until its connection closes: Node has forgotten the connection. */
+function remember(socket) {
   const { server } = socket
   if (!server) return
-  if (!delayed.has(server)) delayed.set(server, new Set())
-  delayed.get(server).add(socket)
-  socket.once('close', () => delayed.get(server).delete(socket))
+  if (!waiting.has(server)) waiting.set(server, new Set())
+  waiting.get(server).add(socket)
+  socket.once('close', () => waiting.get(server).delete(socket))
 }
 
-/** Destroys the refused upgrades of a server, as it does with connections of its own. */
+/** Destroys the refused upgrades of a server: `closeAllConnections()` does that to Node's connections. */
 function destroyRefused(server) {
-  for (const socket of delayed.get(server) ?? []) socket.destroy()
+  for (const socket of waiting.get(server) ?? []) socket.destroy()
 }
 
-/** Answers an upgrade with plain HTTP, behind earlier responses, and ends the connection. */
+/** Answers an upgrade with plain HTTP, after earlier responses, and ends the connection. */
 function refuseUpgrade(socket, { status, message, headers = {} }, extraHeaders = '') {
   if (socket.destroyed) return
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
@@ -57,13 +57,13 @@ function refuseUpgrade(socket, { status, message, headers = {} }, extraHeaders =
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\n` +
     `Content-Type: text/html\r\nContent-Length: ${Buffer.byteLength(message)}\r\n` +
     `${extraHeaders}${lines.join('')}\r\n${message}`
-  // Only a socket that is read notices its peer's end; Node ends a connection then, too. And unread
-  // input would turn our close into a reset, which may overtake the answer.
+  // The socket is read because otherwise Node does not notice the client's end, after which the connection
+  // ends. Unread input would also turn the close into a reset, which may overtake the answer.
   socket.once('end', () => socket.end())
   socket.resume()
-  if (socket._httpMessage) delay(socket)
+  if (socket._httpMessage) remember(socket)
   afterEarlier(socket, () => {
-    // An earlier response, or the peer's end, may have ended the connection.
+    // An earlier response, or the client's end, may have ended the connection.
     if (!socket.writable) return
     const giveUp = setTimeout(() => socket.destroy(), LINGER)
     giveUp.unref()
@@ -72,7 +72,7 @@ function refuseUpgrade(socket, { status, message, headers = {} }, extraHeaders =
   })
 }
 
-/** Calls `next` when no earlier response on this connection is left to be written. */
+/** Calls `next` when all earlier responses of the connection have been written. */
 function afterEarlier(socket, next) {
   if (socket.destroyed) return
   const earlier = socket._httpMessage

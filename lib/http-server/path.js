@@ -11,7 +11,7 @@ function checkPath(name, value) {
   throw invalid(name, value, 'a string that begins with "/"')
 }
 
-/** The path without its trailing slash: the key under which an attachment is registered. */
+/** The path without its trailing slash: attachments are registered by it. */
 function pathKey(path) {
   return path.replace(/\/$/, '')
 }

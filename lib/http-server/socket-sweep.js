@@ -1,26 +1,26 @@
 'use strict'
 
-// The TCP sockets of this process, for what cannot be had from events: those that are older than our
-// interest, and those that a list of ours would cost each connection something.
+// Scans the open TCP sockets of this process. Unlike a listener for connections, that finds sockets that
+// are older than upwire's use of the server, and costs nothing per connection.
 
 const { Socket } = require('node:net')
 
-/** Whether Node tells which they are: that is not documented. */
-const isTold = typeof process._getActiveHandles === 'function'
+/** Whether this version of Node lists open handles. The function is not documented. */
+const canScan = typeof process._getActiveHandles === 'function'
 
 /**
- * Destroys, after a while, the sockets of which something holds by then.
+ * Destroys sockets after a delay: those that are unwanted then.
  * @param {number} delay in milliseconds
  * @param {(socket: Socket) => boolean} isUnwanted
  */
 function destroyLater(delay, isUnwanted) {
-  if (!isTold) return
+  if (!canScan) return
   const sweep = () => {
     for (const socket of process._getActiveHandles()) {
       if (socket instanceof Socket && isUnwanted(socket)) socket.destroy()
     }
   }
-  // After a late timer, what waits to be read is read first.
+  // A timer may be late: input that waits is read before the scan.
   setTimeout(() => setImmediate(setImmediate, sweep), delay).unref()
 }
 

@@ -1,15 +1,15 @@
 'use strict'
 
-// Browsers open connections in advance. Node counts one that was never used as active, and so a server
-// that closes waits for it as long as for a request: up to a minute.
+// Browsers open connections in advance. Node counts an unused one as active, so a server that closes waits
+// for its first request, up to a minute.
 
 const { destroyLater } = require('./socket-sweep')
 
-/** Milliseconds after which nothing can be on its way any more to a server that has closed. */
+/** Milliseconds after which no request can be on its way to a closed server any more. */
 const GRACE = 500
 
 /**
- * Closes, a moment after a server has stopped to accept, the connections that never sent anything.
+ * Closes the connections that have never sent anything, a moment after the server has closed.
  * @param {import('node:net').Server} server
  */
 function closeUnused(server) {

@@ -2,17 +2,17 @@
 
 const EMPTY = Buffer.alloc(0)
 
-/** Bytes that come in pieces, in one growing buffer: a list of one-byte pieces costs 170 times as much. */
+/** Collects pieces in one growing buffer: a list of one-byte pieces would take 170 times the memory. */
 class GrowingBuffer {
   #buffer = EMPTY
-  /** The first piece is kept as it came until another one follows. */
+  /** Whether `#buffer` is this object's own. The first piece is not copied until another one follows. */
   #isOwn = false
-  #most
+  #max
   length = 0
 
-  /** @param {number} most how many bytes are expected at most: it reserves no more */
-  constructor(most) {
-    this.#most = most
+  /** @param {number} max the most bytes that are expected; no more than that is reserved */
+  constructor(max) {
+    this.#max = max
   }
 
   add(piece) {
@@ -24,8 +24,8 @@ class GrowingBuffer {
 
   #append(piece, needed) {
     if (!this.#isOwn || needed > this.#buffer.length) {
-      const size = Math.max(needed, Math.min(needed * 2, this.#most))
-      // A pooled buffer would keep its whole slab.
+      const size = Math.max(needed, Math.min(needed * 2, this.#max))
+      // Not from the pool: a small buffer would keep the whole slab alive.
       const larger = Buffer.allocUnsafeSlow(size)
       this.#buffer.copy(larger, 0, 0, this.length)
       this.#buffer = larger
@@ -34,7 +34,7 @@ class GrowingBuffer {
     piece.copy(this.#buffer, this.length)
   }
 
-  /** The memory that it holds. */
+  /** How much memory the bytes hold. */
   get capacity() {
     return this.#buffer.buffer.byteLength
   }

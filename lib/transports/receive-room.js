@@ -1,17 +1,17 @@
 'use strict'
 
-// Bodies of POSTs wait unread while `maxTotalReceiveQueue` is exceeded, as WebSockets do.
+// While `maxTotalReceiveQueue` is exceeded, bodies of POSTs wait unread, as WebSockets do.
 
 const native = require('../bridge/binding')
 
-/** Milliseconds between two looks whether there is room again. */
+/** Milliseconds between two checks for room. */
 const INTERVAL = 20
 
-/** Called, in order, when there is room. @type {Set<() => void>} */
+/** The callbacks that wait for room, in order. @type {Set<() => void>} */
 const waiting = new Set()
 let timer
 
-/** Whether there is room for more of what peers send. */
+/** Whether there is room for more of what clients send. */
 function hasRoom() {
   return !native.isOverloaded()
 }
@@ -22,11 +22,11 @@ function hasRoom() {
  */
 function awaitRoom(resume) {
   waiting.add(resume)
-  timer ??= setInterval(look, INTERVAL).unref()
+  timer ??= setInterval(resumeWaiting, INTERVAL).unref()
   return () => waiting.delete(resume)
 }
 
-function look() {
+function resumeWaiting() {
   for (const resume of waiting) {
     if (!hasRoom()) return
     waiting.delete(resume)

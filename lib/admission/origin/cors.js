@@ -2,45 +2,45 @@
 
 const cors = require('cors')
 
-/** What the package takes for `origin` where nothing is said. */
+/** The package's default for `origin`. */
 const ANY = '*'
 
-/** Whether what `cors` allows is only known once its functions have been asked. */
-function isAsked(options) {
+/** Whether `cors` has a function that decides about each request. */
+function hasFunction(options) {
   return typeof options === 'function' || typeof options.origin === 'function'
 }
 
-/** The origins that options without functions allow, as the package reads them. */
+/** The origins that options allow, as the package reads them. */
 function originsOf(options) {
   if (options === false || options === undefined) return []
-  return options === true || !Object.hasOwn(options, 'origin') ? ANY : literally(options.origin)
+  return options === true || !Object.hasOwn(options, 'origin') ? ANY : withoutAny(options.origin)
 }
 
-/** In a list, `'*'` is an origin as any other. */
-function literally(origin) {
+/** In a list the package compares `'*'` like any other entry, so it matches no origin. */
+function withoutAny(origin) {
   if (!Array.isArray(origin)) return origin
   return origin.flat(Number.POSITIVE_INFINITY).filter((entry) => entry !== ANY)
 }
 
 /**
  * The package's middleware.
- * @param {(req: object, origins: unknown, error?: unknown) => void} [hear] gets what the functions of
- *   `options` answer, so that they are asked once for headers and admission
+ * @param {(req: object, origins: unknown, error?: unknown) => void} [onAnswer] receives the answers of the
+ *   functions in `options`, so that each is called once for headers and admission together
  */
-function corsMiddleware(options, hear) {
-  if (hear === undefined) return cors(options === true ? undefined : options)
+function corsMiddleware(options, onAnswer) {
+  if (onAnswer === undefined) return cors(options === true ? undefined : options)
   return cors((req, done) => {
     const settle = (origin, settled, error) => {
-      hear(req, origin, error)
+      onAnswer(req, origin, error)
       done(null, { ...settled, origin })
     }
     const ask = (error, settled) => {
       if (error) return done(error)
       const origin = originsOf(settled ?? {})
       if (typeof origin !== 'function') return settle(origin, settled)
-      // Many say by an error that an origin is not on their list.
+      // Many apps report an origin that is not on their list as an error.
       origin(req.headers.origin, (failure, answer) => {
-        settle(failure ? false : literally(answer), settled, failure || undefined)
+        settle(failure ? false : withoutAny(answer), settled, failure || undefined)
       })
     }
     if (typeof options === 'function') options(req, ask)
@@ -48,4 +48,4 @@ function corsMiddleware(options, hear) {
   })
 }
 
-module.exports = { corsMiddleware, isAsked, originsOf }
+module.exports = { corsMiddleware, hasFunction, originsOf }

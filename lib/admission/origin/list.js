@@ -1,19 +1,19 @@
 'use strict'
 
-// What an origin is, and lists of origins.
+// Origins as text, and lists of origins.
 
 const { isRegExp } = require('node:util').types
 
 const DEFAULT_PORTS = { __proto__: null, http: '80', https: '443' }
 const MAX_PORT = 65_535
 
-/** The host may be missing: `file://` is what pages from a disk have. */
+/** The host may be missing: pages that are loaded from a disk have the origin `file://`. */
 const ORIGIN = /^([a-z][a-z\d+.-]*):\/\/(?:([\w.-]+|\[[\da-f:.]+\])(?::(\d{1,5}))?)?$/
 const HOST = /^([\w.-]+|\[[\da-f:.]+\])(?::(\d{1,5}))?$/
 
 /**
- * Scheme, host and port of an origin, in lower case, or `undefined` when the text is none. A port
- * that is not there is that of the scheme, if it has one.
+ * Scheme, host and port of an origin, in lower case; `undefined` when the text is not an origin. Without
+ * a port it is the scheme's default port, if there is one.
  */
 function parseOrigin(text) {
   const parts = ORIGIN.exec(text.toLowerCase())
@@ -23,18 +23,18 @@ function parseOrigin(text) {
   return { scheme, host, port }
 }
 
-/** As `parseOrigin`, with one trailing slash left out. */
+/** Like `parseOrigin`, but ignores one trailing slash. */
 function parseLoosely(text) {
   return parseOrigin(text) ?? (text.endsWith('/') ? parseOrigin(text.slice(0, -1)) : undefined)
 }
 
-/** Whether a page of that origin was loaded from `authority`, a host with or without a port. */
+/** Whether an origin has the host and port of `authority`, whose port may be missing. */
 function isAt({ scheme, host, port }, authority) {
   const parts = HOST.exec(authority.toLowerCase())
   return parts !== null && parts[1] === host && (parts[2] ?? DEFAULT_PORTS[scheme]) === port
 }
 
-/** One spelling for all that are the same; `null` is how browsers write an origin they hide. */
+/** The same text for all spellings of an origin. Browsers write `null` for an origin that they hide. */
 function key(text, parse) {
   if (text === 'null') return text
   const origin = parse(text)
@@ -45,19 +45,19 @@ function isOrigin(text) {
   return key(text, parseLoosely) !== undefined
 }
 
-/** Whether a list may have this entry. */
+/** Whether a value may be an entry of a list. */
 function isEntry(entry) {
   return isRegExp(entry) || (typeof entry === 'string' && (entry === '*' || isOrigin(entry)))
 }
 
-/** Whether an entry has a slash at its end that no origin has. */
+/** Whether an entry ends in a slash, which no origin does. */
 function hasSlash(entry) {
   return typeof entry === 'string' && entry.endsWith('/') && parseOrigin(entry) === undefined
 }
 
 /**
- * Origins as `allowedOrigins` and the package `cors` take them: one or an array of `'*'` (any),
- * strings and regular expressions. `true` is any as well; what is no origin equals none.
+ * Origins as `allowedOrigins` and the package `cors` accept them: `'*'` or `true` for any origin, strings
+ * and regular expressions, or arrays of these. An entry that is not an origin matches none.
  */
 class OriginList {
   isAny = false
@@ -76,7 +76,7 @@ class OriginList {
   has(origin) {
     if (this.isAny) return true
     if (this.#keys.size > 0 && this.#keys.has(key(origin, parseOrigin))) return true
-    // Unlike `test`, `search` keeps no place from one origin to the next.
+    // Unlike `test`, `search` does not depend on `lastIndex`, which a global expression keeps.
     return this.#patterns.some((pattern) => origin.search(pattern) >= 0)
   }
 }

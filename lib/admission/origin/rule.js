@@ -1,68 +1,69 @@
 'use strict'
 
-// The Origin rule: which pages may talk to the engine. Browsers let any page open a WebSocket, with
-// the cookies of whoever looks at it, and leave it to the server to read where it comes from.
+// The Origin rule: which pages may use the engine. Browsers let any page open a WebSocket, with the
+// user's cookies, and expect the server to check the Origin.
 //
-// It is here, and not beside the native checks, because expressions and functions of the app are
-// here, and because to hand a header over costs as much as to compare it.
+// The rule is in JavaScript because the app's regular expressions and functions are, and because passing
+// a header to the native side costs as much as comparing it.
 
-const { corsMiddleware, isAsked, originsOf } = require('./cors')
+const { corsMiddleware, hasFunction, originsOf } = require('./cors')
 const { warn, warnOnce } = require('../../errors')
 const { OriginList, isAt, isOrigin, parseLoosely } = require('./list')
 const { isRenderWorker } = require('../../environment/render-workers')
 const { ERRORS, refusal } = require('../refusal')
 
-/** The app has to be asked, see `ask`. */
+/** `check` needs the answer of `allowedOrigins` first: see `ask`. */
 const ASK = Symbol('ask')
 
-/** Refused origins that are remembered, so that each is told of once; later ones are not told. */
-const MOST_WARNED = 16
-/** A peer may send more than belongs into a log. */
-const MOST_SHOWN = 200
+/** How many refused origins get a warning, each one once. */
+const MAX_WARNED = 16
+/** How many characters of a header appear in a warning. */
+const MAX_SHOWN = 200
 
 class OriginRule {
   #list
-  /** The function in `allowedOrigins`. */
-  #question
-  /** What the app has answered, by request: anything that a list takes, and an error. */
+  /** `allowedOrigins`, if it is a function. */
+  #isAllowed
+  /** The app's answers by request: entries for an `OriginList`, and an error. */
   #answers = new WeakMap()
   #cors
-  #isCorsHeard
+  /** Whether the functions in `cors` decide about origins. */
+  #doesCorsDecide
   #isRequired
   #warned = new Set()
 
   constructor({ allowedOrigins, cors, requireOrigin }) {
     this.#cors = cors
     this.#isRequired = requireOrigin
-    this.#isCorsHeard = allowedOrigins === undefined && Boolean(cors) && isAsked(cors)
-    if (typeof allowedOrigins === 'function') this.#question = allowedOrigins
-    const isAsking = this.#isCorsHeard || this.#question !== undefined
-    this.#list = new OriginList(isAsking ? [] : (allowedOrigins ?? originsOf(cors)))
-    const isAnyRead = cors?.credentials === true && new OriginList(originsOf(cors)).isAny
-    if (this.#list.isAny && isAnyRead) {
+    this.#doesCorsDecide = allowedOrigins === undefined && Boolean(cors) && hasFunction(cors)
+    if (typeof allowedOrigins === 'function') this.#isAllowed = allowedOrigins
+    const isAppAsked = this.#doesCorsDecide || this.#isAllowed !== undefined
+    this.#list = new OriginList(isAppAsked ? [] : (allowedOrigins ?? originsOf(cors)))
+    const isOpenToAny = cors?.credentials === true && new OriginList(originsOf(cors)).isAny
+    if (this.#list.isAny && isOpenToAny) {
       warnOnce(
         'cors.credentials',
         'UPWIRE_ORIGIN',
-        'cors.origin allows any page, with credentials: every website can act as a user of yours ' +
-          'who visits it; list the origins that may',
+        'cors.origin allows any page, with credentials: every website that one of your users visits ' +
+          'can act as that user; list the origins that may connect',
       )
     }
   }
 
-  /** The middleware for the headers. */
+  /** The middleware that sets the headers of CORS. */
   cors() {
-    const hear = (req, origins, error) => this.#answers.set(req, { origins, error })
-    return corsMiddleware(this.#cors, this.#isCorsHeard ? hear : undefined)
+    const remember = (req, origins, error) => this.#answers.set(req, { origins, error })
+    return corsMiddleware(this.#cors, this.#doesCorsDecide ? remember : undefined)
   }
 
-  /** Whether the app may have to be asked about a request. */
+  /** Whether `allowedOrigins` may have to be asked about a request. */
   mayAsk(req) {
-    return this.#question !== undefined && req.headers.origin !== undefined
+    return this.#isAllowed !== undefined && req.headers.origin !== undefined
   }
 
-  /** `undefined` for a request that may go on, a refusal, or `ASK`. */
+  /** Returns `undefined` for a request that may go on, a refusal, or `ASK`. */
   check(req, isUpgrade) {
-    // A preflight has no effect but its answer, which is for `cors` to give.
+    // A preflight has no effect but its answer, and `cors` gives that.
     if (req.method === 'OPTIONS' && !isUpgrade) return undefined
     const { origin } = req.headers
     if (origin === undefined) return this.#checkWithout(req, isUpgrade)
@@ -75,7 +76,7 @@ class OriginRule {
       if (new OriginList(answer?.origins).has(origin)) return undefined
       if (!isUpgrade && isHostHidden(req) && !maySetHeaders(req)) return undefined
     }
-    // There is nothing to compare with; the checks of an upgrade say so.
+    // Without a host there is nothing to compare with; the check of the opening handshake refuses it.
     if (isUpgrade && hostOf(req) === undefined) return undefined
     this.#warn(req, isUpgrade)
     return notAllowed(req, answer?.error && { error: answer.error })
@@ -89,49 +90,52 @@ class OriginRule {
   }
 
   #mustAsk(req) {
-    return this.#question !== undefined && !this.#answers.has(req)
+    return this.#isAllowed !== undefined && !this.#answers.has(req)
   }
 
-  /** Asks the app; `check` knows the answer afterwards. Rejects with what its function throws. */
+  /** Asks `allowedOrigins`, and keeps the answer for `check`. Rejects with the error that it throws. */
   async ask(req) {
-    const question = this.#question
-    const answer = await question(req.headers.origin, req)
+    const isAllowed = this.#isAllowed
+    const answer = await isAllowed(req.headers.origin, req)
     this.#answers.set(req, { origins: Boolean(answer) })
   }
 
-  /** The first refusal of an origin is most likely a wrong setting. */
+  /** Warns about the first refusal of an origin: most likely a setting is wrong. */
   #warn(req, isUpgrade) {
     const origin = shown(req.headers.origin)
-    if (this.#warned.has(origin) || this.#warned.size >= MOST_WARNED) return
+    if (this.#warned.has(origin) || this.#warned.size >= MAX_WARNED) return
     this.#warned.add(origin)
-    warn('UPWIRE_ORIGIN', cure(req, isUpgrade, origin))
+    warn('UPWIRE_ORIGIN', adviceFor(req, isUpgrade, origin))
   }
 }
 
-function cure(req, isUpgrade, origin) {
+/** The text of the warning: what was compared, and which settings may help. */
+function adviceFor(req, isUpgrade, origin) {
   const { headers, _query } = req
   const host = shown(hostOf(req))
   const forwarded = shown(headers['x-forwarded-host'])
   const sentences = [
-    `a ${isUpgrade ? 'WebSocket' : 'request'} of a page from ${origin} was refused: that is neither ` +
-      `this server (Host ${host}, X-Forwarded-Host ${forwarded}) nor allowed`,
-    'If the page is behind a proxy of yours, let the proxy pass the Host header on ' +
+    `a ${isUpgrade ? 'WebSocket' : 'request'} from a page of ${origin} was refused: this origin is ` +
+      `neither the server's own (Host ${host}, X-Forwarded-Host ${forwarded}) nor an allowed one`,
+    'If the page was loaded through your proxy, let the proxy forward the Host header ' +
       '(nginx: proxy_set_header Host $http_host)',
   ]
-  // Any page can have the Origin `null`, in a frame of its own.
+  // Any page can get the origin `null`, in a sandboxed frame.
   if (isOrigin(headers.origin) && headers.origin !== 'null') {
-    sentences.push(`If it may connect from elsewhere, set allowedOrigins: [${origin}]`)
+    sentences.push(`If this origin may connect, set allowedOrigins: [${origin}]`)
   }
   if (isUpgrade && _query.sid) {
-    sentences.push('This was the upgrade of a session, which would stay on polling unnoticed')
+    sentences.push(
+      "This was a session's upgrade: the session will stay on polling, and nothing else reports that",
+    )
   }
   return sentences.join('. ')
 }
 
-/** Whether a page comes from where the request goes to, as far as the browser or a proxy tells. */
+/** Whether a page was loaded from this server, according to the headers of the browser or of a proxy. */
 function isSameOrigin(req, isUpgrade) {
   const { headers } = req
-  // Browsers compare with the address that the user sees, and no script can set this header.
+  // The browser has compared the origin with the address that the user sees; no script can set this header.
   if (headers['sec-fetch-site'] === 'same-origin') return true
   const origin = parseLoosely(headers.origin)
   if (origin === undefined || !isWeb(origin, req)) return false
@@ -146,8 +150,8 @@ function isSameOrigin(req, isUpgrade) {
 }
 
 /**
- * Whether CORS lets the page set headers, `X-Forwarded-Host` among them. No page can on a WebSocket,
- * nor elsewhere without CORS; so a proxy need not be known to be believed.
+ * Whether CORS lets the page set headers, which could include `X-Forwarded-Host`. Without CORS, and on a
+ * WebSocket, no page can set it, so that it can be believed without a list of proxies.
  */
 function maySetHeaders({ headers, res }) {
   const granted = res?.getHeader('access-control-allow-origin')
@@ -155,15 +159,16 @@ function maySetHeaders({ headers, res }) {
 }
 
 /**
- * Next.js 13.4 passes polls on to the process that runs the app without the name that the user sees. A
- * page that CORS does not let in reads no answer, knows no session, and so can do nothing with one.
+ * Whether the request lacks the host name that the user sees: Next.js 13.4 forwards polls without it to
+ * the process that runs the app. A page that CORS does not allow cannot read the answer of such a poll, so
+ * it never learns a session id.
  */
 function isHostHidden({ headers, socket }) {
   const [, port] = /^(?:localhost|127\.0\.0\.1|\[::1\]):(\d+)$/.exec(headers.host) ?? []
   return isRenderWorker() && Number(port) === socket.localPort
 }
 
-/** TLS may end at a proxy, so https is right on a plain connection; http on a TLS one is not. */
+/** A proxy may terminate TLS, so an https origin is possible on a plain connection; http over TLS is not. */
 function isWeb({ scheme }, req) {
   return scheme === 'https' || (scheme === 'http' && !req.socket?.encrypted)
 }
@@ -178,10 +183,10 @@ function first(list) {
 
 function shown(text) {
   if (text === undefined) return 'none'
-  return JSON.stringify(text.slice(0, MOST_SHOWN)).replace(/[\x7f-\x9f]/g, escaped)
+  return JSON.stringify(text.slice(0, MAX_SHOWN)).replace(/[\x7f-\x9f]/g, escaped)
 }
 
-/** Terminals take such characters for commands. */
+/** Terminals interpret these characters as commands. */
 function escaped(character) {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 }
