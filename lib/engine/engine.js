@@ -9,7 +9,7 @@ const { Drain } = require('./drain')
 const { shutdownError } = require('./close-error')
 const { EarlyBytes } = require('../transports/early-bytes')
 const { EngineSocket } = require('./engine-socket')
-const { claim } = require('../http-server/path-claims')
+const { claimsOf } = require('../http-server/wrap-server')
 const { GONE, Handshake, idRefusal } = require('../admission/pending-request')
 const { refuseHeaders } = require('../admission/header-limit')
 const { LimitCounters } = require('./limit-counters')
@@ -139,11 +139,11 @@ class Engine extends ObservedEmitter {
   /** Takes the requests and upgrades of one path of an HTTP server. */
   attach(server, options = {}) {
     const settings = readOptions({ ...this.opts, ...options })
-    claim(server, {
+    claimsOf(server).add({
       prefix: pathPrefix(settings),
       destroyUpgrade: settings.destroyUpgrade,
       destroyUpgradeTimeout: settings.destroyUpgradeTimeout,
-      engine: this,
+      isReplaceable: () => this._isOver,
       upgrade: (req, socket, head) => this._upgrade(req, socket, head, true),
       serveStatic: (req, res) => this._serveStatic(req, res),
       request: (req, res) => this.handleRequest(req, res),

@@ -1,37 +1,41 @@
 'use strict'
 
-// Upgrades that no claim takes. Another listener of the server may, in its own time; until one shows
-// that it does, nothing reads the socket, so the peer's end is handled here, and in the end a 404.
+// Upgrades of paths that are not claimed. Another listener of the server may own one and answer it later.
+// Until an owner shows, nothing reads the socket, so the client's end is handled here; and an upgrade that
+// never gets an owner is answered with 404.
 
+const { http: log } = require('../debug')
 const { afterEarlier, refuseUpgrade } = require('./answers')
 
-/** Marks the socket of an upgrade that was left to other listeners. */
+/** Marks the socket of an upgrade that was passed to the server's listeners. */
 const PASSED_ON = Symbol.for('upwire.passed-on')
 
-/** Listeners for what a peer sends. A socket of Node's has one for `end` of its own. */
+/** Events of a socket's input, and how many listeners Node itself has for them. */
 const OWN_LISTENERS = { data: 0, readable: 0, end: 1 }
 
 /** @type {WeakMap<import('node:stream').Duplex, OwnerSearch>} */
 const searches = new WeakMap()
 
 /**
- * Leaves an upgrade to other listeners, which `emit` calls.
- * @param {number} [timeout] milliseconds until an upgrade without an owner gets 404; never without
+ * Passes an upgrade to the server's listeners, which `emit` calls.
+ * @param {number} [timeout] milliseconds until an upgrade without an owner gets 404; it never does
+ *   if this is `undefined`
  */
-function passOn(socket, timeout, emit) {
+function passToListeners(socket, timeout, emit) {
   socket[PASSED_ON] = true
+  if (log.enabled) log('passed an upgrade from %s to the other listeners', socket.remoteAddress)
   const search = searches.get(socket) ?? new OwnerSearch(socket)
-  if (timeout !== undefined) search.endIn(timeout)
+  if (timeout !== undefined) search.refuseIn(timeout)
   const written = socket.bytesWritten
   try {
     return emit()
   } finally {
-    // Earlier responses write in ticks of their own.
+    // During the call only a listener can have written: earlier responses are written in other ticks.
     if (socket.bytesWritten > written) search.isOwned = true
   }
 }
 
-/** Whether a listener reads a socket, or waits for what its peer sends. */
+/** Whether a listener reads a socket, or waits for input. */
 function isRead(socket, listeners = OWN_LISTENERS) {
   return (
     Boolean(socket.readableFlowing) ||
@@ -39,27 +43,27 @@ function isRead(socket, listeners = OWN_LISTENERS) {
   )
 }
 
-/** Whether more was written to a socket than so many bytes. */
+/** Whether more than `written` bytes were written to a socket. */
 function isWritten(socket, written = 0) {
   return socket.bytesWritten > written || socket.writableLength > 0
 }
 
 /**
- * Finds out whether an upgrade has an owner: a listener that writes to the socket, reads it, or listens
- * to it. An `error` listener is no sign; Next.js adds one to each.
+ * Finds out whether an upgrade has an owner: a listener that writes to the socket, reads it, or waits for
+ * its input. A listener for `error` does not count, because Next.js adds one to every upgrade.
  */
 class OwnerSearch {
   #socket
-  /** Bytes that were written before the upgrade; unknown while an earlier response is written. */
+  /** Bytes that were written before the upgrade; `undefined` while an earlier response is written. */
   #written
-  /** The listeners that were there before. */
+  /** How many listeners the socket had before, by event. */
   #listeners
   #timer
   isOwned = false
 
   constructor(socket) {
     this.#socket = socket
-    // A peer that resets a socket without an owner must not end the process.
+    // A reset of a socket without an owner must not become an uncaught error.
     socket.on('error', () => {})
     socket.once('end', () => this.#onEnd())
     socket.once('close', () => clearTimeout(this.#timer))
@@ -71,8 +75,8 @@ class OwnerSearch {
     searches.set(socket, this)
   }
 
-  /** Answers with 404 when there is no owner by then. */
-  endIn(timeout) {
+  /** Answers with 404 after a time, if there is no owner by then. */
+  refuseIn(timeout) {
     this.#timer ??= setTimeout(() => this.#onTimeout(), timeout)
   }
 
@@ -86,17 +90,23 @@ class OwnerSearch {
   }
 
   #onEnd() {
-    // Node takes its own `end` listener off with the HTTP parser, and ends a connection as this does.
-    if (!this.#hasOwner()) this.#socket.end()
+    // Node's own listener for `end` does the same, but Node has removed it with the HTTP parser.
+    if (this.#hasOwner()) return
+    if (log.enabled) log('an upgrade from %s ended without an owner', this.#socket.remoteAddress)
+    this.#socket.end()
   }
 
   #onTimeout() {
     const socket = this.#socket
     if (socket.destroyed || isRead(socket, this.#listeners)) return
-    // Ended by its owner, or by an earlier response: only its peer's end is left to come.
-    if (socket.writableEnded) socket.resume()
-    else if (!this.#hasOwner()) refuseUpgrade(socket, { status: 404, message: 'Not found' })
+    if (socket.writableEnded) {
+      // Its owner, or an earlier response, has ended it: only the client's end is still to come.
+      socket.resume()
+    } else if (!this.#hasOwner()) {
+      if (log.enabled) log('refused an upgrade from %s with 404: no owner', socket.remoteAddress)
+      refuseUpgrade(socket, { status: 404, message: 'Not found' })
+    }
   }
 }
 
-module.exports = { PASSED_ON, isRead, isWritten, passOn }
+module.exports = { PASSED_ON, isRead, isWritten, passToListeners }

@@ -9,13 +9,13 @@ const https = require('node:https')
 const { next: log } = require('../debug')
 const { EarlyBytes } = require('../transports/early-bytes')
 const { warnOnce } = require('../errors')
-const { claim, guard, unclaim } = require('../http-server/path-claims')
+const { claimsOf, refuseForeignTargets } = require('../http-server/wrap-server')
 const { enterQueue } = require('../admission/queued-responses')
 const { refuseRequest, refuseUpgrade } = require('../http-server/answers')
 const { busy, tooMany } = require('../admission/refusal')
 const { DEFAULT_PATH, pathKey } = require('../http-server/path')
 const { registry } = require('../socketio/registry')
-const { passOn } = require('../http-server/unowned-upgrades')
+const { passToListeners } = require('../http-server/unowned-upgrades')
 const { connectToOwnPort, isCertainlyNextServer, searchServer } = require('./server-search')
 const { isAtLeast, nextVersion } = require('../environment/version')
 const { mayProxy } = require('../environment/render-workers')
@@ -99,18 +99,18 @@ class EarlyClaim {
     // This server may pass its requests to processes that cannot be reached from here.
     if (version !== undefined && mayProxy(version)) {
       log('no early claim: this version of Next.js may proxy requests to other processes')
-      return guard(server)
+      return refuseForeignTargets(server)
     }
     const { length } = this.path
     // The requests of an API route must reach it, because the route attaches Socket.IO when it runs.
     const isRoute = this.path.startsWith('/api/')
     try {
-      const pathClaim = claim(server, {
+      const pathClaim = claimsOf(server).add({
         prefix: this.path,
         owns: (url) => url.length === length || '/?'.includes(url[length]),
         destroyUpgrade: true,
         destroyUpgradeTimeout: UNANSWERED_TIMEOUT,
-        engine: { _isOver: true },
+        isReplaceable: () => true,
         upgrade: (req, socket, head) => this.#holdUpgrade(req, socket, head),
         request: isRoute ? undefined : (req, res) => this.#holdRequest(req, res),
         serveStatic: () => false,
@@ -135,7 +135,7 @@ class EarlyClaim {
       leaveToNext: () => {
         const bytes = early.take()
         // Next.js may leave an upgrade open when it does not know the path.
-        passOn(socket, UNANSWERED_TIMEOUT, () => emit(bytes))
+        passToListeners(socket, UNANSWERED_TIMEOUT, () => emit(bytes))
       },
       refuse: (reason) => {
         early.take()
@@ -252,7 +252,7 @@ class EarlyClaim {
     const { server, pathClaim, expiry, withdrawal } = this.#state
     clearTimeout(expiry)
     clearTimeout(withdrawal)
-    unclaim(server, pathClaim)
+    claimsOf(server).release(pathClaim)
     this.#state = { name: 'over', server }
   }
 

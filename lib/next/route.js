@@ -2,7 +2,7 @@
 
 // A Pages API route that runs Socket.IO from its first request on.
 
-const { speaksEngineIO } = require('../http-server/path-claims')
+const { speaksEngineIO } = require('../http-server/wrap-server')
 const { isProduction } = require('../environment/phase')
 
 /**
