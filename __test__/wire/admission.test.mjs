@@ -410,11 +410,11 @@ test('the table of addresses is bounded and forgets quiet addresses', async () =
     (it) => it.default,
   )
   const rate = new HandshakeRate(1)
-  for (let index = 0; index < 150_000; index++) rate.meets(`address ${index}`, 0)
+  for (let index = 0; index < 150_000; index++) rate.count(`address ${index}`, 0)
   assert.equal(rate.size, 100_000)
   // The newest address is remembered: two tokens at once, then none.
-  assert.equal(rate.meets('address 149999', 0), undefined)
-  assert.equal(rate.meets('address 149999', 0).name, 'maxHandshakeRate')
-  for (let index = 0; index < 100_000; index++) rate.meets('one', 10)
+  assert.equal(rate.count('address 149999', 0), undefined)
+  assert.equal(rate.count('address 149999', 0).name, 'maxHandshakeRate')
+  for (let index = 0; index < 100_000; index++) rate.count('one', 10)
   assert.equal(rate.size, 1)
 })

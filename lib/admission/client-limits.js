@@ -1,24 +1,24 @@
 'use strict'
 
-// Which handshakes may begin, judged before any code of the app runs.
-
 const { TrustedProxies, addressKey } = require('./client-address')
 const { HandshakeRate } = require('./handshake-rate')
 
-/** Stands for a client without an address, which the limits per address do not count. */
+/** The key of clients without an address, which no limit per address counts. */
 const NO_ADDRESS = ''
 
 /**
- * Counts sessions and those to be: a handshake holds a place from its first moment, so that handshakes
- * which wait for the app cannot pass a limit together.
+ * Limits how many sessions there are, and how fast clients begin handshakes; it is checked before any app
+ * code runs. A handshake takes a place as soon as it waits for the app, so that many waiting handshakes
+ * cannot exceed a limit together.
  */
-class Admission {
+class ClientLimits {
   #maxSessions
   #maxPerAddress
   #proxies
   #rate
+  /** How many places are taken. */
   #taken = 0
-  /** Places by address, where there is a limit per address. */
+  /** How many each address has taken, if there is a limit per address. */
   #byAddress = new Map()
 
   constructor({ maxSessions, maxSessionsPerAddress, maxHandshakeRate, trustProxy }) {
@@ -28,19 +28,19 @@ class Admission {
     this.#proxies = trustProxy.length > 0 ? new TrustedProxies(trustProxy) : undefined
   }
 
-  /** The address of the client behind a connection. */
+  /** The address of the client, which may be behind proxies that `trustProxy` lists. */
   clientAddress(peer, { headers }) {
     return this.#proxies === undefined ? peer : this.#proxies.clientAddress(peer, headers)
   }
 
-  /** The limit that one handshake more of this address meets, and counts the handshake. */
-  meetsRate(address) {
+  /** Counts a handshake of an address. Returns the limit when the handshake exceeds it. */
+  countHandshake(address) {
     const key = this.#rate === undefined ? undefined : addressKey(address)
-    return key === undefined ? undefined : this.#rate.meets(key)
+    return key === undefined ? undefined : this.#rate.count(key)
   }
 
-  /** The limit that one session more of this address meets. */
-  meetsSessions(address) {
+  /** Returns the limit that one more session of an address would exceed. */
+  checkSessions(address) {
     const limit = this.#maxSessions
     if (limit > 0 && this.#taken >= limit) {
       return { name: 'maxSessions', limit, value: this.#taken }
@@ -54,16 +54,15 @@ class Admission {
     return (this.#maxPerAddress > 0 && addressKey(address)) || NO_ADDRESS
   }
 
-  /** Takes a place; the result is what `release` wants. */
-  take(address) {
+  /** Takes a place. Returns the key that `releasePlace` needs. */
+  takePlace(address) {
     const key = this.#keyOf(address)
     this.#taken++
     if (key !== NO_ADDRESS) this.#byAddress.set(key, (this.#byAddress.get(key) ?? 0) + 1)
     return key
   }
 
-  /** Gives a place back. */
-  release(key) {
+  releasePlace(key) {
     this.#taken--
     if (key === NO_ADDRESS) return
     const left = this.#byAddress.get(key) - 1
@@ -72,4 +71,4 @@ class Admission {
   }
 }
 
-module.exports = { Admission }
+module.exports = { ClientLimits }

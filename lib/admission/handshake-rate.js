@@ -1,12 +1,12 @@
 'use strict'
 
-/** Addresses that are remembered at most. */
+/** How many addresses are remembered. */
 const MAX_ADDRESSES = 100_000
 
-/** Seconds of handshakes that may come at once. */
+/** An address may begin as many handshakes at once as the rate allows in this many seconds. */
 const BURST = 2
 
-/** How many handshakes each address may begin in a second: a bucket of tokens for each. */
+/** Limits how many handshakes each address begins in a second: one token bucket per address. */
 class HandshakeRate {
   #rate
   /** By address, the least recently used first. @type {Map<string, { tokens: number, at: number }>} */
@@ -16,13 +16,13 @@ class HandshakeRate {
     this.#rate = rate
   }
 
-  /** The addresses that are remembered. */
+  /** How many addresses are remembered. */
   get size() {
     return this.#buckets.size
   }
 
-  /** Counts a handshake, or gives the limit that it meets. */
-  meets(address, now = performance.now() / 1000) {
+  /** Counts a handshake. Returns the limit when the handshake exceeds it. */
+  count(address, now = performance.now() / 1000) {
     const full = this.#rate * BURST
     const { tokens, at } = this.#buckets.get(address) ?? { tokens: full, at: now }
     const filled = Math.min(full, tokens + (now - at) * this.#rate)
@@ -34,14 +34,14 @@ class HandshakeRate {
     return { name: 'maxHandshakeRate', limit: this.#rate, value: this.#rate }
   }
 
-  /** Forgets a bucket or two that are full again, and the oldest one when there are too many. */
+  /** Forgets up to two buckets that are full again; the oldest one also when there are too many. */
   #forget(now) {
-    let count = 0
+    let forgotten = 0
     for (const [address, { at }] of this.#buckets) {
       const isFull = now - at >= BURST
-      if (count === 2 || (!isFull && this.#buckets.size < MAX_ADDRESSES)) return
+      if (forgotten === 2 || (!isFull && this.#buckets.size < MAX_ADDRESSES)) return
       this.#buckets.delete(address)
-      count++
+      forgotten++
     }
   }
 }

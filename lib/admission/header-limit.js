@@ -2,20 +2,20 @@
 
 const { ERRORS, refusal } = require('./refusal')
 
-/** Names and values that Node keeps of a request where the server does not say how many. */
+/** How many names and values Node keeps of a request when the server sets no `maxHeadersCount`. */
 const DEFAULT_MAX = 2000
 
 /**
- * Refuses a request that may lack headers: Node drops those beyond `maxHeadersCount`, and an `Origin` or
- * a `Transfer-Encoding` may be among them.
+ * Refuses a request that may lack headers: Node drops those beyond `maxHeadersCount`, which may include
+ * an `Origin` or a `Transfer-Encoding`.
  * @returns {import('./refusal').Refusal | undefined}
  */
-function refuseHeaders({ rawHeaders, socket }) {
+function checkHeaderCount({ rawHeaders, socket }) {
   const count = socket?.server?.maxHeadersCount
-  // As Node's parser has it, up to what is no limit.
-  const most = typeof count === 'number' ? count << 1 : DEFAULT_MAX
-  if (most <= 0 || !(rawHeaders?.length >= most)) return undefined
+  // As in Node's parser, also for values that mean no limit.
+  const max = typeof count === 'number' ? count << 1 : DEFAULT_MAX
+  if (max <= 0 || !(rawHeaders?.length >= max)) return undefined
   return refusal(ERRORS.BAD_REQUEST, { name: 'TOO_MANY_HEADERS' })
 }
 
-module.exports = { refuseHeaders }
+module.exports = { checkHeaderCount }

@@ -1,94 +1,101 @@
 'use strict'
 
-// What may take time before a request becomes a session: middlewares, `allowedOrigins`,
-// `allowRequest`, `generateId`. Bounded in number and time, and watched for the client's leaving.
-
 const { warnOnce } = require('../errors')
 const { runMiddlewares } = require('./middleware')
-const { ASK, notAllowed } = require('./origin/rule')
-const { ERRORS, busy, refusal } = require('./refusal')
+const { notAllowed } = require('./origin/rule')
+const { DONE, ERRORS, busy, idRefusal, refusal } = require('./refusal')
 
-/** The client has left, or the request was answered by somebody else: nothing is to be said. */
-const GONE = Symbol('gone')
-
-class Handshake {
+/**
+ * One request, of a handshake or of a session, that waits for the app's answers: middlewares,
+ * `allowedOrigins`, `allowRequest`, `generateId`. The wait is limited in time, and ends early when the
+ * client leaves or the engine closes.
+ *
+ * Each method that asks the app resolves with `undefined` when the request may go on, with a refusal, or
+ * with `DONE`.
+ */
+class PendingRequest {
   #engine
-  /** Its place among the sessions, until a session has it. */
+  #candidate
+  /** Emits `close` when the client leaves. */
+  #peer
+  /** The request's place among the sessions. It passes to the session that the request opens. */
   #place
-  #settle
   #timer
-  /** Resolves with a refusal or GONE when the wait has to end early. */
+  /** The refusal, or `DONE`, that has ended the wait early. */
+  #interruption
+  #interrupt
   #interrupted = new Promise((resolve) => {
-    this.#settle = resolve
+    this.#interrupt = resolve
   })
 
   /**
-   * @param {import('node:events').EventEmitter} peer tells with `close` that the client left
-   * @param {import('../engine/engine').Asked} what
+   * @param {import('./candidate').Candidate} candidate
+   * @param {import('node:events').EventEmitter} peer
    */
-  constructor(engine, peer, { sid, kind, isHandshake, remoteAddress }) {
+  constructor(candidate, peer) {
+    const { engine, sid, kind, isHandshake, remoteAddress } = candidate
     this.#engine = engine
-    if (isHandshake) this.#place = engine._admission.take(remoteAddress)
+    this.#candidate = candidate
+    if (isHandshake) this.#place = engine._clientLimits.takePlace(remoteAddress)
     this.sid = sid
     this.kind = kind
-    const { handshakeTimeout } = engine.opts
-    this.#timer = setTimeout(() => {
-      const met = { limit: handshakeTimeout, value: handshakeTimeout, action: 'refused' }
-      engine._onLimit({ name: 'handshakeTimeout', ...met }, { remoteAddress })
-      this.#settle(busy('HANDSHAKE_TIMEOUT', 'Handshake timed out'))
-    }, handshakeTimeout)
-    this.peer = peer
-    this.onGone = () => this.#settle(GONE)
-    peer.once('close', this.onGone)
+    this.#timer = setTimeout(this.#onTimeout, engine.opts.handshakeTimeout)
+    this.#peer = peer
+    peer.once('close', this.#onClose)
     engine._pending.add(this)
   }
 
-  /** Waits for a step: its value, or what interrupted it. */
-  #wait(step) {
-    return Promise.race([step, this.#interrupted])
+  #onTimeout = () => {
+    const { handshakeTimeout: limit } = this.#engine.opts
+    const { remoteAddress } = this.#candidate
+    const met = { name: 'handshakeTimeout', limit, value: limit, action: 'refused' }
+    this.#engine._onLimit(met, { remoteAddress })
+    this.refuse(busy('HANDSHAKE_TIMEOUT', 'Handshake timed out'))
   }
 
-  /** Runs the middlewares. Resolves with `undefined`, a refusal, or GONE. */
-  middlewares(req, res) {
-    const run = runMiddlewares(this.#engine.middlewares, req, res).then(
-      (isThrough) => (isThrough ? undefined : GONE),
+  #onClose = () => this.refuse(DONE)
+
+  /** Ends the wait early. @param {import('./refusal').Refusal | typeof DONE} reason */
+  refuse(reason) {
+    this.#interruption ??= reason
+    this.#interrupt()
+  }
+
+  /** Waits for an answer. An interruption counts more than an answer that came at the same time. */
+  async #wait(answer) {
+    const settled = await Promise.race([answer, this.#interrupted])
+    return this.#interruption ?? settled
+  }
+
+  /** Runs the middlewares. Resolves with `DONE` when one of them has ended the response. */
+  askMiddlewares(res) {
+    const run = runMiddlewares(this.#engine.middlewares, this.#candidate.req, res).then(
+      (haveAllCalledNext) => (haveAllCalledNext ? undefined : DONE),
       (error) => refusal(ERRORS.BAD_REQUEST, { name: 'MIDDLEWARE_FAILURE', error }),
     )
-    // A response behind others has ended long before it is written.
-    const ended = new Promise((resolve) => {
-      res.once?.('finish', () => resolve(GONE))
+    // A response that is queued behind others is finished long before it is written.
+    const finished = new Promise((resolve) => {
+      res.once?.('finish', () => resolve(DONE))
     })
-    return this.#wait(Promise.race([run, ended]))
+    return this.#wait(Promise.race([run, finished]))
   }
 
-  /**
-   * Asks the app about an Origin that its function has to decide on; the engine's check of the
-   * request has the answer then. Resolves with `undefined`, a refusal, or GONE.
-   */
-  async origin(req, isUpgrade) {
-    const engine = this.#engine
-    if (!engine._origins.mayAsk(req) || engine._verify(req, isUpgrade) !== ASK) return undefined
-    const answer = engine._origins.ask(req).catch((error) => {
-      this.#warn('allowedOrigins', 'UPWIRE_ORIGIN', error)
+  /** Asks `allowedOrigins`. The Origin rule has the answer afterwards. */
+  askOrigin() {
+    const { req } = this.#candidate
+    const answer = this.#engine._origins.ask(req).catch((error) => {
+      this.#warnOfFailure('allowedOrigins', 'UPWIRE_ORIGIN', error)
       return notAllowed(req, { error })
     })
     return this.#wait(answer)
   }
 
-  /** Tells of an error of the app's that nobody listens for, once. */
-  #warn(name, code, error) {
-    if (this.#engine.listenerCount('connection_error') > 0) return
-    warnOnce(name, code, `${name} failed: ${error?.stack ?? error}`)
-  }
-
-  /** Asks the app. Resolves with `undefined`, a refusal, or GONE. */
-  allow(req) {
-    const { allowRequest } = this.#engine.opts
+  askAllowRequest() {
+    const { opts } = this.#engine
     const answer = new Promise((resolve) => {
       const fail = (error) => {
-        const context = { name: 'ALLOW_REQUEST_ERROR', error }
-        this.#warn('allowRequest', 'UPWIRE_ALLOW_REQUEST', error)
-        resolve(refusal(ERRORS.FORBIDDEN, context))
+        this.#warnOfFailure('allowRequest', 'UPWIRE_ALLOW_REQUEST', error)
+        resolve(refusal(ERRORS.FORBIDDEN, { name: 'ALLOW_REQUEST_ERROR', error }))
       }
       const decide = (message, success) => {
         // engine.io answers a refused upgrade with 400.
@@ -96,7 +103,7 @@ class Handshake {
         resolve(success ? undefined : refused())
       }
       try {
-        Promise.resolve(allowRequest.call(this.#engine.opts, req, decide)).catch(fail)
+        Promise.resolve(opts.allowRequest(this.#candidate.req, decide)).catch(fail)
       } catch (error) {
         fail(error)
       }
@@ -104,42 +111,38 @@ class Handshake {
     return this.#wait(answer)
   }
 
-  /** Makes the session's id. Resolves with `{ id }`, `{ refusal }`, or GONE. */
-  id(req) {
-    const made = new Promise((resolve) => {
-      resolve(this.#engine.generateId(req))
-    }).then(
-      (id) => ({ id }),
-      (error) => ({ refusal: idRefusal(error) }),
-    )
-    const interrupted = this.#interrupted.then((end) => (end === GONE ? GONE : { refusal: end }))
-    return Promise.race([made, interrupted])
+  /** Asks `generateId`, and sets the candidate's id. */
+  askId() {
+    const answer = new Promise((resolve) => {
+      resolve(this.#engine.generateId(this.#candidate.req))
+    }).then((id) => {
+      this.#candidate.id = id
+    }, idRefusal)
+    return this.#wait(answer)
   }
 
-  /** Gives its place to the session that it becomes. */
-  handOver() {
+  /** Warns once about an app error that no listener receives. */
+  #warnOfFailure(name, code, error) {
+    if (this.#engine.listenerCount('connection_error') > 0) return
+    warnOnce(name, code, `${name} failed: ${error?.stack ?? error}`)
+  }
+
+  /** Hands the place over to the session that the request opens. */
+  handOverPlace() {
     const place = this.#place
     this.#place = undefined
     return place
   }
 
-  /** Ends the wait with a refusal. */
-  refuse(reason) {
-    this.#settle(reason)
-  }
-
-  /** The wait is over. */
+  /** The request has been decided about. */
   end() {
     clearTimeout(this.#timer)
-    this.peer.removeListener('close', this.onGone)
+    this.#peer.removeListener('close', this.#onClose)
     this.#engine._pending.delete(this)
-    if (this.#place !== undefined) this.#engine._admission.release(this.handOver())
-    this.#settle(GONE)
+    if (this.#place !== undefined) this.#engine._clientLimits.releasePlace(this.handOverPlace())
+    // Answers that are still to come find nobody waiting.
+    this.refuse(DONE)
   }
 }
 
-function idRefusal(error) {
-  return refusal(ERRORS.BAD_REQUEST, { name: 'ID_GENERATION_ERROR', error })
-}
-
-module.exports = { GONE, Handshake, idRefusal }
+module.exports = { PendingRequest }

@@ -3,27 +3,27 @@
 const { ERRORS, refusal } = require('./refusal')
 
 /**
- * How many requests of one kind a session may have waiting: one, and one that overlaps it, which ends
- * the session once the app has let both pass.
+ * How many requests of one kind may wait for each session: one, and one that overlaps it. When the app
+ * lets both pass, the overlap closes the session.
  */
-const MAX_OF_A_KIND = 2
+const MAX_PER_KIND = 2
 
-/** The requests that wait for middlewares and other questions to the app. */
+/** All requests of an engine that wait for the app's answers. */
 class PendingRequests {
-  /** Requests that may become sessions. */
+  /** Requests that no open session has made. */
   #handshakes = new Set()
-  /** Requests of sessions, by session id. @type {Map<string, Set<import('./pending-request').Handshake>>} */
+  /** Requests of sessions, by session id. @type {Map<string, Set<import('./pending-request').PendingRequest>>} */
   #ofSessions = new Map()
 
-  /** How many handshakes wait. */
+  /** How many requests wait that no open session has made. */
   get handshakes() {
     return this.#handshakes.size
   }
 
-  /** Whether a session has as many requests of a kind waiting as it may. */
+  /** Whether a session has as many waiting requests of a kind as it may have. */
   isFull(sid, kind) {
     const all = [...(this.#ofSessions.get(sid) ?? [])]
-    return all.filter((each) => each.kind === kind).length >= MAX_OF_A_KIND
+    return all.filter((each) => each.kind === kind).length >= MAX_PER_KIND
   }
 
   add(request) {
@@ -41,19 +41,17 @@ class PendingRequests {
     if (all?.size === 0) this.#ofSessions.delete(sid)
   }
 
-  /** A session is over: its requests wait no longer. */
+  /** Refuses the requests of a session that has closed. */
   endSession(sid) {
     for (const request of this.#ofSessions.get(sid) ?? []) {
       request.refuse(refusal(ERRORS.UNKNOWN_SID, { sid }))
     }
   }
 
-  /** Ends the wait of all handshakes. */
   refuseHandshakes(reason) {
     for (const request of [...this.#handshakes]) request.refuse(reason)
   }
 
-  /** Ends the wait of all. */
   refuseAll(reason) {
     const ofSessions = [...this.#ofSessions.values()].flatMap((all) => [...all])
     for (const request of [...this.#handshakes, ...ofSessions]) request.refuse(reason)

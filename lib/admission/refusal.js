@@ -10,7 +10,7 @@ const ERRORS = {
   UNSUPPORTED_PROTOCOL_VERSION: 5,
 }
 
-/** The texts that go with them. */
+/** engine.io's messages, by code. */
 const MESSAGES = {
   0: 'Transport unknown',
   1: 'Session ID unknown',
@@ -21,10 +21,13 @@ const MESSAGES = {
 }
 
 /**
- * A refused request.
+ * Why a request is refused, and how it is answered.
  * @typedef {{ code: number, status: number, upgradeStatus?: number, message: string,
  *   context?: object, headers?: Record<string, string | number> }} Refusal
  */
+
+/** In the place of a refusal: the request is answered already, or its client has left. */
+const DONE = Symbol('done')
 
 /** @returns {Refusal} */
 function refusal(code, context, extra = {}) {
@@ -33,25 +36,52 @@ function refusal(code, context, extra = {}) {
   return { code, status, message, context, ...extra }
 }
 
-/** 503 with a moment to come back at, spread so that not all come at once. */
+/** 503 with a `Retry-After` of random length, so that clients do not all return at once. */
 function busy(name, message) {
   const headers = { 'Retry-After': 1 + Math.floor(Math.random() * 5) }
   return refusal(ERRORS.FORBIDDEN, { name, message }, { status: 503, headers })
 }
 
-/** For a handshake that would be one more than may wait. */
+/** `maxPendingHandshakes` is met. */
 function tooMany() {
   return busy('TOO_MANY_HANDSHAKES', 'Too many connections')
 }
 
-/** For a handshake that would be one session more than there may be. */
+/** `maxSessions` or `maxSessionsPerAddress` is met. */
 function tooManySessions() {
   return busy('TOO_MANY_SESSIONS', 'Too many connections')
 }
 
-/** For an address that begins handshakes too fast. */
+/** `maxHandshakeRate` is met. */
 function tooFast() {
   return busy('HANDSHAKE_RATE', 'Too many connections')
 }
 
-module.exports = { ERRORS, MESSAGES, busy, refusal, tooFast, tooMany, tooManySessions }
+/** `maxTotalReceiveQueue` is exceeded. */
+function overloaded() {
+  return busy('OVERLOADED', 'Too many connections')
+}
+
+/** The engine takes no new sessions. */
+function shuttingDown() {
+  return busy('DRAINING', 'Server is shutting down')
+}
+
+/** `generateId` has failed, or its id cannot be used. */
+function idRefusal(error) {
+  return refusal(ERRORS.BAD_REQUEST, { name: 'ID_GENERATION_ERROR', error })
+}
+
+module.exports = {
+  DONE,
+  ERRORS,
+  MESSAGES,
+  busy,
+  idRefusal,
+  overloaded,
+  refusal,
+  shuttingDown,
+  tooFast,
+  tooMany,
+  tooManySessions,
+}

@@ -1,29 +1,32 @@
 'use strict'
 
-/** Milliseconds between two looks at how many sessions are due. */
+/** Milliseconds between two checks of how many sessions are due. */
 const INTERVAL = 20
-/** Sessions that are asked to leave at one time, so that the loop goes on turning. */
+/** How many sessions are closed at a time, so that the event loop keeps turning. */
 const MAX_AT_ONCE = 1000
-/** Without a rate the last session is asked at this part of the deadline: it needs time to answer. */
+/** Without a rate, the last session is closed after this part of the deadline: it needs time to answer. */
 const SPREAD = 0.8
 
 /** One call of `engine.drain()`. */
 class Drain {
   #engine
   #deadline
+  /** Sessions that are closed per second. */
   #rate
   #startedAt = performance.now()
-  /** Sessions that have not been asked to leave. @type {import('./engine-socket').EngineSocket[]} */
+  /** Sessions that are still to be closed. @type {import('./engine-socket').EngineSocket[]} */
   #waiting
-  /** Those that have. */
+  /** Sessions that were asked to close. */
   #asked = new Set()
+  /** How many sessions the engine had at the call. */
   #total
+  /** How many of these have closed. */
   #closed = 0
+  /** How many sessions have closed by themselves. */
   #left = 0
   #timers = []
   #resolve
-  /** Whether the engine is closed. */
-  isOver = false
+  #isOver = false
 
   /** @param {{ deadline: number, rate?: number }} options */
   constructor(engine, { deadline, rate }) {
@@ -42,38 +45,37 @@ class Drain {
     if (this.#engine._isClosed) return this.end()
     if (this.#total === 0) return this.#engine.close()
     this.#timers = [
-      setInterval(() => this.#ask(), INTERVAL),
+      setInterval(() => this.#closeDue(), INTERVAL),
       setTimeout(() => this.#engine.close(), this.#deadline),
     ]
   }
 
-  /** Asks as many sessions to leave as are due by now. */
-  #ask() {
+  /** Closes the sessions that are due by now. */
+  #closeDue() {
     const due = ((performance.now() - this.#startedAt) * this.#rate) / 1000
-    const most = this.#asked.size + MAX_AT_ONCE
-    while (this.#asked.size < due && this.#asked.size < most) {
+    const max = this.#asked.size + MAX_AT_ONCE
+    while (this.#asked.size < due && this.#asked.size < max) {
       const session = this.#waiting.pop()
       if (session === undefined) return
       if (session._leave()) this.#asked.add(session)
     }
   }
 
-  /** A session is over. */
-  count(session) {
-    if (this.isOver) return
+  onSessionClosed(session) {
+    if (this.#isOver) return
     if (this.#asked.has(session)) this.#closed++
     else this.#left++
-    // The session's listeners come before the engine's.
+    // The session's listeners run before the engine closes.
     if (this.#closed + this.#left === this.#total) setImmediate(() => this.#engine.close())
   }
 
-  /** The engine closes: what is left ends now. */
+  /** The engine closes, and with it all sessions that are left. */
   end() {
-    if (this.isOver) return
-    this.isOver = true
+    if (this.#isOver) return
+    this.#isOver = true
     for (const timer of this.#timers) clearTimeout(timer)
     const [closed, left] = [this.#closed, this.#left]
-    // After the last events of sessions.
+    // Resolves after the last events of the sessions.
     setImmediate(this.#resolve, { closed, left, forced: this.#total - closed - left })
     this.#waiting = []
     this.#asked.clear()

@@ -77,7 +77,7 @@ class Attachment {
     const { engine, io } = this
     const { close } = io
     io.close = function upwireClose(...args) {
-      engine._isRetired = true
+      engine._retire()
       return Reflect.apply(close, this, args)
     }
   }

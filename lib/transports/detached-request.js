@@ -4,21 +4,21 @@ const { EventEmitter } = require('node:events')
 const { IncomingMessage } = require('node:http')
 
 /**
- * What is left of an upgrade request once Node has let go of its connection: everything an app
- * reads, nothing of the streams. It stands in for the request only where the app has never seen
- * the original, so that what a middleware stored on it is not lost.
+ * Replaces an upgrade request once Node has let go of its connection: it has everything that apps read,
+ * and none of the streams' memory. It is used only where the app has not seen the original; otherwise
+ * the properties that a middleware has added would be lost.
  */
-class HandshakeRequest {
+class DetachedRequest {
   constructor(req, remoteAddress) {
     this.method = req.method
     this.url = req.url
     this.httpVersion = req.httpVersion
     this.headers = req.headers
     this._query = req._query
-    this.socket = new GoneSocket(remoteAddress, req.socket)
+    this.socket = new DetachedSocket(remoteAddress, req.socket)
   }
 
-  /** Names in lower case: the spelling is not kept. */
+  /** The names are in lower case: their spelling is not kept. */
   get rawHeaders() {
     return Object.entries(this.headers).flatMap(([name, value]) =>
       [value].flat().flatMap((each) => [name, each]),
@@ -30,7 +30,7 @@ class HandshakeRequest {
     return Object.assign(Object.create(null), Object.fromEntries(headers))
   }
 
-  /** There is nothing to read: a listener for data must not start the stream that is gone. */
+  /** There is nothing to read: a listener for `data` must not start the stream, which is gone. */
   on(event, listener) {
     return EventEmitter.prototype.on.call(this, event, listener)
   }
@@ -56,13 +56,13 @@ class HandshakeRequest {
   }
 }
 
-Object.setPrototypeOf(HandshakeRequest.prototype, IncomingMessage.prototype)
+Object.setPrototypeOf(DetachedRequest.prototype, IncomingMessage.prototype)
 
 /**
- * The connection as it was; it is closed for JavaScript, and what would change it does nothing. An
- * emitter that has nothing before its first listener: there is one for each session.
+ * The connection of a detached request: closed for JavaScript, so the methods that would change it do
+ * nothing. It skips EventEmitter's constructor to save memory, because every session has one.
  */
-class GoneSocket {
+class DetachedSocket {
   constructor(remoteAddress, socket) {
     this.remoteAddress = remoteAddress
     this.remoteFamily = socket.remoteFamily
@@ -87,12 +87,12 @@ class GoneSocket {
   }
 }
 
-Object.setPrototypeOf(GoneSocket.prototype, EventEmitter.prototype)
+Object.setPrototypeOf(DetachedSocket.prototype, EventEmitter.prototype)
 
 for (const name of ['destroy', 'ref', 'setKeepAlive', 'setNoDelay', 'setTimeout', 'unref']) {
-  GoneSocket.prototype[name] = function unchanged() {
+  DetachedSocket.prototype[name] = function unchanged() {
     return this
   }
 }
 
-module.exports = { HandshakeRequest }
+module.exports = { DetachedRequest }

@@ -3,22 +3,28 @@
 const { GrowingBuffer } = require('./growing-buffer')
 const { ERRORS, refusal, tooMany } = require('../admission/refusal')
 
-/** Bytes that a peer may send ahead of its answer. RFC 6455 4.1 allows none. */
+/** How many bytes a client may send ahead of its answer. RFC 6455 section 4.1 allows none. */
 const MAX_EARLY = 64 * 1024
-/** Memory for those of all peers. */
+/** Memory for the early bytes of all clients. */
 const MAX_TOTAL = 16 * 1024 * 1024
+
+const NOTHING = Buffer.alloc(0)
 
 /** Memory of all early bytes of this thread. */
 let total = 0
 
 /**
- * Reads what a peer sends before its upgrade has been decided: only a socket that is read notices that
- * the peer leaves. So too many bytes are no reason to pause; they end the wait.
+ * Reads what a client sends before its upgrade has been decided about. The socket is always read, because
+ * otherwise Node does not notice that the client leaves. So a client that sends too much is not paused;
+ * it is refused.
  */
 class EarlyBytes {
   #socket
+  /** `exceeded`: more has come than may wait, so what comes is dropped. */
+  #state = /** @type {'reading' | 'exceeded' | 'taken'} */ ('reading')
   #onExcess
   #bytes = new GrowingBuffer(MAX_EARLY)
+  /** How much of `total` is this object's. */
   #counted = 0
 
   constructor(socket) {
@@ -32,15 +38,15 @@ class EarlyBytes {
 
   /**
    * Starts to read.
-   * @param {Buffer} head what came with the request
-   * @param {(reason: import('../admission/refusal').Refusal, met: object) => void} onExcess is called once, when
-   *   more bytes have come than may wait
+   * @param {Buffer} head what Node has read behind the request
+   * @param {(reason: import('../admission/refusal').Refusal, met: object) => void} onExcess is called once,
+   *   when more bytes have come than may wait
    */
   start(head, onExcess) {
     this.#onExcess = onExcess
     this.#socket.on('readable', this.#onReadable)
     this.#socket.on('end', this.#onEnd)
-    this.#socket.on('close', this.#forget)
+    this.#socket.on('close', this.#drop)
     // A copy: `head` is a view of all that came with the request.
     if (head.length > 0) this.#add(Buffer.from(head))
   }
@@ -52,7 +58,7 @@ class EarlyBytes {
   }
 
   #add(chunk) {
-    if (this.#onExcess === undefined) return
+    if (this.#state !== 'reading') return
     const length = this.#bytes.length + chunk.length
     if (length > MAX_EARLY) {
       const reason = refusal(ERRORS.BAD_REQUEST, { name: 'EARLY_BYTES' })
@@ -64,21 +70,19 @@ class EarlyBytes {
     this.#exceed(tooMany(), { name: 'totalEarlyBytes', limit: MAX_TOTAL, value: total })
   }
 
-  /** Keeps nothing from here on; goes on reading. */
   #exceed(reason, met) {
-    const onExcess = this.#onExcess
-    this.#onExcess = undefined
-    this.#forget()
-    onExcess(reason, met)
+    this.#state = 'exceeded'
+    this.#drop()
+    this.#onExcess(reason, met)
   }
 
+  /** Ends the connection as Node does: earlier responses are flushed first. */
   #onEnd = () => {
-    // Earlier responses are flushed, as Node does it.
     if (this.#socket._httpMessage) this.#socket.end()
     else this.#socket.destroy()
   }
 
-  #forget = () => {
+  #drop = () => {
     this.#bytes = new GrowingBuffer(MAX_EARLY)
     this.#count(0)
   }
@@ -88,13 +92,15 @@ class EarlyBytes {
     this.#counted = memory
   }
 
-  /** Stops reading and gives what has come; nothing, the second time. */
+  /** Stops reading, and returns what has come. A second call returns nothing. */
   take() {
+    if (this.#state === 'taken') return NOTHING
+    this.#state = 'taken'
     this.#socket.removeListener('readable', this.#onReadable)
     this.#socket.removeListener('end', this.#onEnd)
-    this.#socket.removeListener('close', this.#forget)
+    this.#socket.removeListener('close', this.#drop)
     const { bytes } = this.#bytes
-    this.#forget()
+    this.#drop()
     return bytes
   }
 }

@@ -4,19 +4,22 @@ const { surface } = require('../errors')
 const { awaitRoom, hasRoom } = require('./receive-room')
 const { GrowingBuffer } = require('./growing-buffer')
 const { failRequest } = require('../http-server/answers')
-const staging = require('../bridge/commands')
+const commands = require('../bridge/commands')
 const { Fault } = require('../bridge/binding')
 
-/** Answers from here on are reported as sent, because they count against `maxSendBuffer`. */
+/** Answers of this size and more are reported once they are sent, because they count against `maxSendBuffer`. */
 const REPORT_FROM = 64 * 1024
 
-/** Answers of one session that may be on their way: a client asks again when it has read the last one. */
+/**
+ * How many answers of one session may be on their way. A client asks again only when it has read the last
+ * answer.
+ */
 const MAX_LEAVING = 16
 
 /** Headers of a POST's answer, `ok`. */
 const POSTED = { 'Content-Type': 'text/html', 'Content-Length': 2, 'cache-control': 'no-store' }
 
-/** A noop packet: an answer that nobody misses. */
+/** A noop packet: it may be lost. */
 const NOOP = '6'
 
 let lastToken = 0
@@ -30,7 +33,7 @@ function payloadHeaders(req, length) {
   })
 }
 
-/** Old Internet Explorers break payloads that look like scripts. */
+/** Old versions of Internet Explorer break payloads that look like scripts. */
 function withAgent({ headers: { 'user-agent': agent } }, headers) {
   if (agent !== undefined && (agent.includes(';MSIE') || agent.includes('Trident/'))) {
     headers['X-XSS-Protection'] = '0'
@@ -38,83 +41,98 @@ function withAgent({ headers: { 'user-agent': agent } }, headers) {
   return headers
 }
 
-/** The HTTP side of a polling session: at most one GET and one POST at a time. */
+/**
+ * A GET. It is in one of three places: parked as `#get`, surplus in `#surplus`, or answered in `#leaving`.
+ * `headers` are those of its answer, if they were made before; `answered` is the length of its answer.
+ * @typedef {{ req: object, res: object, token: number, headers: object | undefined, parkedAt: number,
+ *   answered: number | undefined }} Get
+ */
+
+/**
+ * A POST. It is `unread` until the session wants its packets, and `over` when it was answered or is lost.
+ * `stopWaiting` exists while it waits for room.
+ * @typedef {{ req: object, res: object, state: 'unread' | 'reading' | 'over', body: GrowingBuffer,
+ *   stopWaiting: (() => void) | undefined }} Post
+ */
+
+/** The HTTP requests of a polling session: at most one GET and one POST at a time. */
 class PollingRequests {
   #socket
+  /** The parked GET. @type {Get | undefined} */
   #get
+  /** @type {Post | undefined} */
   #post
-  #parkedAt = 0
-  /** Answered GETs whose answers have not left. */
+  /** Answered GETs whose answers have not been sent. @type {Set<Get>} */
   #leaving = new Set()
-  /** Second GETs, which the session is about to refuse. */
-  #refused = new Map()
+  /** Second GETs, which the session is about to refuse, by token. @type {Map<number, Get>} */
+  #surplus = new Map()
 
   constructor(socket) {
     this.#socket = socket
   }
 
-  /** Whether a GET is parked that nothing written since will be answered with. */
+  /** Whether a GET is parked that came after the tick `wroteAt`: nothing written answers it. */
   isParkedSince(wroteAt) {
-    return this.#get !== undefined && wroteAt < this.#parkedAt
+    return this.#get !== undefined && wroteAt < this.#get.parkedAt
   }
 
-  /** A GET: parked until there are packets. `headers` are those of its answer, if made already. */
+  /** Parks a GET until there are packets. `headers` are those of its answer, if they were made before. */
   park(req, res, headers) {
     lastToken = (lastToken + 1) >>> 0
-    const get = { req, res, token: lastToken, headers }
-    if (this.#get === undefined) {
-      this.#get = get
-      this.#parkedAt = staging.currentTick()
-    } else {
-      this.#refused.set(get.token, get)
-    }
+    const parkedAt = commands.currentTick()
+    const get = { req, res, token: lastToken, headers, parkedAt, answered: undefined }
+    if (this.#get === undefined) this.#get = get
+    else this.#surplus.set(get.token, get)
     res.on('close', () => this.#onGetClose(get))
-    staging.command('get', this.#socket, get.token)
+    commands.command('get', this.#socket, get.token)
   }
 
   #onGetClose(get) {
-    this.#refused.delete(get.token)
+    this.#surplus.delete(get.token)
     this.#leaving.delete(get)
-    this.#letGo()
-    if (get.answered) {
-      if (get.answered >= REPORT_FROM) staging.command('getSent', this.#socket, get.answered)
+    this.#releaseIfIdle()
+    if (get.answered !== undefined) {
+      if (get.answered >= REPORT_FROM) commands.command('getSent', this.#socket, get.answered)
       return
     }
     if (this.#get === get) this.#get = undefined
-    if (this.#socket.readyState !== 'closed') staging.command('getLost', this.#socket, get.token)
+    if (this.#socket.readyState !== 'closed') commands.command('getLost', this.#socket, get.token)
   }
 
-  /** The payload for a parked GET. */
+  /** Answers a GET with a payload. */
   answer(token, payload, length) {
     if (this.#get?.token === token) {
       const get = this.#get
       this.#get = undefined
       return this.#respond(get, payload, length)
     }
-    const refused = this.#refused.get(token)
-    if (refused !== undefined) return this.#respond(refused, payload, length)
-    // The client has dropped the GET while its answer was on the way here.
-    if (payload !== NOOP) staging.command('fault', this.#socket, Fault.PollLost)
+    const surplus = this.#surplus.get(token)
+    if (surplus !== undefined) return this.#respond(surplus, payload, length)
+    // The client dropped the GET while its answer was on the way from the I/O thread.
+    if (payload !== NOOP) commands.command('fault', this.#socket, Fault.PollLost)
   }
 
   #respond(get, payload, length) {
     const { req, res } = get
     get.answered = length
     this.#leaving.add(get)
-    if (this.#leaving.size > MAX_LEAVING) staging.command('fault', this.#socket, Fault.PostOverlap)
+    if (this.#leaving.size > MAX_LEAVING) commands.command('fault', this.#socket, Fault.PostOverlap)
     const headers = get.headers ?? payloadHeaders(req, length)
     headers['Content-Length'] = length
-    // A kept connection would hold up a server that is closing.
+    // A kept connection would delay the close of the server.
     if (this.#socket.server._isClosed) headers.Connection = 'close'
     const isDone = this.#write(req, res, headers, payload, get.headers !== undefined)
-    // What the answer would have carried is lost.
+    // The packets of the payload are lost.
     if (!isDone) this.#socket.close(true)
   }
 
-  /** Answers with 200. Returns `false` when a listener for headers has failed, or set bad ones. */
+  /** Answers with 200. Returns `false` if a listener for headers has failed, or has set invalid ones. */
   #write(req, res, headers, body, isEmitted) {
     if (res.headersSent || res.destroyed) return true
-    if (!isEmitted && !this.#emitHeaders(headers, req, res)) return false
+    if (!isEmitted && !this.#emitHeaders(headers, req)) {
+      failRequest(res)
+      return false
+    }
     try {
       res.writeHead(200, headers)
     } catch (error) {
@@ -126,57 +144,56 @@ class PollingRequests {
     return true
   }
 
-  #emitHeaders(headers, req, res) {
+  #emitHeaders(headers, req) {
     this.#socket._transport?.emit('headers', headers, req)
-    return this.#socket.server._emitHeaders(headers, req, () => failRequest(res))
+    return this.#socket.server._emitHeaders(headers, req)
   }
 
-  /** The second of two GETs. */
+  /** Refuses the second of two GETs. */
   refuse(token) {
-    const get = this.#refused.get(token)
+    const get = this.#surplus.get(token)
     if (get === undefined) return
-    this.#refused.delete(token)
-    get.answered = 1
+    this.#surplus.delete(token)
+    get.answered = 0
     refuseBody(get.res, 400)
   }
 
-  /** A POST: its packets go to the session when the body is complete. */
+  /** Receives a POST. Its packets go to the session when the body is complete. */
   receive(req, res) {
     const socket = this.#socket
     if (this.#post !== undefined) {
       refuseBody(res, 400, req)
       const first = this.#post
       this.#post = undefined
-      first.isOver = true
-      first.stopWaiting?.()
+      endPost(first)
       refuseBody(first.res, 400, first.req)
-      return staging.command('fault', socket, Fault.PostOverlap)
+      return commands.command('fault', socket, Fault.PostOverlap)
     }
     const refusal = refuseContent(req, socket.server.opts.maxHttpBufferSize)
     if (refusal !== undefined) {
       refuseBody(res, refusal.status, req)
-      return staging.command('fault', socket, refusal.fault)
+      return commands.command('fault', socket, refusal.fault)
     }
     const body = new GrowingBuffer(socket.server.opts.maxHttpBufferSize)
-    this.#post = { req, res, isOver: false, isRead: false, body }
-    if (socket.upgrading) staging.command('postBegun', socket)
-    this.#watch(this.#post)
-    if (!staging.isBusy(socket)) this.readPost()
+    this.#post = { req, res, state: 'unread', body, stopWaiting: undefined }
+    if (socket.upgrading) commands.command('postBegun', socket)
+    this.#detectLoss(this.#post)
+    if (!commands.isBusy(socket)) this.readPost()
   }
 
   /**
-   * A POST waits unread while the session has more packets than JavaScript has taken, or all sessions
-   * together have too much.
+   * Reads the POST, unless it is read already. It waits while the session has too many packets that
+   * JavaScript has not taken, or all sessions together have too much.
    */
   readPost() {
     const post = this.#post
-    if (post === undefined || post.isRead) return
+    if (post === undefined || post.state !== 'unread') return
     if (!hasRoom()) {
       return waitForRoom(post, () => {
-        if (!staging.isBusy(this.#socket)) this.readPost()
+        if (!commands.isBusy(this.#socket)) this.readPost()
       })
     }
-    post.isRead = true
+    post.state = 'reading'
     this.#collect(post)
   }
 
@@ -184,19 +201,19 @@ class PollingRequests {
     const { req, res } = post
     const limit = this.#socket.server.opts.maxHttpBufferSize
     req.on('data', (chunk) => {
-      if (post.isOver) return
+      if (post.state === 'over') return
       if (post.body.length + chunk.length <= limit) {
         post.body.add(chunk)
         return this.#countBody(post)
       }
       this.#finishPost(post)
       refuseBody(res, 413, req)
-      staging.command('fault', this.#socket, Fault.PostTooLarge)
+      commands.command('fault', this.#socket, Fault.PostTooLarge)
     })
     req.on('end', () => {
-      if (post.isOver) return
+      if (post.state === 'over') return
       this.#finishPost(post)
-      staging.command('post', this.#socket, post.body.bytes)
+      commands.command('post', this.#socket, post.body.bytes)
       this.#write(req, res, withAgent(req, { ...POSTED }), 'ok')
     })
   }
@@ -205,67 +222,83 @@ class PollingRequests {
   #countBody(post) {
     const { req, body } = post
     if (body.length === Number(req.headers['content-length'])) return
-    staging.command('postProgress', this.#socket, body.capacity)
+    commands.command('postProgress', this.#socket, body.capacity)
     if (hasRoom()) return
     req.pause()
     waitForRoom(post, () => req.resume())
   }
 
-  #watch(post) {
+  #detectLoss(post) {
     post.req.on('close', () => {
-      if (post.isOver) return
+      if (post.state === 'over') return
       this.#finishPost(post)
-      staging.command('fault', this.#socket, Fault.PostLost)
+      commands.command('fault', this.#socket, Fault.PostLost)
     })
   }
 
   #finishPost(post) {
-    post.isOver = true
-    post.stopWaiting?.()
+    endPost(post)
     if (this.#post === post) this.#post = undefined
-    this.#letGo()
+    this.#releaseIfIdle()
   }
 
   get #isIdle() {
-    return this.#refused.size === 0 && this.#leaving.size === 0 && this.#post === undefined
+    return this.#surplus.size === 0 && this.#leaving.size === 0 && this.#post === undefined
   }
 
-  /** An upgraded session needs none of this any more when the last request has ended. */
-  #letGo() {
+  /** Lets an upgraded session forget this object when the last request has ended. */
+  #releaseIfIdle() {
     const socket = this.#socket
     if (socket._leftPolling === this && this.#isIdle) socket._leftPolling = undefined
   }
 
-  /** A WebSocket is about to be probed: the session waits for a POST that has begun. */
+  /** Announces a POST that has begun: the probe of a WebSocket, which comes next, waits for it. */
   announcePost() {
-    if (this.#post !== undefined) staging.command('postBegun', this.#socket)
+    if (this.#post !== undefined) commands.command('postBegun', this.#socket)
   }
 
   /**
-   * The session has moved to WebSocket. A GET that is still here crossed that: it gets a noop, and a
+   * The session has moved to WebSocket. A GET that is still parked crossed the upgrade and gets a noop; a
    * POST is still read. Returns whether there is anything left to do.
    */
   retire() {
     if (this.#get !== undefined) this.answer(this.#get.token, NOOP, 1)
-    if (!staging.isBusy(this.#socket)) this.readPost()
+    if (!commands.isBusy(this.#socket)) this.readPost()
     return !this.#isIdle
   }
 
-  /** The session is over: what is still open is ended; what a lost peer does not read is cut. */
-  end(isGivenUp) {
+  /**
+   * Ends the requests of a session that has closed. Answers that are on their way may take `closeTimeout`
+   * to be sent, or no time at all if the client is unresponsive.
+   */
+  end(isUnresponsive) {
     const { closeTimeout } = this.#socket.server.opts
-    for (const get of this.#leaving) cut(get, isGivenUp ? 0 : closeTimeout)
+    for (const get of this.#leaving) closeConnectionIn(isUnresponsive ? 0 : closeTimeout, get)
     if (this.#get !== undefined) this.answer(this.#get.token, '1', 1)
-    for (const token of [...this.#refused.keys()]) this.refuse(token)
+    for (const token of [...this.#surplus.keys()]) this.refuse(token)
     if (this.#post !== undefined) {
       const post = this.#post
       this.#finishPost(post)
       refuseBody(post.res, 400, post.req)
     }
   }
+
+  /** The requests, for `EngineSocket.debugState()`. */
+  debugState() {
+    return {
+      isGetParked: this.#get !== undefined,
+      post: this.#post?.state ?? null,
+      answersLeaving: this.#leaving.size,
+    }
+  }
 }
 
-/** Lets a POST go on once there is room; one that waits already is not entered again. */
+function endPost(post) {
+  post.state = 'over'
+  post.stopWaiting?.()
+}
+
+/** Calls `resume` when there is room. A POST that waits already keeps its place. */
 function waitForRoom(post, resume) {
   post.stopWaiting ??= awaitRoom(() => {
     post.stopWaiting = undefined
@@ -273,9 +306,9 @@ function waitForRoom(post, resume) {
   })
 }
 
-/** Ends a connection whose answer has not left in time. */
-function cut({ req, res }, milliseconds) {
-  // A response that is queued behind others has no socket.
+/** Closes the connection of an answer that has not been sent in time. */
+function closeConnectionIn(milliseconds, { req, res }) {
+  // Of the request: a response that is queued behind others has no socket.
   const destroy = () => req.socket?.destroy()
   if (milliseconds === 0) return destroy()
   const timer = setTimeout(destroy, milliseconds)
@@ -283,7 +316,7 @@ function cut({ req, res }, milliseconds) {
   res.once('close', () => clearTimeout(timer))
 }
 
-/** What a POST's headers tell that makes it bad. */
+/** Checks the headers of a POST that describe its body. */
 function refuseContent({ headers }, limit) {
   if (headers['content-type'] === 'application/octet-stream') {
     return { status: 400, fault: Fault.BinaryContent }
@@ -298,7 +331,7 @@ function refuseContent({ headers }, limit) {
   return undefined
 }
 
-/** An empty refusal. With a body still on its way, the connection ends. */
+/** Refuses a request with an empty body. If its own body has not been read, the connection is closed. */
 function refuseBody(res, status, req) {
   if (res.headersSent || res.destroyed) return
   res.writeHead(status, { 'Content-Length': 0, Connection: 'close' })

@@ -2,11 +2,11 @@
 
 const native = require('../bridge/binding')
 const { KIND, nextStream, streams } = require('../bridge/events')
-const staging = require('../bridge/commands')
+const commands = require('../bridge/commands')
 
 /**
- * Carries a WebSocket's bytes over a JavaScript stream: TLS, a Duplex without descriptor, or a
- * platform where none can be taken. The session is the same native one.
+ * Carries a WebSocket's bytes over a JavaScript stream where the native side cannot take a descriptor:
+ * over TLS, on a Duplex that has none, and on some platforms. The session is native all the same.
  */
 class StreamLink {
   #stream
@@ -17,30 +17,30 @@ class StreamLink {
     this.#stream = stream
   }
 
-  /** Starts to carry bytes, for a session. */
+  /** Starts to carry the bytes of a session. */
   start({ _slot: slot, _generation: generation }) {
     this.#slot = slot
     const stream = this.#stream
     streams.set(this.number | 0, this)
     stream.on('data', (chunk) => {
-      // The event that asks for a pause waits behind what JavaScript has not taken.
+      // Paused at once: the event that asks for it waits behind what JavaScript has not taken.
       if (native.streamReceived(slot, generation, this.number, chunk)) stream.pause()
-      staging.stage()
+      commands.stage()
     })
-    stream.on('end', () => this.#lost(false))
-    stream.on('error', () => this.#lost(true))
-    stream.on('close', () => this.#lost(false))
+    stream.on('end', () => this.#onLost(false))
+    stream.on('error', () => this.#onLost(true))
+    stream.on('close', () => this.#onLost(false))
     stream.resume()
   }
 
-  #lost(failed) {
+  #onLost(failed) {
     if (!streams.delete(this.number | 0)) return
     native.streamLost(this.#slot, this.number, failed)
-    staging.stage()
+    commands.stage()
     this.#stream.destroy()
   }
 
-  /** What the I/O thread wants of the stream. */
+  /** Handles an event from the I/O thread. */
   onEvent(kind, value) {
     const stream = this.#stream
     switch (kind) {
@@ -48,7 +48,7 @@ class StreamLink {
         stream.write(Buffer.from(value), () => {
           if (!streams.has(this.number | 0)) return
           native.streamSent(this.#slot, this.number, value.byteLength)
-          staging.stage()
+          commands.stage()
         })
         return
       case KIND.STREAM_END:

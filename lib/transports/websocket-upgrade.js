@@ -1,231 +1,198 @@
 'use strict'
 
-// A WebSocket request on our path: refused as plain HTTP, or taken over from Node.
-
 const { IncomingMessage } = require('node:http')
 const { Socket } = require('node:net')
-const { EarlyBytes } = require('./early-bytes')
-const { surface } = require('../errors')
-const { GONE, Handshake } = require('../admission/pending-request')
-const { refuseHeaders } = require('../admission/header-limit')
-const { UpgradeResponse, headerLines } = require('../admission/upgrade-response')
-const { refuseUpgrade } = require('../http-server/answers')
+const { Candidate } = require('../admission/candidate')
 const { ERRORS, refusal } = require('../admission/refusal')
-const staging = require('../bridge/commands')
-const { HandshakeRequest } = require('./detached-request')
+const { UpgradeResponse, headerLines } = require('../admission/upgrade-response')
+const commands = require('../bridge/commands')
+const { surface } = require('../errors')
+const { refuseUpgrade } = require('../http-server/answers')
+const { DetachedRequest } = require('./detached-request')
+const { EarlyBytes } = require('./early-bytes')
 const { StreamLink } = require('./stream-link')
 
-/** What the native check of a request answers with for the upgrade of a session. */
-const UPGRADE = 2
-
-/** The answer when the app's own listeners fail. */
+/** The answer when a listener of the app fails. */
 const INTERNAL_ERROR = { status: 500, message: 'Internal Server Error' }
 
-class WebSocketUpgrade {
-  #engine
-  #req
+/** An upgrade that the ladder decides about. It is refused with plain HTTP, or taken over from Node. */
+class WebSocketUpgrade extends Candidate {
   #socket
+  /** What Node has read behind the request; it moves to `#early` when app code is asked. */
   #head
-  /** What it asks for. @type {import('../engine/engine').Asked} */
-  #asked
-  /** What the peer sends while the app thinks. */
+  /** What the client sends while app code is asked. @type {EarlyBytes | undefined} */
   #early
+  /** What middlewares have added to the 101. @type {UpgradeResponse | undefined} */
   #response
-  /** The app has not seen the request. */
-  #isUnseen
+  /** The checked headers of the opening handshake. */
+  #key
+  #protocol
+  /** Whether app code may have seen the request: then the app gets to keep that object. */
+  #isSeen
 
-  constructor(engine, req, socket, head, isUnseen) {
-    this.#isUnseen = isUnseen && Object.getPrototypeOf(req) === IncomingMessage.prototype
-    this.#engine = engine
-    this.#req = req
+  /** @param {boolean} isSeen whether the app has called `handleUpgrade` itself */
+  constructor(engine, req, socket, head, isSeen) {
+    super(engine, req, socket, true)
     this.#socket = socket
     this.#head = head
-    // From the first tick to the takeover: a reset must never be an uncaught error.
+    this.#isSeen = isSeen || Object.getPrototypeOf(req) !== IncomingMessage.prototype
+    // Until the session has the connection, a reset must not become an uncaught error.
     socket.on('error', ignore)
   }
 
-  run() {
-    const engine = this.#engine
-    // An earlier response would be read as frames.
-    if (isPipelined(this.#socket)) return this.#refuse(refusal(ERRORS.BAD_REQUEST))
-    const incomplete = refuseHeaders(this.#req)
-    if (incomplete !== undefined) return this.#refuse(incomplete)
-    this.#asked = engine._describe(this.#req, true, this.#socket)
-    const early = engine._refuseEarly(this.#asked)
-    if (early !== undefined) return this.#refuse(early)
-    if (engine._isPlain(this.#req)) return this.#runPlain()
-    const crowded = engine._refuseCrowd(this.#asked)
-    return crowded === undefined ? this.#runSlowly() : this.#refuse(crowded)
+  /** The client would read an earlier response as frames. */
+  checkConnection() {
+    return isPipelined(this.#socket) ? refusal(ERRORS.BAD_REQUEST) : undefined
   }
 
-  #runPlain() {
-    const verdict = this.#verify()
-    if (verdict === undefined) return
-    if (verdict.isUpgrade) return this.#probe(verdict)
-    this.#open(verdict, this.#engine.generateId(this.#req))
-  }
-
-  async #runSlowly() {
-    const engine = this.#engine
-    this.#isUnseen = false
-    // The package `cors` would end it, as a preflight.
-    if (this.#req.method === 'OPTIONS') {
-      return this.#refuse(refusal(ERRORS.BAD_HANDSHAKE_METHOD, { method: 'OPTIONS' }))
-    }
-    const handshake = new Handshake(engine, this.#socket, this.#asked)
-    this.#readEarly(handshake)
-    try {
-      if (engine.middlewares.length > 0) {
-        this.#response = new UpgradeResponse(this.#req, this.#socket)
-        const stopped = await handshake.middlewares(this.#req, this.#response)
-        if (stopped === GONE || this.#response.finished) return
-        if (stopped !== undefined) return this.#refuse(stopped)
-      }
-      const asked = await handshake.origin(this.#req, true)
-      if (asked === GONE) return
-      if (asked !== undefined) return this.#refuse(asked)
-      const verdict = this.#verify()
-      if (verdict === undefined) return
-      if (verdict.isUpgrade) return this.#probe(verdict)
-      const refused = await engine._admit(handshake, this.#req, (id) =>
-        this.#open(verdict, id, handshake),
-      )
-      if (refused !== undefined && refused !== GONE) this.#refuse(refused)
-    } finally {
-      handshake.end()
-      this.#early.take()
-    }
-  }
-
-  /** Reads what the peer sends ahead; too much of it refuses the handshake. */
-  #readEarly(handshake) {
-    const engine = this.#engine
-    const { remoteAddress } = this.#asked
+  /** Reads what the client sends ahead of its answer. Too much of it ends the wait. */
+  startWaiting() {
+    const { engine, remoteAddress } = this
+    this.#isSeen = true
+    this._wait(this.#socket)
     this.#early = new EarlyBytes(this.#socket)
     this.#early.start(this.#head, (reason, met) => {
       engine._onLimit({ ...met, action: 'refused' }, { remoteAddress })
-      handshake.refuse(reason)
+      this.pending.refuse(reason)
     })
     this.#head = undefined
   }
 
-  /** All checks; a request that fails one has been answered. */
-  #verify() {
-    const { httpVersion, headers, rawHeaders } = this.#req
-    const verdict = this.#engine._verify(this.#req, true)
-    if (typeof verdict !== 'number') return void this.#refuse(verdict)
-    const key = headers['sec-websocket-key']
-    const protocol = headers['sec-websocket-protocol']
-    const refused = this.#engine._native.verifyUpgrade(
+  stopWaiting() {
+    this.#early.take()
+  }
+
+  middlewareResponse() {
+    this.#response = new UpgradeResponse(this.req, this.#socket)
+    return this.#response
+  }
+
+  get isAnswered() {
+    return this.#response.finished
+  }
+
+  checkOpeningHandshake() {
+    const { engine, req } = this
+    const { httpVersion, headers, rawHeaders } = req
+    this.#key = headers['sec-websocket-key']
+    this.#protocol = headers['sec-websocket-protocol']
+    const refused = engine._native.verifyUpgrade(
       httpVersion,
       headers.host,
       countHeader(rawHeaders, 'host'),
       headers.upgrade,
       headers.connection,
-      key,
+      this.#key,
       headers['sec-websocket-version'],
-      protocol,
+      this.#protocol,
       headers['transfer-encoding'],
       headers['content-length'],
     )
-    if (refused === null) return { key, protocol, isUpgrade: verdict === UPGRADE }
+    if (refused === null) return undefined
     const context = { name: 'TRANSPORT_HANDSHAKE_ERROR', message: refused.message }
     const extra = refused.isVersion ? { headers: { 'Sec-WebSocket-Version': '13' } } : {}
-    this.#refuse(refusal(ERRORS.BAD_REQUEST, context, extra))
-    return undefined
+    return refusal(ERRORS.BAD_REQUEST, context, extra)
   }
 
-  #refuse(reason) {
-    this.#early?.take()
-    this.#engine._refuse(this.#req, reason, (it) =>
-      refuseUpgrade(this.#socket, { ...it, status: it.upgradeStatus ?? it.status }),
-    )
-  }
-
-  #open(request, id, handshake) {
-    const peer = this.#socket.remoteAddress
-    const { remoteAddress } = this.#asked
-    const link = this.#link(request)
-    if (link === undefined) return
-    const opened = this.#engine._native.openWebSocket(id, ...link.native)
-    const isReplaced = opened.taken && this.#isUnseen
-    const seen = isReplaced ? new HandshakeRequest(this.#req, peer) : this.#req
-    const session = this.#engine._open(seen, id, 'websocket', opened, remoteAddress, handshake)
-    this.#hand(link, opened.taken, session)
-    this.#engine._connect(session)
-  }
-
-  #probe(request) {
-    const session = this.#engine._session(this.#req)
-    const link = this.#link(request)
+  /** Gives a polling session this WebSocket to probe. */
+  join(session) {
+    const link = this.#makeLink()
     if (link === undefined) return
     session.upgrading = true
     session._polling.announcePost()
-    const taken = this.#engine._native.probe(session.id, ...link.native)
-    staging.stage()
-    this.#hand(link, taken, session)
+    const isTaken = this.engine._native.probe(session.id, ...link.arguments)
+    commands.stage()
+    this.#handOver(link.stream, isTaken, session)
+  }
+
+  open() {
+    const { engine, req, id } = this
+    // Once Node has let go of its connection, the socket has no address.
+    const peer = this.#socket.remoteAddress
+    const link = this.#makeLink()
+    if (link === undefined) return
+    const opened = engine._native.openWebSocket(id, ...link.arguments)
+    const isReplaced = opened.taken && !this.#isSeen
+    const request = isReplaced ? new DetachedRequest(req, peer) : req
+    const session = engine._open(this, 'websocket', opened, request)
+    this.#handOver(link.stream, opened.taken, session)
+    engine._connect(session)
   }
 
   /**
-   * How the connection is to travel: the stream that can carry it, and what the native side needs.
-   * `undefined` when there is no connection any more.
+   * Collects what the native side needs to take the connection, and makes the stream that carries its bytes
+   * if it cannot. `undefined` when the connection has ended, or a listener for headers has failed.
    */
-  #link({ key, protocol }) {
+  #makeLink() {
     const socket = this.#socket
     if (socket.destroyed || socket.readableEnded) {
       socket.destroy()
       return undefined
     }
     const head = this.#early?.take() ?? this.#head
-    const headers = this.#headers()
-    if (headers === undefined) return undefined
+    const lines = this.#headerLines()
+    if (lines === undefined) return undefined
     const rest = socket.read?.()
     const bytes = rest ? Buffer.concat([head, rest]) : head
     const early = bytes.length > 0 ? bytes : undefined
-    // engine.io's `b64`: a client that cannot read binary frames.
-    const base64 = Boolean(this.#req._query.b64)
+    // engine.io's parameter for clients that cannot read binary frames.
+    const isBase64 = Boolean(this.req._query.b64)
     const stream = new StreamLink(socket)
     return {
       stream,
-      native: [takeable(socket), stream.number, key, protocol, headers, base64, early],
+      arguments: [
+        descriptorOf(socket),
+        stream.number,
+        this.#key,
+        this.#protocol,
+        lines,
+        isBase64,
+        early,
+      ],
     }
   }
 
   /** Header lines for the 101, from middlewares and engine.io's header events. */
-  #headers() {
-    const engine = this.#engine
-    if (this.#response === undefined && !engine._hasHeaderListeners()) return ''
-    this.#isUnseen = false
-    this.#response?.writeHead(101)
-    const headers = this.#response?._toObject() ?? {}
-    const fail = () => refuseUpgrade(this.#socket, INTERNAL_ERROR)
-    if (!engine._emitHeaders(headers, this.#req, fail)) return undefined
-    try {
-      return headerLines(headers)
-    } catch (error) {
-      surface(error)
-      fail()
-      return undefined
+  #headerLines() {
+    const { engine, req } = this
+    const response = this.#response
+    if (response === undefined && !engine._hasHeaderListeners) return ''
+    this.#isSeen = true
+    response?.writeHead(101)
+    const headers = response?._toObject() ?? {}
+    if (engine._emitHeaders(headers, req)) {
+      try {
+        return headerLines(headers)
+      } catch (error) {
+        surface(error)
+      }
     }
+    refuseUpgrade(this.#socket, INTERNAL_ERROR)
+    return undefined
   }
 
-  /** Lets Node forget a connection that was taken; else its stream goes on carrying it. */
-  #hand({ stream }, taken, session) {
+  /** Lets Node forget a connection that was taken; otherwise the stream carries it from here on. */
+  #handOver(stream, isTaken, session) {
     this.#response?._follow(session)
-    if (taken) this.#socket.destroy()
+    if (isTaken) this.#socket.destroy()
     else stream.start(session)
+  }
+
+  answerRefusal(reason) {
+    this.#early?.take()
+    refuseUpgrade(this.#socket, { ...reason, status: reason.upgradeStatus ?? reason.status })
   }
 }
 
-/** The descriptor of a plain TCP socket of Node's with nothing left to write, else -1. */
-function takeable(socket) {
+/** The descriptor of one of Node's plain TCP sockets that has nothing left to write; -1 for others. */
+function descriptorOf(socket) {
   const isPlain = Object.getPrototypeOf(socket) === Socket.prototype
   if (!isPlain || socket.writableLength > 0) return -1
   const fd = socket._handle?.fd
   return Number.isInteger(fd) && fd >= 0 ? fd : -1
 }
 
-/** Whether an earlier response on this connection has not been written. */
+/** Whether an earlier response on this connection has not been written yet. */
 function isPipelined(socket) {
   const earlier = socket._httpMessage
   return Boolean(earlier) && !earlier.writableFinished

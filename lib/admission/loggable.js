@@ -1,0 +1,43 @@
+'use strict'
+
+// Parts of requests as debug logs show them: short, on one line, and without what could be a secret.
+
+const { inspect } = require('node:util')
+const { MESSAGES } = require('./refusal')
+
+const MAX_LENGTH = 200
+/** The parameters whose values are shown; others may be session ids or tokens. */
+const SHOWN = ['EIO', 'transport']
+
+/** A URL without the values of its query. */
+function loggableUrl(url) {
+  const [path, query] = String(url).split(/\?(.*)/s, 2)
+  const pairs = query?.split('&').map((pair) => {
+    const [name] = pair.split('=', 1)
+    return SHOWN.includes(name) || !pair.includes('=') ? pair : `${name}=…`
+  })
+  return oneLine(pairs === undefined ? path : `${path}?${pairs.join('&')}`)
+}
+
+/**
+ * The code of a refusal, its message, and what is known beyond that.
+ * @param {import('./refusal').Refusal} reason
+ */
+function loggableReason({ code, context = {} }) {
+  const { name, message, origin, error } = context
+  const cause = error instanceof Error ? error.message : error
+  const details = [name, message, origin, cause].filter((detail) => detail !== undefined)
+  return oneLine([`code ${code} (${MESSAGES[code]})`, ...details.map(textOf)].join(', '))
+}
+
+/** The app may give anything as message or error. */
+function textOf(value) {
+  return typeof value === 'string' ? value : inspect(value, { depth: 0 })
+}
+
+function oneLine(text) {
+  const short = text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH)}…` : text
+  return short.replace(/[\x00-\x1f\x7f-\x9f]/g, '?')
+}
+
+module.exports = { loggableReason, loggableUrl }

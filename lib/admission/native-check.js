@@ -1,0 +1,60 @@
+'use strict'
+
+// The native check of a request (src/protocol/handshake.rs), and engine.io's contexts for its refusals.
+
+const { ERRORS, refusal } = require('./refusal')
+
+/** What the native check answers with for a good request. */
+const Verdict = {
+  Get: 0,
+  Post: 1,
+  Upgrade: 2,
+  Handshake: 3,
+  /** A good handshake, while `maxTotalReceiveQueue` is exceeded. */
+  Overloaded: 4,
+}
+
+/** @returns {number | import('../bridge/binding').Refused} one of `Verdict`, or why it is refused */
+function checkNatively({ engine, req, isUpgrade }) {
+  const { transport, EIO, sid } = req._query
+  return engine._native.verify(
+    req.method,
+    isUpgrade,
+    stringOrNothing(transport),
+    stringOrNothing(EIO),
+    stringOrNothing(sid),
+    req.headers.origin,
+  )
+}
+
+function stringOrNothing(value) {
+  return typeof value === 'string' ? value : undefined
+}
+
+/** Whether a native refusal counts more than that of the Origin rule: engine.io's order. */
+function precedesOrigin({ code, name }) {
+  return code === ERRORS.UNKNOWN_TRANSPORT || name === 'INVALID_ORIGIN'
+}
+
+/** A native refusal, with the context that engine.io gives it. */
+function explain({ code, name, previousTransport, isMethod }, req) {
+  const { transport, EIO, sid } = req._query
+  if (isMethod) {
+    return refusal(code, { method: req.method }, { status: 405, headers: { Allow: 'GET, POST' } })
+  }
+  const contexts = {
+    [ERRORS.UNKNOWN_TRANSPORT]: { transport },
+    [ERRORS.UNKNOWN_SID]: { sid },
+    [ERRORS.BAD_HANDSHAKE_METHOD]: { method: req.method },
+    [ERRORS.UNSUPPORTED_PROTOCOL_VERSION]: { protocol: 3 },
+  }
+  const named = {
+    INVALID_ORIGIN: { name, origin: req.headers.origin },
+    TRANSPORT_MISMATCH: { name, transport, previousTransport },
+    PROTOCOL_MISMATCH: { name, protocol: EIO === '4' ? 4 : 3, previousProtocol: 4 },
+    TRANSPORT_HANDSHAKE_ERROR: { name },
+  }
+  return refusal(code, name ? named[name] : contexts[code])
+}
+
+module.exports = { Verdict, checkNatively, explain, precedesOrigin }

@@ -1,0 +1,77 @@
+'use strict'
+
+const { Candidate } = require('../admission/candidate')
+const { Verdict } = require('../admission/native-check')
+const { enterQueue } = require('../admission/queued-responses')
+const { failRequest, refuseRequest } = require('../http-server/answers')
+const { payloadHeaders } = require('./polling-requests')
+
+/** A polling request that the ladder decides about. */
+class PollingCandidate extends Candidate {
+  #res
+
+  constructor(engine, req, res) {
+    super(engine, req, req.socket, false)
+    this.#res = res
+  }
+
+  checkConnection() {
+    return enterQueue(this.req, this.#res)
+  }
+
+  startWaiting() {
+    this._wait(this.#res)
+  }
+
+  stopWaiting() {}
+
+  middlewareResponse() {
+    return this.#res
+  }
+
+  /** Only upgrades are checked for this: see `WebSocketUpgrade`. */
+  get isAnswered() {
+    return false
+  }
+
+  checkOpeningHandshake() {
+    return undefined
+  }
+
+  join(session) {
+    const { req, verdict } = this
+    if (verdict === Verdict.Get) session._polling.park(req, this.#res)
+    else session._polling.receive(req, this.#res)
+  }
+
+  open() {
+    const { engine, req, id } = this
+    const res = this.#res
+    if (res.destroyed) return
+    const headers = this.#handshakeHeaders()
+    if (res.headersSent) return
+    const opened = engine._native.openPolling(id, engine._canUpgrade())
+    const session = engine._open(this, 'polling', opened, req)
+    session._polling.park(req, res, headers)
+    engine._connect(session)
+  }
+
+  /** The headers of the handshake's answer, if there are listeners that see them before the session. */
+  #handshakeHeaders() {
+    const { engine, req, id } = this
+    if (!engine._hasHeaderListeners) return undefined
+    const { pingInterval, pingTimeout, maxHttpBufferSize: maxPayload } = engine.opts
+    const upgrades = engine._canUpgrade() ? ['websocket'] : []
+    const packet = JSON.stringify({ sid: id, upgrades, pingInterval, pingTimeout, maxPayload })
+    const headers = payloadHeaders(req, 1 + Buffer.byteLength(packet))
+    if (engine._emitHeaders(headers, req)) return headers
+    failRequest(this.#res)
+    return undefined
+  }
+
+  answerRefusal(reason) {
+    refuseRequest(this.#res, reason)
+  }
+}
+
+module.exports = { PollingCandidate }
