@@ -170,6 +170,9 @@ declare class Engine extends TypedEmitter<EngineEvents> {
   /** Returns counters of this engine and of the Node environment that it runs in. */
   stats(): EngineStats
 
+  /** Returns the engine's state for bug reports: a plain object, without session ids. */
+  debugState(): EngineDebugState
+
   /**
    * Closes the engine gradually, so that its clients do not all reconnect at once. Handshakes get 503
    * from the call on, while requests of open sessions pass. `rate` sessions are closed per second: the
@@ -746,6 +749,18 @@ interface EngineStats {
   panics: number
 }
 
+/** The state of an {@link Engine}, for bug reports. It can be written as JSON. */
+interface EngineDebugState {
+  state: 'open' | 'draining' | 'retiring' | 'closed' | 'retired'
+  /** The options that differ from their defaults; functions are shown as `"[function]"`. */
+  options: Record<string, unknown>
+  /** The number of middlewares. */
+  middlewares: number
+  /** The number of sessions by transport and `readyState`: `{ polling: { open: 2 }, websocket: {} }`. */
+  sessions: Record<TransportName, Partial<Record<ReadyState, number>>>
+  stats: EngineStats
+}
+
 /** `code` of the errors that upwire throws. */
 type ErrorCode =
   | 'ERR_UPWIRE_ATTACHED'
@@ -851,6 +866,7 @@ export type {
   Data,
   DrainOptions,
   DrainResult,
+  EngineDebugState,
   EngineEvents,
   EngineOptions,
   EngineRequest,

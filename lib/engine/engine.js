@@ -17,6 +17,7 @@ const { EarlyBytes } = require('../transports/early-bytes')
 const { PollingCandidate } = require('../transports/polling-candidate')
 const { WebSocketUpgrade } = require('../transports/websocket-upgrade')
 const { shutdownError } = require('./close-error')
+const { engineState } = require('./debug-state')
 const { Drain } = require('./drain')
 const { EngineSocket } = require('./engine-socket')
 const { LimitCounters } = require('./limit-counters')
@@ -275,6 +276,11 @@ class Engine extends ObservedEmitter {
       limits: this.#limitCounters.totals(),
       ...native.stats(),
     }
+  }
+
+  /** The engine's state for bug reports: a plain object that can be written as JSON. */
+  debugState() {
+    return engineState(this, this.#state)
   }
 
   /**
