@@ -8,6 +8,8 @@ import { resolve } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { setImmediate, setTimeout } from 'node:timers/promises'
 
+import { answer } from './harness/answers.mjs'
+
 const require = createRequire(import.meta.url)
 
 const { UPWIRE_BENCH_AGAINST: against } = process.env
@@ -102,15 +104,6 @@ const operations = {
   },
 }
 
-process.on('message', async ({ id, operation, options }) => {
-  try {
-    process.send({ id, result: await operations[operation](options) })
-  } catch (error) {
-    process.send({ id, error: String(error?.stack ?? error) })
-  }
-})
-
-// The runner has ended, in whatever way.
-process.on('disconnect', () => process.exit(0))
+answer(operations)
 
 server.listen(0, '127.0.0.1', () => process.send({ port: server.address().port }))

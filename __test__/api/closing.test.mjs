@@ -421,7 +421,7 @@ describe('a process', () => {
     const raw = await WebSocket.open(t, port)
     const gone = clients.map((near) => event(near, 'disconnect'))
     const begun = performance.now()
-    child.process.kill('SIGTERM')
+    child.signal('SIGTERM')
     assert.deepEqual(await child.end(), { code: 0, signal: null })
     const took = performance.now() - begun
     t.diagnostic(`${took.toFixed(0)} ms`)
@@ -437,7 +437,7 @@ describe('a process', () => {
       const child = start(t, programs, 'mortal')
       const url = `http://127.0.0.1:${await child.message('port')}`
       await connect(t, url, { transports: ['websocket'] })
-      child.process.kill(signal)
+      child.signal(signal)
       assert.deepEqual(await child.end(1000), { code: null, signal })
     })
   }

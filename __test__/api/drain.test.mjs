@@ -152,9 +152,8 @@ describe('engine.drain()', () => {
     const server = createServer()
     engine.attach(server)
     for (let round = 0; round < 2; round++) {
-      await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
-      const world = { port: server.address().port }
-      const answer = await fetch(`http://127.0.0.1:${world.port}${POLLING}`)
+      const port = await listen(server)
+      const answer = await fetch(`http://127.0.0.1:${port}${POLLING}`)
       assert.equal(answer.status, 200)
       const drained = engine.drain({ deadline: 60_000, rate: 1 })
       const closed = new Promise((resolve) => server.close(resolve))
@@ -205,7 +204,7 @@ describe('engine.drain()', () => {
     assert.equal((await gone)[0], 'transport close')
     await new Promise((resolve) => io.close(resolve))
     const back = event(client, 'connect')
-    await new Promise((resolve) => second.listen(port, '127.0.0.1', resolve))
+    await listen(second, port)
     await back
     assert.equal(other.engine.clientsCount, 1)
   })

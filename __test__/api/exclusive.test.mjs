@@ -3,12 +3,12 @@
 
 import assert from 'node:assert/strict'
 import http from 'node:http'
-import net from 'node:net'
 import { describe, test } from 'node:test'
 import { attach, Engine } from 'upwire'
 import { TRANSPORTS, connect, pair, settled } from '../support/clients.mjs'
-import { event, until, within } from '../support/events.mjs'
+import { event, until } from '../support/events.mjs'
 import { fetchText, upgrade } from '../support/http.mjs'
+import { Peer } from '../support/peer.mjs'
 import { listen, pages, shut, track } from '../support/servers.mjs'
 
 /** A listener like Next.js's: it ends every socket that it does not know. */
@@ -48,22 +48,11 @@ async function served(
   return { server, io, port }
 }
 
-/** A bare TCP connection that sends one request and collects the answer. */
-function raw(t, port, text) {
-  const stream = net.connect(port, '127.0.0.1')
-  t.after(() => stream.destroy())
-  const got = { stream, text: '', isEnded: false }
-  stream.on('error', () => {})
-  stream.on('data', (chunk) => (got.text += chunk))
-  got.ended = new Promise((resolve) => {
-    stream.on('end', () => {
-      got.isEnded = true
-      resolve()
-    })
-    stream.on('close', resolve)
-  })
-  stream.write(text)
-  return got
+/** A bare TCP connection that sends one request. */
+async function raw(t, port, text) {
+  const peer = await Peer.connect(port)
+  t.after(() => peer.destroy())
+  return peer.write(text)
 }
 
 function unknownUpgrade(path = '/unknown') {
@@ -81,9 +70,9 @@ describe('a listener that ends every socket it does not know', () => {
         await works(t, io, port)
         assert.deepEqual(seen, [])
         // The listener is still there for other upgrades.
-        const other = raw(t, port, unknownUpgrade())
-        await within(other.ended, 'the end of another upgrade')
-        assert.deepEqual([seen, other.text], [['/unknown'], ''])
+        const other = await raw(t, port, unknownUpgrade())
+        await other.ending()
+        assert.deepEqual([seen, other.unread], [['/unknown'], ''])
         await works(t, io, port)
       })
     }
@@ -108,7 +97,9 @@ describe('a listener that ends every socket it does not know', () => {
     server.on('upgrade', hostile(seen.late))
     await works(t, b, port, { path: '/b' })
     for (const urls of Object.values(seen)) assert.deepEqual(urls, [])
-    await within(raw(t, port, unknownUpgrade('/c')).ended, 'the end')
+    const other = await raw(t, port, unknownUpgrade('/c'))
+    await other.ending()
+    other.destroy()
     for (const urls of Object.values(seen)) assert.deepEqual(urls, ['/c'])
   })
 
@@ -177,20 +168,20 @@ describe('upgrades of others', () => {
         server.prependListener('upgrade', echoing('/zero', log))
       },
     })
-    const other = raw(t, port, `${unknownUpgrade('/two')}early`)
-    await until(() => other.text.endsWith('early'), 'the early bytes')
+    const other = await raw(t, port, `${unknownUpgrade('/two')}early`)
+    await until(() => other.unread.endsWith('early'), 'the early bytes')
     assert.deepEqual(log, [
       ['/zero', '/two', true, 'early'],
       ['/one', '/two', true, 'early'],
       ['/two', '/two', true, 'early'],
     ])
-    other.stream.write('more')
-    await until(() => other.text.endsWith('earlymore'), 'the echo')
+    other.write('more')
+    await until(() => other.unread.endsWith('earlymore'), 'the echo')
     await works(t, io, port)
     // Still open, long after destroyUpgradeTimeout.
     await upgrade(`http://127.0.0.1:${port}`, { path: '/nobody' })
-    other.stream.write('!')
-    await until(() => other.text.endsWith('earlymore!'), 'the last echo')
+    other.write('!')
+    await until(() => other.unread.endsWith('earlymore!'), 'the last echo')
     assert.equal(log.filter(([, url]) => url.startsWith('/socket.io')).length, 0)
   })
 
@@ -216,7 +207,7 @@ describe('upgrades of others', () => {
     const open = []
     for (const name of Object.keys(signs)) {
       for (const when of ['at-once', 'later']) {
-        open.push([`/${name}/${when}`, raw(t, port, unknownUpgrade(`/${name}/${when}`))])
+        open.push([`/${name}/${when}`, await raw(t, port, unknownUpgrade(`/${name}/${when}`))])
       }
     }
     await until(() => Object.keys(sockets).length === open.length, 'all upgrades')
@@ -226,9 +217,9 @@ describe('upgrades of others', () => {
     const took = performance.now() - start
     assert.equal(control.status, 404)
     assert.ok(took >= 95, `not before destroyUpgradeTimeout: ${took} ms`)
-    for (const [name, { text, isEnded }] of open) {
-      assert.equal(isEnded, false, name)
-      assert.ok(!text.includes('404'), name)
+    for (const [name, peer] of open) {
+      assert.equal(peer.ended, undefined, name)
+      assert.ok(!peer.unread.includes('404'), name)
     }
   })
 
@@ -241,28 +232,29 @@ describe('upgrades of others', () => {
     assert.equal(answer.status, 404)
     assert.equal(answer.headers.connection, 'close')
     assert.equal(Number(answer.headers['content-length']), answer.text.length)
-    const ended = raw(t, port, unknownUpgrade())
-    await within(ended.ended, 'the end')
-    assert.match(ended.text, /^HTTP\/1\.1 404 Not Found\r\n/)
+    const ended = await raw(t, port, unknownUpgrade())
+    await ended.ending()
+    assert.match(ended.unread, /^HTTP\/1\.1 404 Not Found\r\n/)
     await works(t, io, port)
   })
 
   test('with destroyUpgrade: false are left alone', async (t) => {
     const left = await served(t, { opts: { destroyUpgrade: false, destroyUpgradeTimeout: 10 } })
-    const other = raw(t, left.port, unknownUpgrade())
-    await event(left.server, 'connection')
+    const arrival = event(left.server, 'connection')
+    const other = await raw(t, left.port, unknownUpgrade())
+    await arrival
     const control = await served(t, { opts: { destroyUpgradeTimeout: 100 } })
     assert.equal((await upgrade(`http://127.0.0.1:${control.port}`, { path: '/x' })).status, 404)
-    assert.deepEqual([other.isEnded, other.text], [false, ''])
+    assert.deepEqual([other.ended, other.unread], [undefined, ''])
   })
 
   test('do no harm when their client resets meanwhile', async (t) => {
     const { io, port, server } = await served(t)
     for (let n = 0; n < 5; n++) {
       const arrival = event(server, 'upgrade')
-      const other = raw(t, port, unknownUpgrade())
+      const other = await raw(t, port, unknownUpgrade())
       await arrival
-      other.stream.resetAndDestroy()
+      other.reset()
     }
     assert.equal((await upgrade(`http://127.0.0.1:${port}`, { path: '/x' })).status, 404)
     await works(t, io, port)
@@ -280,8 +272,8 @@ describe('upgrades of others', () => {
         opts,
         after: (server) => server.on('upgrade', echoing(hmr, log)),
       })
-      const other = raw(t, port, unknownUpgrade(hmr))
-      await until(() => other.text.includes('101'), 'the answer')
+      const other = await raw(t, port, unknownUpgrade(hmr))
+      await until(() => other.unread.includes('101'), 'the answer')
       assert.equal(log.length, 1)
     })
   }
@@ -301,9 +293,9 @@ describe('targets that are not paths', () => {
         before: (server) => server.prependListener('upgrade', hostile(seen)),
         after: (server) => server.prependListener('upgrade', hostile(seen)),
       })
-      const other = raw(t, port, unknownUpgrade(target))
-      await within(other.ended, 'the end')
-      assert.match(other.text, /^HTTP\/1\.1 400 Bad Request\r\n/)
+      const other = await raw(t, port, unknownUpgrade(target))
+      await other.ending()
+      assert.match(other.unread, /^HTTP\/1\.1 400 Bad Request\r\n/)
       assert.deepEqual(seen, [])
       await works(t, io, port)
     })
@@ -311,10 +303,14 @@ describe('targets that are not paths', () => {
 
   test('requests with such targets go to the app', async (t) => {
     const { port } = await served(t)
-    const other = raw(t, port, 'GET http://x/y HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
-    await within(other.ended, 'the end')
-    assert.match(other.text, /^HTTP\/1\.1 200 OK/)
-    assert.ok(other.text.includes('page http://x/y'))
+    const other = await raw(
+      t,
+      port,
+      'GET http://x/y HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
+    )
+    await other.ending()
+    assert.match(other.unread, /^HTTP\/1\.1 200 OK/)
+    assert.ok(other.unread.includes('page http://x/y'))
   })
 })
 
@@ -354,17 +350,17 @@ describe('requests', () => {
       res.writeContinue()
       res.end(`continued ${req.url}`)
     })
-    const expecting = raw(
+    const expecting = await raw(
       t,
       port,
       'POST /c HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx',
     )
-    await within(expecting.ended, 'the end')
-    assert.ok(expecting.text.includes('continued /c'))
+    await expecting.ending()
+    assert.ok(expecting.unread.includes('continued /c'))
     server.on('connect', (_req, socket) => socket.end('HTTP/1.1 501 No\r\n\r\n'))
-    const connecting = raw(t, port, 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n')
-    await within(connecting.ended, 'the end')
-    assert.match(connecting.text, /501/)
+    const connecting = await raw(t, port, 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n')
+    await connecting.ending()
+    assert.match(connecting.unread, /501/)
   })
 
   test('to upgrade on the engine’s path get 400 without WebSocket', async (t) => {

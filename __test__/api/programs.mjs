@@ -1,19 +1,9 @@
 // Servers that the API tests run in a process of their own.
 
-import { createServer } from 'node:http'
 import { readdirSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { attach, Engine } from 'upwire'
-
-function listen(server) {
-  return new Promise((resolve) =>
-    server.listen(0, '127.0.0.1', () => resolve(server.address().port)),
-  )
-}
-
-function pages() {
-  return createServer((req, res) => res.end(`page ${req.url}`))
-}
+import { listen, pages } from '../support/servers.mjs'
 
 /** Attaches and closes without ever listening. */
 export async function unused(_argument, { tell }) {

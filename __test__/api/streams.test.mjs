@@ -15,9 +15,10 @@ import { cert, key } from '../support/certificate.mjs'
 import { TRANSPORTS, connect, engineClient, pair, settled } from '../support/clients.mjs'
 import { front } from '../support/duplex.mjs'
 import { event, gather, turns, until, within } from '../support/events.mjs'
+import { OP, frame, text } from '../support/frames.mjs'
 import { handshakeText, openPolling } from '../support/http.mjs'
 import { listen, pages, serveEngine, shut, track } from '../support/servers.mjs'
-import { BINARY, TEXT, WebSocket, masked } from '../support/websocket.mjs'
+import { WebSocket } from '../support/websocket.mjs'
 
 const tlsOptions = { rejectUnauthorized: false }
 
@@ -256,11 +257,7 @@ describe('a Duplex', () => {
 })
 
 describe('early bytes', () => {
-  const early = Buffer.concat([
-    masked(TEXT, '4first'),
-    masked(TEXT, '4second'),
-    masked(BINARY, 'third'),
-  ])
+  const early = Buffer.concat([text('4first'), text('4second'), frame(OP.BINARY, 'third')])
 
   for (const [kind, make] of Object.entries({ TCP: serveEngine, 'a Duplex': bridgedEngine })) {
     test(`frames in the segment of the request are processed, over ${kind}`, async (t) => {

@@ -6,6 +6,7 @@ import { createServer } from 'node:http'
 import { after, before, describe, test } from 'node:test'
 import { attach } from 'upwire'
 import { launchBrowser, skip } from './browser.mjs'
+import { listen } from '../support/ports.mjs'
 
 const variants = [
   { transports: ['polling'], settles: 'polling' },
@@ -36,8 +37,7 @@ describe('a bare page', { skip, timeout: 120_000 }, () => {
       io.of('/news').on('connection', (socket) => {
         socket.on('latest', (reply) => reply(`news for ${socket.handshake.auth.name}`))
       })
-      await once(server.listen(0), 'listening')
-      url = `http://localhost:${server.address().port}`
+      url = `http://localhost:${await listen(server, 0, 'localhost')}`
       browser = await launchBrowser()
     },
     { timeout: 60_000 },

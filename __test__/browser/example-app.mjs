@@ -4,10 +4,13 @@
 import { cpSync, linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { basename, dirname, join } from 'node:path'
-import { Command, environment, freePort, runToEnd, until } from '../next/process.mjs'
 import { cache, install, nextCommand } from '../next/project.mjs'
 import { placeUpwire, prepareUpwire } from '../next/upwire.mjs'
 import { versions } from '../next/versions.mjs'
+import { Child, runToEnd } from '../support/child.mjs'
+import { environment } from '../support/environment.mjs'
+import { until } from '../support/events.mjs'
+import { freePort, isOpen } from '../support/ports.mjs'
 import { isSource, repository } from './chat-app.mjs'
 
 const BUILD = 120_000
@@ -126,7 +129,7 @@ function linkTree(from, to) {
 /** A copy of an example, and the server that runs it. */
 class App {
   #next
-  #command
+  #server
 
   constructor(example, folder, next) {
     this.example = example
@@ -148,23 +151,27 @@ class App {
       ? ['server.js', ...(dev ? ['--dev'] : [])]
       : [this.#next, dev ? 'dev' : 'start', '--port', String(this.port)]
     const env = environment({ PORT: String(this.port) })
-    this.#command = new Command(process.execPath, args, { cwd: this.folder, env })
-    await until(this.port, true, READY, `does not listen\n${this.output}`)
+    this.#server = new Child(process.execPath, args, { cwd: this.folder, env, isGroup: true })
+    await until(
+      () => isOpen(this.port),
+      () => `the server to listen\n${this.output}`,
+      READY,
+    )
   }
 
   /** The output of the server. */
   get output() {
-    return this.#command?.output ?? ''
+    return this.#server?.output ?? ''
   }
 
   /** Sends SIGTERM, as a supervisor does; resolves with the milliseconds until the end. */
   terminate() {
-    return this.#command.terminate(END)
+    return this.#server.terminate(END)
   }
 
   /** Ends everything that runs; then nothing writes into the folder any more. */
   async kill() {
-    this.#command?.kill()
-    await this.#command?.closed
+    this.#server?.kill()
+    await this.#server?.ended
   }
 }

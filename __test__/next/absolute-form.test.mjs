@@ -6,10 +6,12 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { before, describe, test } from 'node:test'
 import { command } from './cell.mjs'
-import { Command, freePort, within } from './process.mjs'
 import { cache, install, prepareApp } from './project.mjs'
 import { cells } from './shapes.mjs'
 import { placeUpwire, prepareUpwire } from './upwire.mjs'
+import { Child } from '../support/child.mjs'
+import { within } from '../support/events.mjs'
+import { freePort } from '../support/ports.mjs'
 
 const PATIENCE = 30_000
 
@@ -29,7 +31,7 @@ describe('an upgrade with an absolute-form target on Next.js 14', { timeout: 4 *
     const cell = { ...base, shape: { ...base.shape, server } }
     await prepareApp(cell, project, upwire, 180_000)
     const port = await freePort()
-    const app = new Command(...command(cell, project, port))
+    const app = new Child(...command(cell, project, port))
     t.after(() => app.kill())
     await app.says(/> ready/, PATIENCE)
     // Next.js adds its listener for upgrades at the first request.
@@ -42,7 +44,7 @@ describe('an upgrade with an absolute-form target on Next.js 14', { timeout: 4 *
       'GET http://127.0.0.1/private HTTP/1.1\r\nHost: localhost\r\n' +
         'Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
     )
-    const [answer] = await within(PATIENCE, once(socket, 'data'), 'no answer')
+    const [answer] = await within(once(socket, 'data'), 'an answer', PATIENCE)
     return { answer: String(answer), output: app.output }
   }
 

@@ -3,7 +3,7 @@
 import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connected } from './client.mjs'
-import { isOpen } from './process.mjs'
+import { isOpen } from '../support/ports.mjs'
 
 /** Milliseconds from one new client to the next. */
 const INTERVAL = 25

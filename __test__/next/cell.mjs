@@ -6,8 +6,11 @@ import { Arrivals } from './arrivals.mjs'
 import { checks, end, openHmr, outcome } from './checks.mjs'
 import { Clients } from './client.mjs'
 import { expectations } from './expected.mjs'
-import { Command, environment, freePort, within } from './process.mjs'
 import { nextCommand, prepareApp, standaloneOf } from './project.mjs'
+import { Child } from '../support/child.mjs'
+import { environment } from '../support/environment.mjs'
+import { within } from '../support/events.mjs'
+import { freePort } from '../support/ports.mjs'
 
 const BUILD = 180_000
 const READY = 60_000
@@ -35,7 +38,8 @@ export async function runCell(cell, project, upwire) {
   const visit = new Visit(cell, project)
   try {
     await prepareApp(cell, project, upwire, BUILD)
-    await within(DEADLINE, examine(visit, results), `not done after ${DEADLINE / 1000} s`)
+    const late = new Error(`not done after ${DEADLINE / 1000} s`)
+    await within(examine(visit, results), late, DEADLINE)
   } catch (error) {
     results.run = error.message.split('\n')[0]
     visit.log += `\n${error.stack}`
@@ -83,7 +87,7 @@ class Visit {
     this.port ??= await freePort()
     this.url = `http://localhost:${this.port}`
     this.clients ??= new Clients(this.url, shape.options)
-    this.server = new Command(...command(this.cell, this.project, this.port))
+    this.server = new Child(...command(this.cell, this.project, this.port))
     this.#servers.push(this.server)
     if (shape.family === 'boot') {
       this.arrivals ??= new Arrivals(this.clients, this.port, this.server, this.#abort.signal)
@@ -103,11 +107,11 @@ class Visit {
   }
 }
 
-/** The command that runs a cell's app, for `new Command()`. */
+/** The command that runs a cell's app, for `new Child()`. */
 export function command({ shape, version, bundler }, project, port, more = {}) {
   const variables = { PORT: String(port), HOSTNAME: '0.0.0.0', ...more }
   if (shape.preload) variables.NODE_OPTIONS = '--require upwire/preload'
-  const options = { cwd: project, env: environment(variables) }
+  const options = { cwd: project, env: environment(variables), isGroup: true }
   const next = (...args) => [process.execPath, [nextCommand(project), ...args], options]
   switch (shape.command) {
     case 'dev':

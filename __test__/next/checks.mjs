@@ -4,7 +4,8 @@
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connected, echo, heard, Upgrade } from './client.mjs'
-import { until, within } from './process.mjs'
+import { until, within } from '../support/events.mjs'
+import { isOpen } from '../support/ports.mjs'
 
 const STABLE = 5_000
 /** Long enough for the dev server, which compiles the page at the first request. */
@@ -71,7 +72,7 @@ async function upgrade({ clients }) {
   await connected(socket, UNKNOWN * 2)
   const [{ upgrades }] = await handshake
   if (upgrades.length === 0) return 'upgrades: []'
-  await within(UNKNOWN * 2, upgraded, `stays on ${engine.transport.name}`)
+  await within(upgraded, () => new Error(`stays on ${engine.transport.name}`), UNKNOWN * 2)
   await echo(socket)
   clients.close(socket)
 }
@@ -109,7 +110,7 @@ async function unknown({ port }) {
   const attempt = new Upgrade(port, '/unknown')
   try {
     const status = await attempt.status(UNKNOWN, 'left open')
-    await within(UNKNOWN, attempt.closed, `${status}, left open`)
+    await within(attempt.closed, new Error(`${status}, left open`), UNKNOWN)
     if (status === '404 Not Found') return
     return status === '' ? 'ended' : status
   } finally {
@@ -181,13 +182,17 @@ export async function end(visit, wanted) {
   const results = { ending: await outcome(ending(visit)) }
   for (const [name, waited] of Object.entries(reasons)) {
     const { gone } = await waited
-    const heardOf = within(UNKNOWN, gone, 'not told').then(([reason]) => reason)
+    const heardOf = within(gone, new Error('not told'), UNKNOWN).then(([reason]) => reason)
     results[name] = await outcome(
       heardOf.then((reason) => (reason === 'transport close' ? undefined : reason)),
     )
   }
-  results.port = await outcome(until(visit.port, false, UNKNOWN, 'still open'))
+  results.port = await outcome(portCloses(visit))
   return results
+}
+
+async function portCloses({ port }) {
+  await until(async () => !(await isOpen(port)), new Error('still open'), UNKNOWN)
 }
 
 /** A promise that may reject before it is awaited. */

@@ -3,7 +3,10 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { io } from 'socket.io-client'
-import { within } from './process.mjs'
+import { within } from '../support/events.mjs'
+import { OP, frame } from '../support/frames.mjs'
+import { Peer } from '../support/peer.mjs'
+import { upgrade } from '../support/requests.mjs'
 
 const PATIENCE = 8_000
 
@@ -53,7 +56,8 @@ export async function connected(socket, timeout) {
     socket.on('connect_error', onError)
   })
   try {
-    await within(timeout, Promise.race([once(socket, 'connect'), failed]), 'not connected')
+    const connection = Promise.race([once(socket, 'connect'), failed])
+    await within(connection, new Error('not connected'), timeout)
   } finally {
     socket.off('connect_error', onError)
   }
@@ -76,65 +80,36 @@ export function heard(socket, event, accept) {
       resolve(value)
     })
   })
-  return { all, first: () => within(PATIENCE, first, `no '${event}'`) }
+  return { all, first: () => within(first, new Error(`no '${event}'`), PATIENCE) }
 }
 
 /** A request to upgrade, as bytes on a socket: a WebSocket client would hide the server's reaction. */
 export class Upgrade {
-  received = ''
-  #watchers = new Set()
+  #peer
 
   constructor(port, path) {
-    this.socket = connect({ port, host: 'localhost' })
-    this.socket.setEncoding('latin1')
-    this.socket.on('error', () => {})
-    this.socket.on('data', (text) => {
-      this.received += text
-      for (const watch of this.#watchers) watch()
-    })
-    this.closed = new Promise((resolve) => {
-      // The server has ended the connection, or it is closed.
-      this.socket.once('end', resolve)
-      this.socket.once('close', resolve)
-    })
-    const head = [
-      `GET ${path} HTTP/1.1`,
-      `Host: localhost:${port}`,
-      `Origin: http://localhost:${port}`,
-      'Connection: Upgrade',
-      'Upgrade: websocket',
-      'Sec-WebSocket-Version: 13',
-      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
-    ]
-    this.socket.write(`${head.join('\r\n')}\r\n\r\n`)
+    const socket = connect({ port, host: 'localhost' })
+    this.#peer = new Peer(socket, { patience: Number.POSITIVE_INFINITY })
+    const host = `localhost:${port}`
+    this.#peer.write(upgrade(path, { Host: host, Origin: `http://${host}` }))
+    /** Resolves when the server has ended the connection, or it is lost. */
+    this.closed = this.#peer.ending()
   }
 
   /** The status line without the protocol; empty if the connection was closed without an answer. */
   async status(timeout, complaint) {
-    await within(timeout, Promise.race([this.#has('\r\n'), this.closed]), complaint)
-    return this.received.split('\r\n')[0].replace('HTTP/1.1 ', '')
+    const line = this.#peer.readThrough('\r\n').then(String, () => '')
+    const text = await within(line, new Error(complaint), timeout)
+    return text.trimEnd().replace('HTTP/1.1 ', '')
   }
 
   /** Sends a ping and waits for its pong. */
   async ping(timeout) {
-    this.received = ''
-    // A mask of zeros does not change the text.
-    this.socket.write(Buffer.concat([Buffer.from([0x89, 0x86, 0, 0, 0, 0]), Buffer.from('upwire')]))
-    const gone = this.closed.then(() => {
-      throw new Error('closed')
-    })
-    await within(timeout, Promise.race([this.#has('\x8a\x06upwire'), gone]), 'no pong')
-  }
-
-  #has(text) {
-    return new Promise((resolve) => {
-      const watch = () => this.received.includes(text) && resolve()
-      this.#watchers.add(watch)
-      watch()
-    })
+    this.#peer.write(frame(OP.PING, 'upwire'))
+    await within(this.#peer.readThrough('\x8a\x06upwire'), new Error('no pong'), timeout)
   }
 
   close() {
-    this.socket.destroy()
+    this.#peer.destroy()
   }
 }

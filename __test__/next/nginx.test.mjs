@@ -10,10 +10,13 @@ import { after, before, describe, test } from 'node:test'
 import { ensureNginx, howToGet } from '../../scripts/nginx.mjs'
 import { command } from './cell.mjs'
 import { Clients } from './client.mjs'
-import { Command, environment, freePort, isOpen, within } from './process.mjs'
 import { cache, install, prepareApp } from './project.mjs'
 import { cells } from './shapes.mjs'
 import { placeUpwire, prepareUpwire } from './upwire.mjs'
+import { Child } from '../support/child.mjs'
+import { environment } from '../support/environment.mjs'
+import { until, within } from '../support/events.mjs'
+import { freePort, isOpen } from '../support/ports.mjs'
 
 const nginx = ensureNginx()
 const required = process.env.UPWIRE_REQUIRE_BROWSER === '1'
@@ -65,7 +68,7 @@ describe('next start behind nginx', { skip, timeout: 4 * 60_000 }, () => {
   })
 
   async function startApp(variables = {}) {
-    app = new Command(...command(cell, project, ports.app, variables))
+    app = new Child(...command(cell, project, ports.app, variables))
     await app.says(/> registered/, PATIENCE)
   }
 
@@ -97,7 +100,7 @@ describe('next start behind nginx', { skip, timeout: 4 * 60_000 }, () => {
     await works(all, ['websocket'])
     const socket = await works(all, ['polling', 'websocket'])
     if (socket.io.engine.transport.name !== 'websocket') {
-      await within(PATIENCE, once(socket.io.engine, 'upgrade'), 'no upgrade')
+      await within(once(socket.io.engine, 'upgrade'), 'an upgrade', PATIENCE)
     }
   })
 
@@ -110,7 +113,7 @@ describe('next start behind nginx', { skip, timeout: 4 * 60_000 }, () => {
       Promise.all(sockets.map((socket) => socket.connected || once(socket, 'connect'))),
     )
     await restartApp()
-    await within(PATIENCE, back, 'not back')
+    await within(back, 'the clients to come back', PATIENCE)
     for (const socket of sockets) assert.equal(await socket.emitWithAck('echo', 1), 1)
   })
 
@@ -175,10 +178,15 @@ http {
 `,
   )
   const args = ['-p', folder, '-e', 'stderr', '-c', join(folder, 'nginx.conf')]
-  const proxy = new Command(nginx ?? 'nginx', args, { cwd: folder, env: environment() })
-  const open = async () => {
-    while (!(await Promise.all(Object.values(proxies).map(isOpen))).every(Boolean));
+  const proxy = new Child(nginx ?? 'nginx', args, {
+    cwd: folder,
+    env: environment(),
+    isGroup: true,
+  })
+  const areOpen = async () => {
+    const open = await Promise.all(Object.values(proxies).map((port) => isOpen(port)))
+    return open.every(Boolean)
   }
-  await within(PATIENCE, open(), `nginx does not listen: ${proxy.output}`)
+  await until(areOpen, () => `nginx to listen: ${proxy.output}`, PATIENCE)
   return proxy
 }

@@ -13,7 +13,8 @@ import {
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { root } from '../../scripts/command.mjs'
-import { environment, runToEnd } from './process.mjs'
+import { runToEnd } from '../support/child.mjs'
+import { environment } from '../support/environment.mjs'
 import { sources } from './shapes.mjs'
 
 export const cache = process.env.UPWIRE_NEXT_CACHE ?? join(homedir(), '.cache', 'upwire', 'next')

@@ -2,7 +2,7 @@
 // without a Rust toolchain in reach.
 
 import assert from 'node:assert/strict'
-import { execFile, spawn } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import {
   accessSync,
@@ -22,10 +22,14 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { io as connect } from 'socket.io-client'
 import { platformName } from '../../scripts/platform.mjs'
+import { Child } from '../support/child.mjs'
+import { environment } from '../support/environment.mjs'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const require = createRequire(import.meta.url)
 const timeout = 120_000
+/** How long a server may take to listen. */
+const READY = 60_000
 
 describe('the packed packages', { timeout: 10 * 60_000 }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'upwire-packed-'))
@@ -109,7 +113,7 @@ describe('the packed packages', { timeout: 10 * 60_000 }, () => {
     const args = ['run', 'build-from-source', '--prefix', 'node_modules/upwire']
     // The real PATH, with cargo, and a target folder that a second run can reuse.
     const target = { CARGO_TARGET_DIR: join(root, 'target', 'from-source') }
-    await run('npm', args, app, { ...cleanEnvironment(), ...target })
+    await run('npm', args, app, { ...environment(), ...target })
     await check('server.cjs')
   })
 
@@ -141,9 +145,10 @@ describe('the packed packages', { timeout: 10 * 60_000 }, () => {
    * upgrade.
    */
   async function check(file) {
-    const child = spawn(process.execPath, [file], { cwd: app, env, stdio: 'pipe' })
+    const child = new Child(process.execPath, [file], { cwd: app, env })
     try {
-      const url = `http://localhost:${await port(child)}`
+      const [, port] = await child.says(/^port (\d+)$/m, READY)
+      const url = `http://localhost:${port}`
       const page = await fetch(url)
       assert.match(await page.text(), /The page/)
       for (const transports of [['polling'], ['websocket'], ['polling', 'websocket']]) {
@@ -154,19 +159,6 @@ describe('the packed packages', { timeout: 10 * 60_000 }, () => {
     }
   }
 })
-
-async function port(child) {
-  let output = ''
-  child.stderr.on('data', (chunk) => {
-    output += chunk
-  })
-  for await (const chunk of child.stdout) {
-    output += chunk
-    const [, number] = output.match(/^port (\d+)$/m) ?? []
-    if (number) return number
-  }
-  throw new Error(`the server ended\n${output}`)
-}
 
 async function echo(url, transports) {
   const socket = connect(url, { transports, forceNew: true })
@@ -189,7 +181,7 @@ function runTool(name, command, args) {
   return run(process.execPath, [join(manifest, '..', bin[command] ?? bin), ...args], root)
 }
 
-async function run(command, args, cwd, env = cleanEnvironment()) {
+async function run(command, args, cwd, env = environment()) {
   const options = { cwd, env, maxBuffer: 64 * 1024 * 1024 }
   try {
     return await promisify(execFile)(command, args, options)
@@ -198,20 +190,11 @@ async function run(command, args, cwd, env = cleanEnvironment()) {
   }
 }
 
-/** The environment without the variables that `npm test` and node:test set for their children. */
-function cleanEnvironment() {
-  const kept = /^npm_config_(registry|cache|cafile|userconfig|.*proxy)$/i
-  const entries = Object.entries(process.env).filter(
-    ([name]) => kept.test(name) || !/^(npm_|NODE_TEST_|NAPI_RS_|INIT_CWD$)/i.test(name),
-  )
-  return Object.fromEntries(entries)
-}
-
 /** An environment whose PATH has Node and npm, and no Rust. */
 function withoutRust(bin) {
   mkdirSync(bin)
   for (const name of ['node', 'npm', 'npx', 'sh']) symlinkSync(find(name), join(bin, name))
-  return { ...cleanEnvironment(), PATH: bin, NEXT_TELEMETRY_DISABLED: '1' }
+  return environment({ PATH: bin })
 }
 
 function find(name) {

@@ -7,6 +7,7 @@ import { createRequire } from 'node:module'
 import { after, before, test } from 'node:test'
 import { io as connect } from 'socket.io-client'
 import { until } from '../support/events.mjs'
+import { listen } from '../support/ports.mjs'
 
 const require = createRequire(import.meta.url)
 const { attach } = require('../../index.js')
@@ -22,9 +23,7 @@ before(async () => {
   server = http.createServer()
   io = attach(server)
   io.on('connection', (socket) => socket.on('echo', (data, ack) => ack(data)))
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  url = `http://127.0.0.1:${server.address().port}`
+  url = `http://127.0.0.1:${await listen(server)}`
 })
 
 after(() => io.close())

@@ -1,20 +1,19 @@
-// An app in a process of its own: where the event loop is blocked, the process is stopped, or an
-// error of the app ends it.
+// An app in a process of its own, for tests that block its event loop, stop the process, or let an
+// error of the app end it.
 
-import { spawn } from 'node:child_process'
-import { until, within } from './events.mjs'
+import { Child } from './child.mjs'
 
 const INDEX = new URL('../../index.js', import.meta.url)
 
-/** What every app has; `tell` reports to the test, `told` is called with what the test says. */
+/** What every app can use: `tell` sends to the test, `hear` listens to it. */
 const PREAMBLE = `
   import { createServer } from 'node:http'
   import { setTimeout as sleep } from 'node:timers/promises'
   import { Engine, attach } from '${INDEX}'
-  const tell = (name, value) => process.send({ name, value })
+  const tell = (topic, value) => process.send({ topic, value })
   const listeners = new Map()
-  process.on('message', ({ name, value }) => listeners.get(name)?.(value))
-  const told = (name, listener) => listeners.set(name, listener)
+  process.on('message', ({ topic, value }) => listeners.get(topic)?.(value))
+  const hear = (topic, listener) => listeners.set(topic, listener)
   const listen = (server) =>
     new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server.address().port)))
   /** Blocks the event loop. */
@@ -22,36 +21,13 @@ const PREAMBLE = `
 `
 
 /** A running app. */
-export class App {
-  #child
-
-  constructor(child) {
-    this.#child = child
-    /** What the app told, in order. */
-    this.reports = []
-    /** What it printed. */
-    this.output = ''
-    child.on('message', (report) => this.reports.push(report))
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8')
-      stream.on('data', (text) => {
-        this.output += text
-      })
-    }
-    /** Code and signal of its end. */
-    this.exit = new Promise((resolve) => {
-      child.on('close', (code, signal) => {
-        this.ended = { code, signal }
-        resolve(this.ended)
-      })
-    })
-  }
-
+export class App extends Child {
   /**
    * Starts an app.
    * @param {import('node:test').TestContext} t
-   * @param {Function} body its program: a function that uses the names of the preamble, and
-   *   `options`, nothing else
+   * @param {Function} body its program: a function that uses only the names of the preamble and its
+   *   argument `options`
+   * @param {object} [options] passed to the program as JSON
    * @param {{ descriptors?: number | string }} [limits] how many descriptors its process may have
    */
   static async start(t, body, options = {}, { descriptors = 'unlimited' } = {}) {
@@ -59,54 +35,12 @@ export class App {
     const command = [process.execPath, '--input-type=module', '--eval', source]
     const limited = ['sh', '-c', `ulimit -n ${descriptors}; exec "$0" "$@"`, ...command]
     const [program, ...args] = descriptors === 'unlimited' ? command : limited
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
-    const app = new App(child)
+    const app = new App(program, args, { hasChannel: true })
     t.after(async () => {
-      child.kill('SIGKILL')
-      await app.exit
+      app.kill()
+      await app.ended
     })
     app.port = await app.report('port')
     return app
-  }
-
-  /** All values told under a name. */
-  values(name) {
-    return this.reports.filter((report) => report.name === name).map(({ value }) => value)
-  }
-
-  /** The value first told under a name. */
-  async report(name, count = 1) {
-    await until(
-      () => this.values(name).length >= count || this.ended !== undefined,
-      () =>
-        `the app to tell ${name}; it told ${JSON.stringify(this.reports)} and printed ${this.output}`,
-    )
-    const values = this.values(name)
-    if (values.length < count) {
-      throw new Error(
-        `the app ended before it told ${name}: ${JSON.stringify(this.ended)} ${this.output}`,
-      )
-    }
-    return values[count - 1]
-  }
-
-  /** Says something to the app. */
-  tell(name, value) {
-    this.#child.send({ name, value })
-  }
-
-  /** Sends a signal to it, and to it alone. */
-  signal(name) {
-    this.#child.kill(name)
-  }
-
-  /** Waits for its end. */
-  end() {
-    return within(this.exit, 'the app to end')
-  }
-
-  /** Its process. */
-  get pid() {
-    return this.#child.pid
   }
 }

@@ -5,7 +5,7 @@ import { io as connectSocket } from 'socket.io-client'
 import { event, until, within } from './events.mjs'
 import './leaks.mjs'
 
-/** Every order of transports a client may ask for, and where it ends up. */
+/** Every order of transports that a client may choose, with its final transport. */
 export const TRANSPORTS = [
   { transports: ['polling'], settles: 'polling' },
   { transports: ['websocket'], settles: 'websocket' },
@@ -37,7 +37,7 @@ export async function connected(socket) {
   await within(connection, 'a client to connect')
 }
 
-/** A pair of both ends of one connection. */
+/** Both ends of one connection. */
 export async function pair(t, { io, url }, opts = {}, namespace = '/') {
   const arrival = event(io.of(namespace), 'connection')
   const near = await connect(t, namespace === '/' ? url : url + namespace, opts)
@@ -45,7 +45,7 @@ export async function pair(t, { io, url }, opts = {}, namespace = '/') {
   return { near, far }
 }
 
-/** Waits until a client is on a transport. */
+/** Waits until a client has reached a transport. */
 export function settled(socket, name) {
   const engine = socket.io?.engine ?? socket
   return until(() => engine.transport?.name === name && !engine.upgrading, `transport ${name}`)
@@ -59,7 +59,7 @@ export function engineClient(t, url, opts = {}) {
   return socket
 }
 
-/** Both ends of one Engine.IO connection, open and, where it upgrades, upgraded. */
+/** Both ends of one Engine.IO connection, open and, with `settles`, on their final transport. */
 export async function enginePair(t, { engine, url }, { settles, ...opts } = {}) {
   const arrival = event(engine, 'connection')
   const near = engineClient(t, url, opts)

@@ -1,4 +1,4 @@
-// Copies of the package as a project would have them: bundled twice, or installed a second time.
+// Copies of the package as a project may have them: bundled twice, or installed a second time.
 
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -11,7 +11,7 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 /**
  * Copies the package into a folder of its own.
  * @param {import('node:test').TestContext} t removes it
- * @param {{ dependencies?: string[], native?: boolean }} [parts] which dependencies it can see (all
+ * @param {{ dependencies?: string[], native?: boolean }} [parts] the dependencies that it can see (all
  *   by default), and whether it has its binary
  * @returns {string} the folder
  */
@@ -37,7 +37,7 @@ export function copyPackage(t, { dependencies, native = true } = {}) {
   return folder
 }
 
-/** Loads the package's own files once more, as a bundler's second bundle or a test runner does. */
+/** Loads the package's own files again, as a second bundle or a test runner does. */
 export function loadAnew() {
   const require = createRequire(join(ROOT, 'index.js'))
   const isOurs = (file) => file.startsWith(ROOT) && !file.includes('node_modules')

@@ -1,11 +1,11 @@
-// Connections without a descriptor, as @socket.io/sticky hands them to a worker: a plain Duplex
-// that a front server pumps.
+// Connections without a descriptor, as @socket.io/sticky passes them to a worker: a plain Duplex that
+// a front server feeds.
 
 import net from 'node:net'
 import { Duplex } from 'node:stream'
 import { listen } from './servers.mjs'
 
-/** A Duplex over a TCP connection, with nothing of a socket but its addresses. */
+/** A Duplex over a TCP connection, which shares only the addresses with a socket. */
 class Bridge extends Duplex {
   #stream
 

@@ -1,11 +1,11 @@
-// Engine.IO clients that speak in literal bytes.
+// Engine.IO clients that send literal bytes.
 
 import assert from 'node:assert/strict'
 import { until } from './events.mjs'
 import { readText } from './frames.mjs'
 import { ACCEPT, POLLING, WEBSOCKET, get, post, response, upgrade } from './requests.mjs'
 
-/** A polling session and the app's view of it. */
+/** A polling session, with the app's view of it. */
 export class PollingClient {
   constructor(world, open, session) {
     this.world = world
@@ -16,48 +16,48 @@ export class PollingClient {
     this.target = `${POLLING}&sid=${open.sid}`
   }
 
-  /** A GET on a connection of its own; the peer, with the answer yet to come. */
+  /** Sends a GET on a connection of its own; returns the peer, whose answer is still to come. */
   get() {
     return this.world.peer(get(this.target))
   }
 
-  /** A POST on a connection of its own. */
+  /** Sends a POST on a connection of its own. */
   post(body, headers) {
     return this.world.peer(post(this.target, body, headers))
   }
 
-  /** A GET's answer. */
+  /** Sends a GET and returns its answer. */
   async poll() {
     return (await answered(await this.get())).text
   }
 
-  /** Posts a payload that must be taken. */
+  /** Posts a payload that the server must accept. */
   async send(payload) {
     const { status, text } = await answered(await this.post(payload))
     assert.deepEqual([status, text], [200, 'ok'])
   }
 
-  /** A GET that is known to be parked. */
+  /** Sends a GET and waits until it is parked. */
   async park() {
     const peer = await this.get()
-    // The app's view tells when it has been parked: only then is polling writable.
+    // Polling is writable only while a GET is parked.
     await until(() => this.session.socket.transport.writable, 'a GET to be parked')
     return peer
   }
 
-  /** A WebSocket request for this session. */
+  /** The bytes of a WebSocket request for this session. */
   upgradeRequest(headers) {
     return upgrade(`${WEBSOCKET}&sid=${this.sid}`, headers)
   }
 
-  /** A WebSocket for this session, past its 101. */
+  /** Opens a WebSocket for this session and reads its 101. */
   async probe() {
     const peer = await this.world.peer(this.upgradeRequest())
     await accepted(peer)
     return peer
   }
 
-  /** Proves that the session is alive, on polling, both ways. */
+  /** Proves that the session works on polling, in both directions. */
   async prove(mark = 'alive') {
     const { messages, socket } = this.session
     const before = messages.length
@@ -95,7 +95,7 @@ export async function accepted(peer) {
   return answer
 }
 
-/** Reads a 101 and the open packet behind it. */
+/** Reads a 101 and the open packet after it; returns the packet's fields. */
 export async function opened(peer) {
   await accepted(peer)
   const packet = await readText(peer)

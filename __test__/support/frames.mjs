@@ -1,5 +1,5 @@
-// WebSocket frames as bytes: a builder that can break every rule, and a reader that allows none
-// to be broken.
+// WebSocket frames as bytes: a builder that can break every rule, and a reader that accepts no
+// broken rule.
 
 import assert from 'node:assert/strict'
 
@@ -9,8 +9,8 @@ const MASK = Buffer.from([0x37, 0xfa, 0x21, 0x3d])
 
 /**
  * A frame as a client sends it.
- * @param {object} [shape] `lengthBytes` (0, 2, 8) forces a form of the length, `length` a value that
- *   need not be the payload's, `bits` sets RSV bits (0x40, 0x20, 0x10)
+ * @param {object} [shape] `lengthBytes` (0, 2, 8) forces a form of the length, `length` is a length
+ *   other than the payload's, `bits` sets RSV bits (0x40, 0x20, 0x10)
  */
 export function frame(opcode, payload = '', shape = {}) {
   const bytes = Buffer.from(payload)
@@ -30,7 +30,7 @@ export function text(payload, shape) {
   return frame(OP.TEXT, payload, shape)
 }
 
-/** A close frame's body. */
+/** The body of a close frame. */
 export function closeBody(code, reason = '') {
   return Buffer.concat([Buffer.from([code >> 8, code & 255]), Buffer.from(reason)])
 }
@@ -41,18 +41,19 @@ export function close(code, reason) {
 }
 
 /**
- * Reads a frame of the server: unmasked, no RSV bits, shortest length, whole, text in UTF-8.
+ * Reads a frame from the server: unmasked, unfragmented, without RSV bits, of the shortest length
+ * form, with text in UTF-8.
  * @param {import('./peer.mjs').Peer} peer
  */
 export async function readFrame(peer) {
   const [first, second] = await peer.read(2)
-  assert.equal(first & 0x70, 0, 'a frame of the server has RSV bits')
-  assert.equal(first & 0x80, 0x80, 'a frame of the server is not final')
-  assert.equal(second & 0x80, 0, 'a frame of the server is masked')
+  assert.equal(first & 0x70, 0, 'a frame from the server has RSV bits')
+  assert.equal(first & 0x80, 0x80, 'a frame from the server is not final')
+  assert.equal(second & 0x80, 0, 'a frame from the server is masked')
   const length = await readLength(peer, second)
   const opcode = first & 15
-  assert.ok(Object.values(OP).includes(opcode), `a frame of the server has opcode ${opcode}`)
-  if (opcode >= OP.CLOSE) assert.ok(length <= 125, 'a control frame of the server is too long')
+  assert.ok(Object.values(OP).includes(opcode), `a frame from the server has opcode ${opcode}`)
+  if (opcode >= OP.CLOSE) assert.ok(length <= 125, 'a control frame from the server is too long')
   const payload = await peer.read(length)
   if (opcode === OP.TEXT) new TextDecoder('utf-8', { fatal: true }).decode(payload)
   return { opcode, payload, text: payload.toString() }
@@ -62,22 +63,22 @@ async function readLength(peer, second) {
   if (second < 126) return second
   if (second === 126) {
     const length = (await peer.read(2)).readUInt16BE()
-    assert.ok(length > 125, 'a length of the server is not minimal')
+    assert.ok(length > 125, 'a length from the server is not minimal')
     return length
   }
   const length = Number((await peer.read(8)).readBigUInt64BE())
-  assert.ok(length > 65_535, 'a length of the server is not minimal')
+  assert.ok(length > 65_535, 'a length from the server is not minimal')
   return length
 }
 
-/** Reads a text frame and gives its text. */
+/** Reads a text frame and returns its text. */
 export async function readText(peer) {
   const { opcode, text: got } = await readFrame(peer)
   assert.equal(opcode, OP.TEXT, `a text frame, got opcode ${opcode} ${JSON.stringify(got)}`)
   return got
 }
 
-/** Reads a close frame and gives its code; `undefined` when it has none. */
+/** Reads a close frame and returns its code; `undefined` when it has none. */
 export async function readClose(peer) {
   const { opcode, payload } = await readFrame(peer)
   assert.equal(
@@ -86,11 +87,11 @@ export async function readClose(peer) {
     `a close frame, got opcode ${opcode} ${JSON.stringify(payload.toString())}`,
   )
   if (payload.length === 0) return undefined
-  assert.equal(payload.length, 2, 'a close frame of the server has a reason')
+  assert.equal(payload.length, 2, 'a close frame from the server has a reason')
   return payload.readUInt16BE()
 }
 
-/** After its close frame the server says nothing more and ends its side. */
+/** Checks that after its close frame the server sends nothing more and ends its side. */
 export async function readEnd(peer) {
   assert.equal((await peer.rest()).toString('hex'), '', 'bytes after the close frame')
   assert.equal(peer.ended, 'fin')

@@ -4,11 +4,11 @@ import assert from 'node:assert/strict'
 import { Socket } from 'engine.io-client'
 import { event, until } from './events.mjs'
 
-/** What the good client asks, and what a {@link import('./world.mjs').World} answers. */
+/** The good client's question, and the answer of a {@link import('./world.mjs').World}. */
 export const QUESTION = 'good?'
 export const ANSWER = 'good!'
 
-/** Talks to the server over polling, upgrades where that is possible, talks again, and leaves. */
+/** Exchanges messages over polling, upgrades if possible, exchanges messages again, and leaves. */
 export async function proveGoodClient(port, { transports, query, headers } = {}) {
   const client = new Socket(`http://127.0.0.1:${port}`, {
     transports,

@@ -1,4 +1,4 @@
-// At the end of a test file: nothing may be left that keeps a process alive.
+// Checks at the end of a test file that nothing is left that keeps the process alive.
 
 import { after } from 'node:test'
 import { until } from './events.mjs'
@@ -13,8 +13,8 @@ after(async () => {
   try {
     await until(() => leftovers().length === 0, 'all handles to be closed', 4000)
   } catch (error) {
-    error.message += `: ${leftovers()}`
-    // They would keep the file from ending.
+    error.message += `; left: ${leftovers()}`
+    // The leftovers would keep the file from ending.
     setTimeout(() => process.exit(1), 500).unref()
     throw error
   }

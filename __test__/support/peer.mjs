@@ -1,19 +1,25 @@
-// A TCP connection in the hands of a test: literal bytes out, and whatever comes back.
+// A connection in the hands of a test: it writes literal bytes and reads whatever comes back.
 
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { within } from './events.mjs'
+import { PATIENCE, within } from './events.mjs'
 
-/** One end of a connection; nothing is answered, ended or closed unless the test says so. */
+/** One end of a connection. It answers, ends and closes nothing unless the test says so. */
 export class Peer {
   #socket
+  #patience
   #chunks = []
-  #waiters = new Set()
+  #watchers = new Set()
   #ended
   #hasFinished = false
 
-  constructor(socket) {
+  /**
+   * @param {import('node:stream').Duplex} socket
+   * @param {{ patience?: number }} [options] how many milliseconds a read waits
+   */
+  constructor(socket, { patience = PATIENCE } = {}) {
     this.#socket = socket
+    this.#patience = patience
     this.buffered = 0
     socket.on('data', (chunk) => {
       this.#chunks.push(chunk)
@@ -42,23 +48,22 @@ export class Peer {
     this.#look()
   }
 
-  /** How the other side ended: `fin`, `reset`, or not yet. */
+  /** How the other side has ended: `fin`, `reset`, or `undefined` while it has not. */
   get ended() {
     const isOpen = !this.#hasFinished && !this.#socket.destroyed
-    // libuv takes a reset that comes behind bytes for an end; the kernel knows.
-    if (this.#ended === 'fin' && isOpen && !isHalfClosed(this.#socket.localPort))
-      this.#ended = 'reset'
+    // libuv takes a reset that comes behind bytes for an end; the kernel knows better.
+    if (this.#ended === 'fin' && isOpen && !isHalfClosed(this.#socket)) this.#ended = 'reset'
     return this.#ended
   }
 
   #look() {
-    for (const look of [...this.#waiters]) look()
+    for (const look of [...this.#watchers]) look()
   }
 
-  /** Waits until `condition` gives something, looking whenever bytes or an end have come. */
+  /** Waits until `condition` returns something, checking it whenever bytes or an end have come. */
   async #when(condition, what) {
     let look
-    const come = new Promise((resolve, reject) => {
+    const met = new Promise((resolve, reject) => {
       look = () => {
         try {
           const value = condition()
@@ -67,18 +72,14 @@ export class Peer {
           reject(error)
         }
       }
-      this.#waiters.add(look)
+      this.#watchers.add(look)
       look()
     })
+    const seen = () => `${what}; got ${this.buffered} bytes: ${JSON.stringify(this.#peek())}`
     try {
-      return await within(come, what)
-    } catch (error) {
-      if (error.message.startsWith(what)) {
-        error.message += `; got ${this.buffered} bytes: ${JSON.stringify(this.#peek())}`
-      }
-      throw error
+      return await within(met, seen, this.#patience)
     } finally {
-      this.#waiters.delete(look)
+      this.#watchers.delete(look)
     }
   }
 
@@ -98,7 +99,7 @@ export class Peer {
     return all.subarray(0, count)
   }
 
-  /** Writes bytes; strings are Latin-1, so that each character is one byte. */
+  /** Writes bytes. Strings are Latin-1, so that each character is one byte. */
   write(...parts) {
     const bytes = parts.map((part) =>
       typeof part === 'string' ? Buffer.from(part, 'latin1') : part,
@@ -107,7 +108,7 @@ export class Peer {
     return this
   }
 
-  /** Exactly so many bytes. */
+  /** Reads exactly this many bytes. */
   read(count) {
     return this.#when(() => {
       if (this.buffered >= count) return this.#take(count)
@@ -116,7 +117,7 @@ export class Peer {
     }, `${count} bytes`)
   }
 
-  /** The bytes up to and with a delimiter. */
+  /** Reads up to and including a delimiter. */
   readThrough(delimiter) {
     return this.#when(
       () => {
@@ -133,7 +134,12 @@ export class Peer {
     return `ended (${this.ended}) with ${this.buffered} bytes: ${JSON.stringify(this.#peek())}`
   }
 
-  /** Waits for bytes, or for the end: true when there are bytes. */
+  /** The text that has come and was not read yet, in Latin-1. */
+  get unread() {
+    return this.#joined().toString('latin1')
+  }
+
+  /** Waits for bytes or for the end; returns whether there are bytes. */
   some() {
     return this.#when(() => {
       if (this.buffered > 0) return true
@@ -141,40 +147,40 @@ export class Peer {
     }, 'bytes or an end')
   }
 
-  /** All that still comes, until the other side has ended. */
+  /** Reads everything until the other side has ended. */
   rest() {
     return this.#when(() => (this.ended ? this.#take(this.buffered) : undefined), 'an end')
   }
 
-  /** How the other side ends: `fin` or `reset`. */
+  /** Waits until the other side has ended; returns how: `fin` or `reset`. */
   ending() {
     return this.#when(() => this.ended, 'an end')
   }
 
-  /** Bytes that the other side's kernel has not taken. */
+  /** The number of bytes that the other side's kernel has not accepted. */
   get unsent() {
     return this.#socket.writableLength
   }
 
-  /** Waits until all that was written is in the kernel's hands. */
+  /** Waits until the kernel has everything that was written. */
   flushed() {
     const flushed = new Promise((resolve) => this.#socket.write('', resolve))
-    return within(flushed, 'the kernel to take all bytes')
+    return within(flushed, 'the kernel to take all bytes', this.#patience)
   }
 
-  /** Stops reading: the other side's queue grows. */
+  /** Stops reading, so that the other side's queue grows. */
   pause() {
     this.#socket.pause()
     return this
   }
 
-  /** Reads on. */
+  /** Continues reading. */
   resume() {
     this.#socket.resume()
     return this
   }
 
-  /** Sends FIN and goes on reading. */
+  /** Sends FIN and continues reading. */
   finish() {
     this.#hasFinished = true
     this.#socket.end()
@@ -187,7 +193,7 @@ export class Peer {
     return this
   }
 
-  /** Lets go of the connection. */
+  /** Closes the connection. */
   destroy() {
     this.#socket.destroy()
   }
@@ -195,8 +201,12 @@ export class Peer {
 
 const CLOSE_WAIT = '08'
 
-/** Whether a connection of ours has been ended by FIN from the other side, and is there. */
-function isHalfClosed(localPort) {
+/**
+ * Whether the other side has ended a connection by FIN, so that the connection still exists. Only
+ * Linux can tell, for TCP over IPv4; elsewhere an end counts as one by FIN.
+ */
+function isHalfClosed({ localAddress, localPort }) {
+  if (process.platform !== 'linux' || localAddress !== '127.0.0.1') return true
   const port = localPort.toString(16).toUpperCase().padStart(4, '0')
   return readFileSync('/proc/net/tcp', 'utf8')
     .split('\n')

@@ -1,5 +1,5 @@
-// A TCP proxy that holds up what passes through it, each direction of each connection by its own
-// measure, and never reorders.
+// A TCP proxy that delays the bytes it forwards, each direction of each connection by its own rule,
+// and never reorders them.
 
 import net from 'node:net'
 import { listen } from './servers.mjs'
@@ -7,8 +7,8 @@ import { listen } from './servers.mjs'
 /**
  * @param {import('node:test').TestContext} t
  * @param {number} target port to connect to
- * @param {() => { up: () => number, down: () => number }} delays asked once per connection; each
- *   gives the milliseconds that the next chunk of that direction is held
+ * @param {() => { up: () => number, down: () => number }} delays called once per connection; `up` and
+ *   `down` return the milliseconds by which to delay the next chunk of that direction
  */
 export async function proxy(t, target, delays) {
   const streams = new Set()
@@ -36,7 +36,7 @@ export async function proxy(t, target, delays) {
   return { port, url: `http://127.0.0.1:${port}` }
 }
 
-/** Passes chunks on in order, each held for its time. */
+/** Forwards chunks in order, each after its delay. */
 function pass(from, to, delay) {
   let free = Promise.resolve()
   const later = (action) => {

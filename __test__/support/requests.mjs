@@ -1,15 +1,15 @@
-// HTTP/1.1 as bytes: requests that tests spell out, and a reader of the answers.
+// HTTP/1.1 as bytes: requests that tests write out, and a reader for the answers.
 
-/** The nonce of RFC 6455 section 1.3, and the answer it must get. */
+/** The nonce of RFC 6455, section 1.3, and the accept value it requires. */
 export const KEY = 'dGhlIHNhbXBsZSBub25jZQ=='
 export const ACCEPT = 's3pPLMBiTxaQ9kYGzzhZRbK+xOo='
 
-/** The query of a good polling request. */
+/** The target of a valid polling request. */
 export const POLLING = '/engine.io/?EIO=4&transport=polling'
-/** The query of a good WebSocket request. */
+/** The target of a valid WebSocket request. */
 export const WEBSOCKET = '/engine.io/?EIO=4&transport=websocket'
 
-/** The headers of a good WebSocket request, in the order they are written. */
+/** The headers of a valid WebSocket request, in the order in which they are written. */
 export const UPGRADE = {
   Host: '127.0.0.1',
   Connection: 'Upgrade',
@@ -18,7 +18,7 @@ export const UPGRADE = {
   'Sec-WebSocket-Version': '13',
 }
 
-/** A request's bytes. A header whose value is an array stands there once for each; `undefined`, not at all. */
+/** The bytes of a request. A header with an array is written once per value; `undefined` omits it. */
 export function request(line, headers = { Host: '127.0.0.1' }, body = '') {
   const lines = Object.entries(headers).flatMap(([name, value]) =>
     [value].flat().map((each) => (each === undefined ? '' : `${name}: ${each}\r\n`)),
@@ -32,7 +32,7 @@ export function get(target) {
   return request(`GET ${target}`)
 }
 
-/** A POST with a length. */
+/** A POST with Content-Length. */
 export function post(target, body, headers = {}) {
   const length = Buffer.byteLength(body)
   return request(
@@ -42,7 +42,7 @@ export function post(target, body, headers = {}) {
   )
 }
 
-/** A WebSocket request; `headers` replace or, with `undefined`, remove those of a good one. */
+/** A WebSocket request; `headers` replace or, with `undefined`, remove those of a valid one. */
 export function upgrade(target = WEBSOCKET, headers = {}, method = 'GET') {
   return request(`${method} ${target}`, { ...UPGRADE, ...headers })
 }

@@ -3,25 +3,16 @@
 import { createServer } from 'node:http'
 import { attach, Engine } from 'upwire'
 import { within } from './events.mjs'
+import { listen } from './ports.mjs'
 
-/** Listens on a free port. */
-export async function listen(server, port = 0, host = '127.0.0.1') {
-  await new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, host, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
-  return server.address().port
-}
+export { listen }
 
-/** A page server: what the app around upwire is in these tests. */
+/** A page server, which stands for the app around upwire. */
 export function pages() {
   return createServer((req, res) => res.end(`page ${req.url}`))
 }
 
-/** Closes a server and whatever is connected to it. */
+/** Closes a server and everything connected to it. */
 export async function shut(server) {
   if (!server.listening) return
   const closed = new Promise((resolve) => server.close(resolve))
@@ -30,10 +21,10 @@ export async function shut(server) {
   await within(closed, 'the server to close')
 }
 
-/** Node's sockets of a server, upgraded ones included, that `shut` is to end. */
+/** The sockets of a server that `shut` destroys, upgraded ones included. */
 const sockets = new WeakMap()
 
-/** Has `shut` end upgraded connections as well, which are nobody's else. */
+/** Makes `shut` destroy upgraded connections as well, which Node does not close. */
 export function track(server) {
   const open = new Set()
   sockets.set(server, open)

@@ -1,69 +1,36 @@
-// A WebSocket client down to its bytes: for close codes, odd timing and what is written verbatim.
+// A WebSocket client that shows close codes, odd timing and frames exactly as the server wrote them.
 
-import { randomBytes } from 'node:crypto'
 import net from 'node:net'
 import { within } from './events.mjs'
+import { OP, close, frame, readFrame } from './frames.mjs'
 import { handshakeText } from './http.mjs'
+import { Peer } from './peer.mjs'
+import { response } from './requests.mjs'
 
-export const TEXT = 1
-export const BINARY = 2
-export const CLOSE = 8
-export const PING = 9
-export const PONG = 10
-
-/** The bytes of a masked frame. */
-export function masked(opcode, payload) {
-  const body = Buffer.from(payload)
-  const mask = randomBytes(4)
-  const { length } = body
-  const head =
-    length < 126
-      ? Buffer.from([0x80 | opcode, 0x80 | length])
-      : length < 65_536
-        ? Buffer.from([0x80 | opcode, 0xfe, length >> 8, length & 255])
-        : Buffer.concat([Buffer.from([0x80 | opcode, 0xff, 0, 0, 0, 0]), uint32(length)])
-  return Buffer.concat([head, mask, body.map((byte, index) => byte ^ mask[index & 3])])
-}
-
-function uint32(value) {
-  const bytes = Buffer.alloc(4)
-  bytes.writeUInt32BE(value)
-  return bytes
-}
-
-/** A client over any stream. Frames that came are kept until somebody asks for them. */
+/** A client over any stream. It keeps the frames that came until the test asks for them. */
 export class WebSocket {
-  /** Frames: `{ opcode, payload, text }`. */
-  frames = []
-  /** The status line of the answer. */
-  status
-  /** Code of the server's close frame, `undefined` without one, 1005 for one without code. */
+  /** Code of the server's close frame: `undefined` without a frame, 1005 without a code. */
   closeCode
-  #rest = Buffer.alloc(0)
+  #peer
+  #messages = []
   #waiting = []
   #isDeaf
 
-  /** @param {{ isDeaf?: boolean }} [manners] a deaf peer does not answer a close frame */
+  /** @param {{ isDeaf?: boolean }} [options] a deaf peer does not answer a close frame */
   constructor(stream, { isDeaf = false } = {}) {
     this.stream = stream
     this.#isDeaf = isDeaf
-    this.opened = new Promise((resolve, reject) => {
-      this.#waiting.push({ head: true, resolve, reject })
-    })
+    this.#peer = new Peer(stream, { patience: Number.POSITIVE_INFINITY })
+    /** Resolves when the server has accepted the WebSocket. */
+    this.opened = this.#open()
     /** Resolves when the server has ended the connection. */
     this.ended = new Promise((resolve) => {
       stream.on('end', resolve)
       stream.on('close', resolve)
     })
-    stream.on('error', () => {})
-    stream.on('data', (chunk) => this.#receive(chunk))
-    stream.on('close', () => {
-      for (const { reject } of this.#waiting.splice(0))
-        reject(new Error('the connection was closed'))
-    })
   }
 
-  /** Connects and shakes hands. */
+  /** Connects and performs the opening handshake. */
   static async open(
     t,
     port,
@@ -77,75 +44,45 @@ export class WebSocket {
     return socket
   }
 
-  /** The next message or, with `any`, frame of any kind. */
+  async #open() {
+    const { status, line } = await response(this.#peer)
+    if (status !== 101) throw new Error(`refused: ${line}`)
+    this.#read().catch((error) => {
+      for (const { reject } of this.#waiting.splice(0)) reject(error)
+    })
+    return this
+  }
+
+  /** The next message. */
   message() {
-    return within(
-      this.#next(({ opcode }) => opcode <= BINARY),
-      'a message',
-    )
+    if (this.#messages.length > 0) return Promise.resolve(this.#messages.shift())
+    const arrival = new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }))
+    return within(arrival, 'a message')
   }
 
-  #next(wanted) {
-    const index = this.frames.findIndex(wanted)
-    if (index >= 0) return Promise.resolve(this.frames.splice(index, 1)[0])
-    return new Promise((resolve, reject) => this.#waiting.push({ wanted, resolve, reject }))
-  }
-
-  send(data, opcode = typeof data === 'string' ? TEXT : BINARY) {
-    this.stream.write(masked(opcode, data))
+  send(data, opcode = typeof data === 'string' ? OP.TEXT : OP.BINARY) {
+    this.stream.write(frame(opcode, data))
   }
 
   close() {
-    this.stream.end(masked(CLOSE, ''))
+    this.stream.end(close())
   }
 
-  #receive(chunk) {
-    this.#rest = Buffer.concat([this.#rest, chunk])
-    if (this.status === undefined && !this.#readHead()) return
-    while (this.#readFrame());
-  }
-
-  #readHead() {
-    const end = this.#rest.indexOf('\r\n\r\n')
-    if (end < 0) return false
-    this.head = this.#rest.toString('latin1', 0, end)
-    this.status = Number(this.head.split(' ')[1])
-    this.#rest = this.#rest.subarray(end + 4)
-    const { resolve, reject } = this.#waiting.shift()
-    if (this.status === 101) resolve(this)
-    else reject(new Error(`refused: ${this.head.split('\r\n')[0]}`))
-    return this.status === 101
-  }
-
-  #readFrame() {
-    const bytes = this.#rest
-    if (bytes.length < 2) return false
-    let length = bytes[1] & 127
-    let start = 2
-    if (length === 126) {
-      if (bytes.length < 4) return false
-      length = bytes.readUInt16BE(2)
-      start = 4
-    } else if (length === 127) {
-      if (bytes.length < 10) return false
-      length = Number(bytes.readBigUInt64BE(2))
-      start = 10
+  /** Takes frames until the connection ends. */
+  async #read() {
+    for (;;) {
+      const received = await readFrame(this.#peer)
+      if (received.opcode === OP.CLOSE) this.#answerClose(received.payload)
+      if (received.opcode > OP.BINARY) continue
+      const waiting = this.#waiting.shift()
+      if (waiting) waiting.resolve(received)
+      else this.#messages.push(received)
     }
-    if (bytes.length < start + length) return false
-    const payload = bytes.subarray(start, start + length)
-    this.#rest = bytes.subarray(start + length)
-    this.#take({ opcode: bytes[0] & 15, first: bytes[0], payload, text: payload.toString() })
-    return true
   }
 
-  #take(frame) {
-    if (frame.opcode === CLOSE) {
-      this.closeCode = frame.payload.length >= 2 ? frame.payload.readUInt16BE(0) : 1005
-      if (!this.#isDeaf) this.stream.end(masked(CLOSE, frame.payload))
-    }
-    const index = this.#waiting.findIndex(({ wanted }) => wanted?.(frame))
-    if (index >= 0) this.#waiting.splice(index, 1)[0].resolve(frame)
-    else this.frames.push(frame)
+  #answerClose(payload) {
+    this.closeCode = payload.length >= 2 ? payload.readUInt16BE(0) : 1005
+    if (!this.#isDeaf) this.stream.end(frame(OP.CLOSE, payload))
   }
 }
 

@@ -1,4 +1,4 @@
-// A server with an engine, what its app sees, the peers of a test, and the proof at its end that
+// A server with an engine, the app's view of it, the peers of a test, and the proof at the end that
 // nothing was left behind.
 
 import assert from 'node:assert/strict'
@@ -9,6 +9,7 @@ import { descriptors, opened } from './descriptors.mjs'
 import { until, within } from './events.mjs'
 import { ANSWER, QUESTION, proveGoodClient } from './good-client.mjs'
 import { Peer } from './peer.mjs'
+import { listen } from './ports.mjs'
 
 /** A session as the app sees it. */
 export class Session {
@@ -23,13 +24,13 @@ export class Session {
     socket.on('close', (reason, description) => this.closes.push({ reason, description }))
   }
 
-  /** Waits for the end and gives its reason and description. */
+  /** Waits for the end; returns its reason and description. */
   async closed() {
     await until(() => this.closes.length > 0, 'the session to close')
     return this.closes[0]
   }
 
-  /** Waits until so many messages have come. */
+  /** Waits until this many messages have come. */
   async received(count) {
     await until(
       () => this.messages.length >= count,
@@ -43,8 +44,8 @@ export class Session {
 export class World {
   #baseline
   #peers = []
-  #taken = 0
-  #told = 0
+  #sessionsTaken = 0
+  #refusalsTaken = 0
 
   constructor(engine, server) {
     this.engine = engine
@@ -52,18 +53,18 @@ export class World {
     this.sessions = []
     this.refusals = []
     this.limits = []
-    /** Requests that went past the engine to the app. */
+    /** Requests that the engine left to the app. */
     this.pages = []
-    /** What the good client says in its query. */
+    /** The query of the good client. */
     this.goodQuery = undefined
-    /** What it has in its headers. */
+    /** The headers of the good client. */
     this.goodHeaders = undefined
     engine.on('connection', (socket) => this.sessions.push(new Session(socket)))
     engine.on('connection_error', (refusal) => this.refusals.push(refusal))
     engine.on('limit', (limit) => this.limits.push(limit))
   }
 
-  /** Starts a server. `serverOptions` go to Node, the rest to the engine. */
+  /** Starts a server. `serverOptions` are Node's, all others the engine's. */
   static async start({ serverOptions = {}, ...options } = {}) {
     const world = new World(
       new Engine(options),
@@ -73,8 +74,7 @@ export class World {
       }),
     )
     world.engine.attach(world.server, options)
-    await new Promise((resolve) => world.server.listen(0, '127.0.0.1', resolve))
-    world.port = world.server.address().port
+    world.port = await listen(world.server)
     world.#baseline = descriptors()
     return world
   }
@@ -87,42 +87,42 @@ export class World {
     return peer
   }
 
-  /** The next session that the app has not been asked for. */
+  /** The next session that this method has not returned yet. */
   async session() {
-    const index = this.#taken++
+    const index = this.#sessionsTaken++
     await until(() => this.sessions.length > index, 'a session')
     return this.sessions[index]
   }
 
-  /** The next refusal: its code, message and context. */
+  /** Code, message and context of the next refusal. */
   async refusal() {
-    const index = this.#told++
+    const index = this.#refusalsTaken++
     await until(() => this.refusals.length > index, 'a connection_error')
     const { req, code, message, context } = this.refusals[index]
     assert.equal(typeof req.url, 'string', 'connection_error has the request')
     return { code, message, context }
   }
 
-  /** Nothing of what was sent has reached the engine. */
+  /** Checks that nothing has reached the engine. */
   assertUntouched() {
     assert.deepEqual(this.sessions, [], 'no session')
     assert.deepEqual(this.refusals, [], 'no connection_error')
   }
 
-  /** A good client is served as ever. */
+  /** Proves that the server still serves a good client. */
   proveGood() {
     const { transports } = this.engine.opts
     const { goodQuery: query, goodHeaders: headers } = this
     return proveGoodClient(this.port, { transports, query, headers })
   }
 
-  /** When all peers are gone: no session, no connection and no descriptor is left. */
+  /** Closes all peers; proves that no session, connection or descriptor is left. */
   async proveClean() {
     for (const peer of this.#peers) peer.destroy()
     for (const { socket } of this.sessions) socket.close(true)
     await until(
       () => this.engine.clientsCount === 0,
-      () => `no session to be left, there are ${this.engine.clientsCount}`,
+      () => `all sessions to end; left: ${this.engine.clientsCount}`,
     )
     assert.deepEqual(Object.keys(this.engine.clients), [])
     await until(
@@ -137,7 +137,7 @@ export class World {
     )
   }
 
-  /** Closes all, also what a failed test left in disorder. */
+  /** Closes everything, also after a failed test. */
   async close() {
     for (const peer of this.#peers) peer.destroy()
     for (const { socket } of this.sessions) socket.close(true)
@@ -149,8 +149,8 @@ export class World {
 }
 
 /**
- * A test with a server of its own, that afterwards proves that a good client works and that
- * sessions and descriptors are back where they were.
+ * A test with a server of its own. Afterwards it proves that a good client works and that no session
+ * or descriptor is left.
  * @param {string} name
  * @param {object} options of the engine
  * @param {(world: World, t: import('node:test').TestContext) => Promise<void>} body

@@ -16,13 +16,13 @@ async function program() {
   engine.attach(server)
   engine.on('connection', (socket) => socket.on('data', (data) => socket.send(data)))
   process.on('uncaughtException', (error) => tell('error', error.stack))
-  told('count', () => tell('counted', engine.stats()))
+  hear('count', () => tell('counted', engine.stats()))
   tell('port', await listen(server))
 }
 
 async function count(app) {
   const index = app.values('counted').length
-  app.tell('count')
+  app.send('count')
   return app.report('counted', index + 1)
 }
 

@@ -21,13 +21,13 @@ async function program() {
     socket.on('data', (data) => socket.send(String(data?.length)))
     socket.on('close', (reason) => tell('close', reason))
   })
-  told('measure', () => tell('measured', { ...engine.stats(), rss: process.memoryUsage.rss() }))
+  hear('measure', () => tell('measured', { ...engine.stats(), rss: process.memoryUsage.rss() }))
   tell('port', await listen(server))
 }
 
 async function measure(app) {
   const count = app.values('measured').length
-  app.tell('measure')
+  app.send('measure')
   return app.report('measured', count + 1)
 }
 

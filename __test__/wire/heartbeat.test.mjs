@@ -214,12 +214,12 @@ async function program(options) {
     socket.on('close', (reason) => tell('close', reason))
   })
   engine.on('limit', (limit) => tell('limit', limit))
-  told('block', (ms) => {
+  hear('block', (ms) => {
     block(ms)
     // In the turn after, the app has seen everything that was waiting.
     setTimeout(() => tell('unblocked', { messages, sessions: engine.clientsCount }), 50)
   })
-  told('count', () => tell('count', { messages, sessions: engine.clientsCount }))
+  hear('count', () => tell('count', { messages, sessions: engine.clientsCount }))
   tell('port', await listen(server))
 }
 
@@ -244,7 +244,7 @@ describe('an app whose event loop is blocked', () => {
     const clients = await clientsOf(t, app, 10)
     await Promise.all(clients.map((client) => client.nextPing()))
     const before = clients.map(({ pings }) => pings.length)
-    app.tell('block', 1500)
+    app.send('block', 1500)
     const { sessions } = await app.report('unblocked')
     assert.equal(sessions, 10)
     clients.forEach(({ pings }, index) => {
@@ -265,7 +265,7 @@ describe('an app whose event loop is blocked', () => {
     const [client] = await clientsOf(t, app, 1)
     await client.nextPing()
     const started = performance.now()
-    app.tell('block', 2400)
+    app.send('block', 2400)
     await app.report('unblocked')
     const silent = client.pings.filter((at) => at > started + 1500 && at < started + 2200)
     assert.deepEqual(silent, [], 'no pings while the app is dead')
@@ -293,14 +293,14 @@ describe('an app whose event loop is blocked', () => {
     const app = await App.start(t, program, options)
     const [client] = await clientsOf(t, app, 1)
     await client.nextPing()
-    app.tell('block', 1500)
+    app.send('block', 1500)
     // More than the queue and one read hold, with the pongs behind it.
     const message = text(`4${'x'.repeat(1000)}`)
     for (let index = 0; index < 600; index++) client.peer.write(message)
     const { sessions } = await app.report('unblocked')
     assert.equal(sessions, 1)
     await until(async () => {
-      app.tell('count')
+      app.send('count')
       const count = app.values('count').length + 1
       return (await app.report('count', count)).messages === 600
     }, 'all messages')

@@ -50,7 +50,7 @@ async function program({ options, slow }) {
   const { readFileSync } = await import('node:fs')
   const status = () => readFileSync('/proc/self/status', 'latin1')
   const peak = () => Number(/VmHWM:\s+(\d+)/.exec(status())[1]) * 1024
-  told('stats', () => tell('stats', { peak: peak(), ...engine.stats() }))
+  hear('stats', () => tell('stats', { peak: peak(), ...engine.stats() }))
   tell('port', await listen(server))
 }
 
@@ -58,7 +58,7 @@ async function program({ options, slow }) {
 const FLOOD = Buffer.concat(Array.from({ length: 5000 }, () => text('4')))
 
 async function stats(app) {
-  app.tell('stats')
+  app.send('stats')
   return app.report('stats', app.values('stats').length + 1)
 }
 

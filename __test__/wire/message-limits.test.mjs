@@ -155,7 +155,7 @@ describe('maxDepth', () => {
       await readEnd(peer)
     }
     assert.equal(await app.report('disconnect', 2), 'parse error')
-    assert.equal(app.ended, undefined, app.output)
+    assert.equal(app.hasEnded, false, app.output)
     const last = await join(t, app.port)
     last.write(text('42["echo",1]'))
     assert.equal(await readText(last), '42["echo",1]')

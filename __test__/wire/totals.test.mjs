@@ -38,18 +38,18 @@ async function program(options) {
     })
   })
   engine.on('limit', (limit) => tell('limit', limit))
-  told('send', ({ sid, size }) => {
+  hear('send', ({ sid, size }) => {
     sockets.get(sid).send('x'.repeat(size))
     // By then the app has been told about every consequence.
     setTimeout(() => tell('sent'), 50)
   })
   let slowness = 0
-  told('slow', (ms) => {
+  hear('slow', (ms) => {
     slowness = ms
     tell('slow')
   })
-  told('stats', () => tell('stats', engine.stats()))
-  told('broadcast', ({ sids, size }) => {
+  hear('stats', () => tell('stats', engine.stats()))
+  hear('broadcast', ({ sids, size }) => {
     const shared = { preEncoded: true }
     const data = 'x'.repeat(size)
     for (const sid of sids) sockets.get(sid).write(data, shared)
@@ -83,10 +83,10 @@ describe('maxTotalSendBuffer', () => {
     const longest = await client(t, app)
     const shorter = await client(t, app)
     for (const { peer } of [longest, shorter]) peer.pause()
-    app.tell('send', { sid: longest.sid, size: 27 * MB })
+    app.send('send', { sid: longest.sid, size: 27 * MB })
     await app.report('sent', 1)
     assert.deepEqual(app.values('close'), [], 'nobody is closed below the limit')
-    app.tell('send', { sid: shorter.sid, size: 20 * MB })
+    app.send('send', { sid: shorter.sid, size: 20 * MB })
     await app.report('sent', 2)
     const close = await app.report('close')
     assert.deepEqual(close, {
@@ -113,7 +113,7 @@ describe('maxTotalSendBuffer', () => {
     for (let round = 1; round <= 3; round++) {
       const slow = await client(t, app)
       slow.peer.pause()
-      app.tell('send', { sid: slow.sid, size: 25 * MB })
+      app.send('send', { sid: slow.sid, size: 25 * MB })
       await app.report('sent', round)
       slow.peer.reset()
       await app.report('close', round)
@@ -126,7 +126,7 @@ describe('maxTotalSendBuffer', () => {
     const clients = []
     for (let index = 0; index < 5; index++) clients.push(await client(t, app))
     for (const { peer } of clients) peer.pause()
-    app.tell('broadcast', { sids: clients.map(({ sid }) => sid), size: 20 * MB })
+    app.send('broadcast', { sids: clients.map(({ sid }) => sid), size: 20 * MB })
     await app.report('sent')
     assert.deepEqual(app.values('close'), [])
     for (const { peer } of clients) {
@@ -146,7 +146,7 @@ describe('maxTotalSendBuffer with two I/O threads', () => {
     // Sessions alternate between the threads.
     const sizes = [28, 12, 13, 11]
     for (const [index, { sid }] of clients.entries()) {
-      app.tell('send', { sid, size: sizes[index] * MB })
+      app.send('send', { sid, size: sizes[index] * MB })
       await app.report('sent', index + 1)
     }
     const { sid } = await app.report('close')
@@ -164,7 +164,7 @@ describe('unfinished messages', () => {
   const part = text(`4${'x'.repeat(900_000)}`).subarray(0, 800_000)
 
   async function stats(app) {
-    app.tell('stats')
+    app.send('stats')
     return app.report('stats', app.values('stats').length + 1)
   }
 
@@ -250,7 +250,7 @@ describe('handshakes while too much is undelivered', () => {
   totals('get 503, and are accepted again once it has been delivered', options, async (app, t) => {
     const large = await client(t, app)
     // Requests are handled between two messages of a second each.
-    app.tell('slow', 30)
+    app.send('slow', 30)
     await app.report('slow')
     const message = text(`4${'x'.repeat(100_000)}`)
     for (let index = 0; index < 30; index++) large.peer.write(message)
@@ -265,7 +265,7 @@ describe('handshakes while too much is undelivered', () => {
     assert.match(headers['retry-after'], /^[1-5]$/)
     assert.deepEqual(json, { code: 4, message: 'Too many connections' })
     assert.equal(await readText(large.peer), '4end 31')
-    app.tell('slow', 0)
+    app.send('slow', 0)
     const limit = app.values('limit').find(({ action }) => action === 'refused')
     assert.deepEqual([limit.name, limit.limit], ['maxTotalReceiveQueue', MB])
   })

@@ -7,6 +7,7 @@ import { ClientProcess } from './client-process.mjs'
 import { busySeconds } from './machine.mjs'
 import { ServerProcess } from './server-process.mjs'
 
+const SERVER = new URL('../server.mjs', import.meta.url)
 /**
  * The prober's intervals: long ones beside CPU rows, short ones where the response times are the
  * figure. They are odd, so that they do not fall into step with paced broadcasts.
@@ -30,7 +31,10 @@ export class Sample {
   /** Runs `scenario` against a new server of this peer and cleans up, whatever happens. */
   static async take(peer, scenario, { pinning, timing }) {
     const cores = scenario.pinned && pinning ? pinning : {}
-    const server = await ServerProcess.start(peer, cores.server)
+    const server = await ServerProcess.start(SERVER, [peer], {
+      flags: ['--expose-gc'],
+      core: cores.server,
+    })
     const warmUp = timing.warmUp * (scenario.warmUps ?? 1)
     const sample = new Sample({
       server,

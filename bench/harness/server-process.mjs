@@ -1,25 +1,38 @@
-// The measured server as the runner sees it: a child with an IPC channel that runs operations.
+// A server as its runner sees it: a child process with an IPC channel that runs operations.
 
 import { fileURLToPath } from 'node:url'
 
 import { end, start } from './children.mjs'
 import { Expectations } from './expect.mjs'
 
-const script = fileURLToPath(new URL('../server.mjs', import.meta.url))
-
 export class ServerProcess {
   #child
   #expect = new Expectations()
   #id = 0
 
-  static async start(peer, core) {
+  /**
+   * Starts a script with Node; resolves once the server listens.
+   * @param {URL} script
+   * @param {string[]} args
+   * @param {object} [options]
+   * @param {string[]} [options.flags] flags for Node
+   * @param {number} [options.core] the only core that the server may use
+   * @param {(report: unknown) => void} [options.onReport] called for each report of the server
+   */
+  static async start(script, args, { flags = [], core, onReport } = {}) {
     const server = new ServerProcess()
-    server.port = await server.#spawn(peer, core)
+    const line = [...flags, fileURLToPath(script), ...args]
+    server.#child = start(process.execPath, line, {
+      core,
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    })
+    server.#listen(onReport)
+    server.port = await server.#expect.wait('port', 'server: listening', 20)
     return server
   }
 
-  /** Runs one of the operations of server.mjs. */
-  ask(operation, options, seconds = 30) {
+  /** Runs one of the server's operations. */
+  ask(operation, options, seconds = 60) {
     const id = ++this.#id
     const answer = this.#expect.wait(id, `server: ${operation}`, seconds)
     this.#child.send({ id, operation, options }, (error) => {
@@ -28,17 +41,27 @@ export class ServerProcess {
     return answer
   }
 
+  signal(name) {
+    this.#child.kill(name)
+  }
+
   end() {
     return end(this.#child)
   }
 
-  #spawn(peer, core) {
-    this.#child = start(process.execPath, ['--expose-gc', script, peer], {
-      core,
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    })
-    this.#child.on('message', ({ id, port, result, error }) => {
-      if (port) this.#expect.resolve('port', port)
+  /** Exit code and signal, once it has ended. */
+  get ended() {
+    const child = this.#child
+    if (child.exitCode !== null || child.signalCode !== null) {
+      return Promise.resolve([child.exitCode, child.signalCode])
+    }
+    return new Promise((resolve) => child.once('exit', (...how) => resolve(how)))
+  }
+
+  #listen(onReport) {
+    this.#child.on('message', ({ id, port, report, result, error }) => {
+      if (report) onReport?.(report)
+      else if (port) this.#expect.resolve('port', port)
       else if (error) this.#expect.reject(id, new Error(`server: ${error}`))
       else this.#expect.resolve(id, result)
     })
@@ -46,6 +69,5 @@ export class ServerProcess {
     this.#child.on('exit', (code, signal) =>
       this.#expect.fail(new Error(`the server ended (${signal ?? `code ${code}`})`)),
     )
-    return this.#expect.wait('port', 'server: listening', 20)
   }
 }

@@ -18,9 +18,9 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { io as connect } from 'socket.io-client'
 
+import { ServerProcess } from '../../bench/harness/server-process.mjs'
 import { cert } from '../../__test__/support/certificate.mjs'
 import { read } from '../harness/arguments.mjs'
-import { ServerChild } from '../harness/server-child.mjs'
 import { Client } from './clients.mjs'
 import { Pool } from './messages.mjs'
 import { ChaosProxy } from './proxy.mjs'
@@ -51,9 +51,9 @@ const complain = (text) => {
 }
 
 const random = new Random(seed, 'run')
-const server = await ServerChild.start(
+const server = await ServerProcess.start(
   new URL('server.mjs', import.meta.url),
-  { seed, threads, tls, gentle, transfer: !options.keep },
+  [JSON.stringify({ seed, threads, tls, gentle, transfer: !options.keep })],
   { onReport: ({ complaint }) => complain(complaint) },
 )
 const proxy = new ChaosProxy(server.port, random.stream('proxy'), gentle)

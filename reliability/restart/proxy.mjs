@@ -1,12 +1,12 @@
 // A real nginx in front of one or more servers; a client stays with its server while that is up.
 
-import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
-import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
+
+import { Child } from '../../__test__/support/child.mjs'
+import { until } from '../../__test__/support/events.mjs'
+import { isOpen } from '../../__test__/support/ports.mjs'
 
 const PATHS = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
 const PATIENCE = 10_000
@@ -15,7 +15,6 @@ export class Nginx {
   #command
   #folder = mkdtempSync(join(tmpdir(), 'upwire-restart-'))
   #child
-  #output = ''
 
   constructor(command, port, upstreams) {
     this.#command = command
@@ -55,54 +54,27 @@ http {
 
   async start() {
     const args = ['-p', this.#folder, '-e', 'stderr', '-c', join(this.#folder, 'nginx.conf')]
-    this.#child = spawn(this.#command, args, { stdio: ['ignore', 'ignore', 'pipe'] })
-    this.#child.stderr.on('data', (text) => (this.#output += text))
-    process.once('exit', this.#kill)
-    const end = performance.now() + PATIENCE
-    while (!(await isOpen(this.port))) {
-      if (performance.now() > end) throw new Error(`nginx does not listen: ${this.#output}`)
-      await sleep(20)
-    }
+    this.#child = new Child(this.#command, args, { isGroup: true })
+    await until(
+      () => isOpen(this.port, '127.0.0.1'),
+      () => `nginx to listen: ${this.#child.output}`,
+      PATIENCE,
+    )
   }
 
   /** New workers take over; connections of the old ones end a second later. */
   reload() {
-    this.#child.kill('SIGHUP')
+    this.#child.signal('SIGHUP')
   }
 
   /** Ends all connections at once. */
   async stop() {
-    const ended = once(this.#child, 'exit')
-    this.#child.kill('SIGTERM')
-    await ended
-    process.off('exit', this.#kill)
+    this.#child.signal('SIGTERM')
+    await this.#child.exited
   }
 
   async end() {
     await this.stop()
     rmSync(this.#folder, { recursive: true, force: true })
   }
-
-  #kill = () => this.#child.kill('SIGTERM')
-}
-
-async function isOpen(port) {
-  const socket = connect({ port, host: '127.0.0.1' })
-  try {
-    await once(socket, 'connect')
-    return true
-  } catch {
-    return false
-  } finally {
-    socket.destroy()
-  }
-}
-
-export async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address()
-  server.close()
-  await once(server, 'close')
-  return port
 }

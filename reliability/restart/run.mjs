@@ -18,11 +18,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import { ServerProcess } from '../../bench/harness/server-process.mjs'
 import { ensureNginx, howToGet } from '../../scripts/nginx.mjs'
+import { freePort } from '../../__test__/support/ports.mjs'
 import { read } from '../harness/arguments.mjs'
-import { ServerChild } from '../harness/server-child.mjs'
 import { RetryingClient } from './clients.mjs'
-import { Nginx, freePort } from './proxy.mjs'
+import { Nginx } from './proxy.mjs'
 
 const TRANSPORTS = [['websocket'], ['polling', 'websocket'], ['polling']]
 const WEBSOCKET = [['websocket'], ['polling', 'websocket']]
@@ -62,7 +63,7 @@ process.exit(wrong.length === 0 ? 0 : 1)
 async function rollingRestart() {
   writeFileSync(log, '')
   const ports = [await freePort(), await freePort()]
-  const start = (port) => ServerChild.start(SCRIPT, { port, log })
+  const start = (port) => ServerProcess.start(SCRIPT, [JSON.stringify({ port, log })])
   const servers = await Promise.all(ports.map(start))
   const proxy = new Nginx(nginx, await freePort(), ports)
   await proxy.start()
@@ -89,7 +90,8 @@ async function rollingRestart() {
 async function recovery() {
   writeFileSync(log, '')
   const port = await freePort()
-  const server = await ServerChild.start(SCRIPT, { port, log, recovery: true, interval: INTERVAL })
+  const given = { port, log, recovery: true, interval: INTERVAL }
+  const server = await ServerProcess.start(SCRIPT, [JSON.stringify(given)])
   const proxy = new Nginx(nginx, await freePort(), [port])
   await proxy.start()
   const clients = await connectAll(proxy.port, WEBSOCKET, (client) => client.follow())

@@ -5,7 +5,7 @@ import { appendFileSync } from 'node:fs'
 import http from 'node:http'
 import { createRequire } from 'node:module'
 
-import { answer } from '../harness/answers.mjs'
+import { answer } from '../../bench/harness/answers.mjs'
 
 const { attach } = createRequire(import.meta.url)('../../index.js')
 

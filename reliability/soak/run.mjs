@@ -16,10 +16,10 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import { ServerProcess } from '../../bench/harness/server-process.mjs'
 import { build, ClientProcess } from '../../bench/harness/client-process.mjs'
 import { describe, descriptorLimit } from '../../bench/harness/machine.mjs'
 import { read } from '../harness/arguments.mjs'
-import { ServerChild } from '../harness/server-child.mjs'
 import { slope } from './slope.mjs'
 
 const STEP = 10
@@ -51,9 +51,9 @@ const { date, cores, cpu, memoryGiB, kernel, node, socketio } = describe()
 console.log(`${date}  ${cores} × ${cpu}, ${memoryGiB} GiB, ${kernel}, Node ${node}`)
 console.log(`socket.io ${socketio}; ${JSON.stringify(options)}`)
 
-const server = await ServerChild.start(new URL('server.mjs', import.meta.url), {
-  ioThreads: options.threads,
-})
+const server = await ServerProcess.start(new URL('server.mjs', import.meta.url), [
+  JSON.stringify({ ioThreads: options.threads }),
+])
 const before = await server.ask('figures')
 const { connections, rate, replaced, size } = options
 const client = await ClientProcess.start('soak', {

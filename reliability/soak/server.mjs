@@ -4,7 +4,8 @@ import http from 'node:http'
 import { createRequire } from 'node:module'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 
-import { answer, holdings } from '../harness/answers.mjs'
+import { answer } from '../../bench/harness/answers.mjs'
+import { holdings } from '../harness/holdings.mjs'
 
 const { attach } = createRequire(import.meta.url)('../../index.js')
 
