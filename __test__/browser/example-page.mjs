@@ -15,10 +15,11 @@ export class ExamplePage {
   static async open(t, browser, app) {
     const context = await browser.newContext()
     t.after(() => context.close())
-    context.setDefaultTimeout(20_000)
+    // A loaded machine takes its time to compile and to render; a failure is still reported.
+    context.setDefaultTimeout(60_000)
     const visitor = new ExamplePage(await context.newPage(), app.example)
     // The dev server compiles at the first request.
-    await visitor.page.goto(app.url, { timeout: 40_000 })
+    await visitor.page.goto(app.url, { timeout: 120_000 })
     await visitor.transport('websocket')
     return visitor
   }

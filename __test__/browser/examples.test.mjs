@@ -46,7 +46,7 @@ for (const edition of editions) {
 
         /** A test with two visitors. When it fails, it shows the server's output. */
         function exampleTest(name, body) {
-          test(name, { timeout: 120_000 }, async (t) => {
+          test(name, { timeout: 300_000 }, async (t) => {
             try {
               const ada = await ExamplePage.open(t, browser, app)
               const bob = await ExamplePage.open(t, browser, app)
