@@ -22,7 +22,9 @@ import { io } from 'socket.io-client'
 import { draw } from '../../bench/picture.mjs'
 import { OPTIONS } from '../../lib/engine/options.js'
 import { launchBrowser, skip } from '../browser/browser.mjs'
-import { Command, environment, freePort, runToEnd } from '../next/process.mjs'
+import { Child, runToEnd } from '../support/child.mjs'
+import { environment } from '../support/environment.mjs'
+import { freePort } from '../support/ports.mjs'
 import { nextCommand } from '../next/project.mjs'
 import { placeUpwire, prepareUpwire } from '../next/upwire.mjs'
 
@@ -120,7 +122,7 @@ describe('the code of the README', { timeout: 600_000 }, () => {
         const port = await freePort()
         url = `http://localhost:${port}`
         const env = environment({ NODE_ENV: way.mode, PORT: String(port) })
-        server = new Command(process.execPath, way.args(port), { cwd: apps[way.app], env })
+        server = new Child(process.execPath, way.args(port), { cwd: apps[way.app], env, isGroup: true })
         await server.says(/Ready in|^> http/m, READY)
       })
 

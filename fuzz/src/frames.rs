@@ -1,26 +1,27 @@
-//! A client's bytes: in whatever pieces they come, a connection reads what a parser that has all of
-//! them at once reads, refuses what it refuses, and answers with frames of bounded size.
+//! The bytes of a client. However they are split, a connection reads the same messages as a second
+//! parser that has all bytes at once, rejects the same violations, and answers with frames of limited
+//! size.
 
 use std::io::IoSlice;
 
 use upwire::protocol::limits::Limits;
 use upwire::protocol::websocket::Connection;
+use upwire::protocol::websocket::Unread;
 use upwire::protocol::websocket::connection::Received;
-use upwire::protocol::websocket::reader::Chunk;
 
 use crate::client;
 use crate::script::Script;
 
-/// What a client said.
+/// A message or close frame from the client.
 #[derive(Debug, PartialEq, Eq)]
-enum Said {
+enum Message {
     Text(Vec<u8>),
     Binary(Vec<u8>),
     Close(Option<u16>, String),
 }
 
-/// Everything, up to a violation's close code.
-type Reading = (Vec<Said>, Option<u16>);
+/// All messages, and the close code of the violation that ends them.
+type Reading = (Vec<Message>, Option<u16>);
 
 pub fn check(data: &[u8]) {
     let mut script = Script(data);
@@ -40,7 +41,7 @@ pub fn check(data: &[u8]) {
     assert_eq!(read(&bytes, std::iter::repeat(1 + usize::from(split)), &limits), expected);
 }
 
-/// Frames that are masked and mostly legal, so that what lies behind the header is reached.
+/// Frames that are masked and mostly legal, so that the code after the header checks is reached.
 fn conversation(script: &mut Script<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     while !script.is_over() {
@@ -54,35 +55,39 @@ fn conversation(script: &mut Script<'_>) -> Vec<u8> {
 
 fn read(bytes: &[u8], mut sizes: impl Iterator<Item = usize>, limits: &Limits) -> Reading {
     let mut connection = Connection::new(b"");
-    let mut said = Vec::new();
+    let mut messages = Vec::new();
     let mut bytes = bytes.to_vec();
     let mut rest = &mut bytes[..];
     while !rest.is_empty() {
         let size = sizes.next().unwrap_or(1).min(rest.len());
         let (piece, behind) = rest.split_at_mut(size);
         rest = behind;
-        let mut chunk = Chunk::new(piece);
+        let mut unread = Unread::new(piece);
         loop {
-            match connection.next(&mut chunk, limits) {
+            match connection.next(&mut unread, limits) {
                 Ok(None) => break,
-                Ok(Some(Received::Text(text))) => said.push(Said::Text(text.into_owned())),
-                Ok(Some(Received::Binary(bytes))) => said.push(Said::Binary(bytes.into_owned())),
-                Ok(Some(Received::Close(body))) => said.push(Said::Close(body.code, body.reason)),
+                Ok(Some(Received::Text(text))) => messages.push(Message::Text(text.into_owned())),
+                Ok(Some(Received::Binary(bytes))) => {
+                    messages.push(Message::Binary(bytes.into_owned()))
+                }
+                Ok(Some(Received::Close(body))) => {
+                    messages.push(Message::Close(body.code, body.reason))
+                }
                 Err(violation) => {
                     connection.fail(violation.close_code());
-                    judge_output(&mut connection, limits);
-                    return (said, Some(violation.close_code()));
+                    check_output(&mut connection, limits);
+                    return (messages, Some(violation.close_code()));
                 }
             }
         }
-        assert!(chunk.is_empty());
+        assert!(unread.is_empty());
     }
-    judge_output(&mut connection, limits);
-    (said, None)
+    check_output(&mut connection, limits);
+    (messages, None)
 }
 
-/// What is answered to bytes that nobody reads answers to: bounded, and well-formed.
-fn judge_output(connection: &mut Connection, limits: &Limits) {
+/// Checks the answers to a client that does not read: they are well-formed and limited in size.
+fn check_output(connection: &mut Connection, limits: &Limits) {
     assert!(connection.wire().cost() <= (limits.max_pending_pongs as usize + 2) * 200);
     let mut out = Vec::new();
     while !connection.wire().is_empty() {
@@ -98,15 +103,15 @@ fn judge_output(connection: &mut Connection, limits: &Limits) {
     assert!(frames.iter().all(|frame| frame.opcode == 8 || frame.opcode == 10));
 }
 
-/// RFC 6455 once more, for all bytes at once.
+/// A second parser for RFC 6455, which has all bytes at once.
 fn parse(mut bytes: &[u8], limits: &Limits) -> Reading {
-    let mut said = Vec::new();
+    let mut messages = Vec::new();
     let mut message: Option<(u8, Vec<u8>, u32)> = None;
     loop {
         let frame = match header(bytes) {
             Ok(Some(frame)) => frame,
-            Ok(None) => return (said, None),
-            Err(code) => return (said, Some(code)),
+            Ok(None) => return (messages, None),
+            Err(code) => return (messages, Some(code)),
         };
         let available = frame.size.min(bytes.len() - frame.header);
         let payload: Vec<u8> = bytes[frame.header..frame.header + available]
@@ -118,27 +123,27 @@ fn parse(mut bytes: &[u8], limits: &Limits) -> Reading {
         bytes = &bytes[frame.header + available..];
         if frame.opcode >= 8 {
             if !is_complete {
-                return (said, None);
+                return (messages, None);
             }
             match control(frame.opcode, &payload) {
                 Ok(Some(close)) => {
-                    said.push(close);
-                    return (said, None);
+                    messages.push(close);
+                    return (messages, None);
                 }
                 Ok(None) => continue,
-                Err(code) => return (said, Some(code)),
+                Err(code) => return (messages, Some(code)),
             }
         }
         let (opcode, mut all, fragments) = match (message.take(), frame.opcode) {
-            (None, 0) | (Some(_), 1 | 2) => return (said, Some(1002)),
+            (None, 0) | (Some(_), 1 | 2) => return (messages, Some(1002)),
             (None, opcode) => (opcode, Vec::new(), 1),
             (Some((opcode, all, fragments)), _) => (opcode, all, fragments + 1),
         };
         if fragments > limits.max_fragments && fragments > 1 {
-            return (said, Some(1008));
+            return (messages, Some(1008));
         }
         if all.len() as u64 + frame.size as u64 > limits.max_message as u64 {
-            return (said, Some(1009));
+            return (messages, Some(1009));
         }
         all.extend(payload);
         let is_final = frame.is_final && is_complete;
@@ -146,14 +151,14 @@ fn parse(mut bytes: &[u8], limits: &Limits) -> Reading {
             match std::str::from_utf8(&all) {
                 Ok(_) => {}
                 Err(error) if error.error_len().is_none() && !is_final => {}
-                Err(_) => return (said, Some(1007)),
+                Err(_) => return (messages, Some(1007)),
             }
         }
         if !is_complete {
-            return (said, None);
+            return (messages, None);
         }
         if is_final {
-            said.push(if opcode == 1 { Said::Text(all) } else { Said::Binary(all) });
+            messages.push(if opcode == 1 { Message::Text(all) } else { Message::Binary(all) });
         } else {
             message = Some((opcode, all, fragments));
         }
@@ -168,7 +173,7 @@ struct Frame {
     size: usize,
 }
 
-/// A whole header, or the close code for one that must not be.
+/// Parses a header; `None` if it is incomplete. The error is the close code.
 fn header(bytes: &[u8]) -> Result<Option<Frame>, u16> {
     let [first, second, rest @ ..] = bytes else { return Ok(None) };
     let (opcode, is_final) = (first & 0x0f, first & 0x80 != 0);
@@ -195,22 +200,22 @@ fn header(bytes: &[u8]) -> Result<Option<Frame>, u16> {
         return Err(1002);
     }
     let mask = rest[wide..wide + 4].try_into().expect("four bytes");
-    let size = usize::try_from(size).expect("a 64-bit machine");
+    let size = usize::try_from(size).expect("usize has 64 bits");
     Ok(Some(Frame { opcode, is_final, mask, header, size }))
 }
 
-/// A control frame: a close, or nothing that the session hears of.
-fn control(opcode: u8, payload: &[u8]) -> Result<Option<Said>, u16> {
+/// Parses a control frame. Only a close frame reaches the session. The error is the close code.
+fn control(opcode: u8, payload: &[u8]) -> Result<Option<Message>, u16> {
     match (opcode, payload) {
         (9 | 10, _) => Ok(None),
-        (8, []) => Ok(Some(Said::Close(None, String::new()))),
+        (8, []) => Ok(Some(Message::Close(None, String::new()))),
         (8, [high, low, reason @ ..]) => {
             let code = u16::from_be_bytes([*high, *low]);
             if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
                 return Err(1002);
             }
             let reason = std::str::from_utf8(reason).map_err(|_| 1007u16)?;
-            Ok(Some(Said::Close(Some(code), reason.to_owned())))
+            Ok(Some(Message::Close(Some(code), reason.to_owned())))
         }
         _ => Err(1002),
     }

@@ -1,8 +1,8 @@
-//! Requests: what is accepted satisfies every rule, each stated once more; and the open packet is
-//! JSON, whatever the session's identifier.
+//! Requests. An accepted request satisfies every rule, each of which is stated here a second time.
+//! The open packet is JSON for any sid.
 
 use upwire::protocol::handshake::{
-    Accepted, ErrorCode, Known, Refusal, Request, Rules, TransportName, open_packet, verify,
+    Accepted, ErrorCode, KnownSession, Refusal, Request, Rules, TransportName, open_packet, verify,
 };
 use upwire::protocol::limits::Limits;
 
@@ -19,34 +19,39 @@ pub fn check(data: &[u8]) {
         origin: script.optional(),
     };
     let rules = Rules { polling: script.flag(), websocket: script.flag() };
-    let known = script.flag().then(|| Known {
+    let known = script.flag().then(|| KnownSession {
         session: 7,
         transport: if script.flag() { TransportName::Polling } else { TransportName::WebSocket },
         upgrading: script.flag(),
     });
     let mut asked = None;
     let verdict = verify(&request, rules, |sid| {
-        assert_eq!(asked.replace(sid.to_owned()), None, "looked up twice");
+        assert_eq!(asked.replace(sid.to_owned()), None, "the session is looked up twice");
         known
     });
     assert!(asked.is_none() || asked.as_deref() == request.sid);
     match verdict {
-        Ok(accepted) => judge(&request, rules, known, accepted),
-        Err(refusal) => judge_refusal(refusal),
+        Ok(accepted) => check_accepted(&request, rules, known, accepted),
+        Err(refusal) => check_refusal(refusal),
     }
 
     let sid = script.text();
     let packet = open_packet(sid, &["websocket"], &Limits::default());
-    let json: serde_json::Value = serde_json::from_str(&packet).expect("JSON");
+    let json: serde_json::Value = serde_json::from_str(&packet).expect("the open packet is JSON");
     assert_eq!(json["sid"], sid);
 }
 
-fn judge(request: &Request<'_>, rules: Rules, known: Option<Known<u32>>, accepted: Accepted<u32>) {
+fn check_accepted(
+    request: &Request<'_>,
+    rules: Rules,
+    known: Option<KnownSession<u32>>,
+    accepted: Accepted<u32>,
+) {
     assert_eq!(request.eio, Some("4"));
     let transport = match request.transport {
         Some("polling") if rules.polling => TransportName::Polling,
         Some("websocket") if rules.websocket => TransportName::WebSocket,
-        other => panic!("accepted on {other:?}"),
+        other => panic!("accepted with the transport {other:?}"),
     };
     let is_clean = |origin: &str| origin.chars().all(|c| c == '\t' || !c.is_ascii_control());
     assert!(request.origin.is_none_or(is_clean));
@@ -63,15 +68,15 @@ fn judge(request: &Request<'_>, rules: Rules, known: Option<Known<u32>>, accepte
         }
     }
     if !is_handshake {
-        let known = known.expect("a session that is known");
+        let known = known.expect("the session is known");
         assert_eq!(known.transport, TransportName::Polling);
         assert!(!request.upgrade || !known.upgrading);
     }
 }
 
-fn judge_refusal(refusal: Refusal) {
+fn check_refusal(refusal: Refusal) {
     let code = refusal.code();
     assert!(!code.message().is_empty());
-    // engine.io names a context for those that share a code.
+    // Refusals that share this code differ by their name, as in engine.io.
     assert!(code != ErrorCode::BadRequest || refusal.name().is_some());
 }

@@ -1,9 +1,9 @@
-//! Nesting: for what is JSON, the scan agrees with a parser, whatever the packet around it.
+//! Nesting depth. For valid JSON in any kind of packet, the scan agrees with a parser.
 
 use serde_json::Value;
 use upwire::protocol::json_depth::exceeds;
 
-/// What may stand before the JSON of a packet.
+/// The possible headers before the JSON of a packet.
 const HEADS: [&str; 5] = ["", "2", "212", "2/chat[room],", "51-/a,3"];
 
 pub fn check(data: &[u8]) {
@@ -12,8 +12,11 @@ pub fn check(data: &[u8]) {
     let head = HEADS[usize::from(choice & 7) % HEADS.len()];
     let packet = [head.as_bytes(), json].concat();
     let verdict = exceeds(&packet, most);
-    assert!(!exceeds(&packet, 0), "0 is any depth");
-    assert!(!verdict || exceeds(&packet, most - 1) || most == 1, "a smaller bound is met, too");
+    assert!(!exceeds(&packet, 0), "0 must allow any depth");
+    assert!(
+        !verdict || exceeds(&packet, most - 1) || most == 1,
+        "a smaller limit must be exceeded as well"
+    );
     // A parser takes only so much; without a head a first digit would be the packet's type.
     let is_whole = head.is_empty() && json.first().is_some_and(u8::is_ascii_digit);
     if let (Ok(value), false) = (serde_json::from_slice::<Value>(json), is_whole) {

@@ -1,5 +1,5 @@
-//! What must hold for every input of the protocol. A target in `fuzz_targets/` is one call of a
-//! `check` in here; `cargo test` replays the committed corpus through the same checks.
+//! Invariants of the protocol that must hold for every input. Each target in `fuzz_targets/` calls
+//! one `check` of this crate, and `cargo test` replays the committed corpus through the same checks.
 
 #[path = "../../src/protocol/tests/client.rs"]
 pub mod client;
@@ -13,7 +13,7 @@ pub mod script;
 pub mod session;
 pub mod wire;
 
-/// A target by its name.
+/// The check of a target, by the name of the target.
 pub fn target(name: &str) -> Option<fn(&[u8])> {
     Some(match name {
         "frames" => frames::check,

@@ -1,5 +1,5 @@
-//! Opening handshakes of WebSockets: an answer to what was verified is a well-formed response head
-//! into which the request has put nothing but one token.
+//! Opening handshakes of WebSockets. A verified request satisfies every rule, and its response is a
+//! well-formed head that contains nothing of the request but one token and the digest of the key.
 
 use upwire::protocol::websocket::opening::{UpgradeHeaders, response, verify};
 
@@ -19,24 +19,25 @@ pub fn check(data: &[u8]) {
         transfer_encoding: script.optional(),
         content_length: script.optional(),
     };
-    let Err(refusal) = verify(&headers) else { return judge(&headers) };
+    let Err(refusal) = verify(&headers) else { return check_accepted(&headers) };
     assert!(refusal.to_string().is_ascii());
 }
 
-fn judge(headers: &UpgradeHeaders<'_>) {
-    let key = headers.key.expect("a key");
+/// Checks a request that was accepted, and its response.
+fn check_accepted(headers: &UpgradeHeaders<'_>) {
+    let key = headers.key.expect("an accepted request has a key");
     assert_eq!((headers.http_version, headers.version), ("1.1", Some("13")));
     assert!(headers.host.is_some() && headers.host_count < 2);
     assert!(headers.transfer_encoding.is_none());
     assert!(headers.content_length.is_none_or(|length| length == "0"));
     assert_eq!(key.len(), 24);
 
-    let answer = response(key, headers.protocol, "X-Extra: 1\r\n");
-    let head = answer.strip_suffix("\r\n\r\n").expect("an end");
+    let response = response(key, headers.protocol, "X-Extra: 1\r\n");
+    let head = response.strip_suffix("\r\n\r\n").expect("the head ends with an empty line");
     let mut lines = head.split("\r\n");
     assert_eq!(lines.next(), Some("HTTP/1.1 101 Switching Protocols"));
     let fields: Vec<(&str, &str)> =
-        lines.map(|line| line.split_once(": ").expect("a field")).collect();
+        lines.map(|line| line.split_once(": ").expect("each line is a header")).collect();
     let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
     let mut expected = vec!["Upgrade", "Connection", "Sec-WebSocket-Accept"];
     if headers.protocol.is_some() {

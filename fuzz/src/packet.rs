@@ -1,4 +1,4 @@
-//! Packets: what is decoded is what the text says, and a binary message survives its encoding.
+//! Packets. A decoded packet matches its text, and a binary message survives encoding.
 
 use upwire::protocol::packet::{Message, Packet, decode, encode_binary};
 
@@ -27,11 +27,11 @@ pub fn check(data: &[u8]) {
         | (Packet::Pong, b'3')
         | (Packet::Upgrade, b'5')
         | (Packet::Noop, b'6') => {}
-        (packet, kind) => panic!("{packet:?} from {kind}"),
+        (packet, kind) => panic!("type {kind} was decoded as {packet:?}"),
     }
 }
 
-/// Base64 without padding, written down once more.
+/// A second implementation of base64, without padding.
 pub fn base64(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for group in bytes.chunks(3) {
@@ -42,7 +42,7 @@ pub fn base64(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Reads what [`base64`] wrote, or the padded form.
+/// Decodes base64 with or without padding.
 pub fn unbase64(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     let (mut bits, mut count) = (0u32, 0);

@@ -1,5 +1,5 @@
-//! Polling payloads: in whatever pieces POSTs bring them, packets are what stands between the
-//! separators; and what an outbox answers a GET with reads as the packets it was given.
+//! Polling payloads. However POSTs split them, the packets are the parts between separators, and the
+//! payload of an outbox contains exactly the packets that were queued.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ pub fn check(data: &[u8]) {
     write(&mut script);
 }
 
-/// POSTs that come while packets of earlier ones are still to be handled.
+/// Reads payloads of which some arrive before the packets of earlier ones have been taken.
 fn read(script: &mut Script<'_>) {
     let mut backlog = Backlog::default();
     let mut expected: VecDeque<Vec<u8>> = VecDeque::new();
@@ -41,7 +41,7 @@ fn read(script: &mut Script<'_>) {
     assert_eq!(backlog.take(), None);
 }
 
-/// Text has no separators: JSON, which is what Socket.IO sends, escapes them.
+/// Writes messages. Text contains no separators, because the JSON of Socket.IO escapes them.
 fn write(script: &mut Script<'_>) {
     let mut outbox = Outbox::default();
     let mut sent = Vec::new();
@@ -71,8 +71,8 @@ fn write(script: &mut Script<'_>) {
     let arrived: Vec<(bool, Vec<u8>)> = packets
         .map(|packet| match packet.split_first() {
             Some((b'4', body)) => (true, body.to_vec()),
-            Some((b'b', body)) => (false, unbase64(body).expect("base64")),
-            other => panic!("{other:?}"),
+            Some((b'b', body)) => (false, unbase64(body).expect("the body is base64")),
+            other => panic!("{other:?} is not a message"),
         })
         .collect();
     assert_eq!(arrived, sent);

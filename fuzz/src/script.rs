@@ -1,9 +1,10 @@
-//! Fuzz input read as a script: small numbers, pieces, and text.
+//! Reads fuzz input as a script of small numbers, pieces and text.
 
-/// What is left of the input.
+/// The rest of the input.
 pub struct Script<'a>(pub &'a [u8]);
 
 impl<'a> Script<'a> {
+    /// Whether the script has ended.
     pub fn is_over(&self) -> bool {
         self.0.is_empty()
     }
@@ -15,11 +16,12 @@ impl<'a> Script<'a> {
         *first
     }
 
+    /// A random condition.
     pub fn flag(&mut self) -> bool {
         self.byte() & 1 == 1
     }
 
-    /// A size: most are small, some are on both sides of what is joined or declared in another way.
+    /// A size in bytes. Most are small; some are around the limits of joining and of header lengths.
     pub fn size(&mut self) -> usize {
         match self.byte() {
             small @ 0..=199 => usize::from(small),
@@ -29,7 +31,7 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// A piece whose length stands in front of it.
+    /// A piece, preceded by its length.
     pub fn piece(&mut self) -> &'a [u8] {
         let length = usize::from(self.byte()).min(self.0.len());
         let (piece, rest) = self.0.split_at(length);
@@ -37,7 +39,7 @@ impl<'a> Script<'a> {
         piece
     }
 
-    /// A piece that is text, as far as it is.
+    /// The part of a piece that is UTF-8.
     pub fn text(&mut self) -> &'a str {
         let piece = self.piece();
         match std::str::from_utf8(piece) {
@@ -51,7 +53,7 @@ impl<'a> Script<'a> {
         self.flag().then(|| self.text())
     }
 
-    /// One of the known texts, or another.
+    /// One of the known texts, or any other.
     pub fn one_of(&mut self, known: &[&'a str]) -> &'a str {
         let choice = usize::from(self.byte());
         known.get(choice).copied().unwrap_or_else(|| self.text())

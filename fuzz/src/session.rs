@@ -1,16 +1,21 @@
-//! A whole session, driven by a script of inputs, partial writes and time steps. Whatever the
-//! script: the session closes at most once, last of all; each GET is answered once; each WebSocket
-//! brings its peer whole frames and at most one close frame; messages arrive in order, once, as a
-//! prefix of what was sent; the queue keeps its bound; and what a peer sends is answered with little.
+//! A session that is driven by a script of inputs, partial writes and time steps. For any script:
+//!
+//! - The session closes at most once, as its last event.
+//! - Each GET is answered once.
+//! - On each WebSocket, the peer reads complete frames and at most one close frame.
+//! - Messages arrive once and in order, as a prefix of those sent.
+//! - The send queue stays within its limit.
+//! - The size of the answers is limited by the size of the input.
 
 use std::collections::BTreeSet;
 use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use upwire::protocol::broadcast::Broadcast;
 use upwire::protocol::effects::{Effects, Event, Role, Token};
 use upwire::protocol::limits::{Limits, SlowConsumer};
-use upwire::protocol::outbox::{Broadcast, Outgoing};
+use upwire::protocol::outbox::Outgoing;
 use upwire::protocol::packet::Message;
 use upwire::protocol::session::{Input, Loss, PollingFault, Session};
 use upwire::protocol::websocket::Connection;
@@ -19,8 +24,8 @@ use crate::client;
 use crate::packet::unbase64;
 use crate::script::Script;
 
-/// What a queue may hold above what it counts as full, besides one message: answers to pings, pings,
-/// and the fixed cost of pieces.
+/// Bytes that a queue may hold above its limit, in addition to one message: pongs, pings, and the
+/// fixed cost of pieces.
 const SLACK: usize = 2_000;
 
 pub fn check(data: &[u8]) {
@@ -43,8 +48,8 @@ pub fn check(data: &[u8]) {
     run.finish();
 }
 
-/// What the session asked for, in order.
-enum Seen {
+/// A recorded effect.
+enum Effect {
     Message(Vec<u8>),
     Event(Event),
     Get(Token, Vec<u8>),
@@ -54,32 +59,32 @@ enum Seen {
 }
 
 #[derive(Default)]
-struct Recorder(Vec<Seen>);
+struct Recorder(Vec<Effect>);
 
 impl Effects for Recorder {
     fn message(&mut self, message: Message<'_>) {
         let (Message::Text(body) | Message::Binary(body)) = message;
-        self.0.push(Seen::Message(body.into_owned()));
+        self.0.push(Effect::Message(body.into_owned()));
     }
     fn event(&mut self, event: Event) {
-        self.0.push(Seen::Event(event));
+        self.0.push(Effect::Event(event));
     }
     fn answer_get(&mut self, token: Token, payload: Vec<u8>) {
-        self.0.push(Seen::Get(token, payload));
+        self.0.push(Effect::Get(token, payload));
     }
     fn refuse_get(&mut self, token: Token) {
-        self.0.push(Seen::RefusedGet(token));
+        self.0.push(Effect::RefusedGet(token));
     }
     fn promote(&mut self) {
-        self.0.push(Seen::Promoted);
+        self.0.push(Effect::Promoted);
     }
     fn release(&mut self, role: Role, connection: Connection, _patience: Duration) {
-        self.0.push(Seen::Released(role, connection));
+        self.0.push(Effect::Released(role, connection));
     }
     fn wants_write(&mut self, _role: Role) {}
 }
 
-/// What the peer of one WebSocket has read.
+/// The bytes that the peer of one WebSocket has read.
 #[derive(Default)]
 struct Stream {
     bytes: Vec<u8>,
@@ -98,29 +103,29 @@ struct Run {
     polled: Vec<Vec<u8>>,
     token: Token,
     parked: BTreeSet<Token>,
-    /// Messages that the app sent and the session took.
+    /// The number of messages that the app sent and the session accepted.
     sent: usize,
-    /// Receipts that were asked for and have not come.
+    /// The number of receipts that were requested and are not due yet.
     receipts: u32,
-    /// Messages that the peer sent, as numbers, unless it also sent what the fuzzer likes.
+    /// The number of numbered messages that the peer sent.
     posted: usize,
     delivered: Vec<Vec<u8>>,
+    /// The peer also sends arbitrary bytes.
     has_noise: bool,
-    /// A close waits for the GET that fetches the last packets: nothing more is taken.
+    /// The app has closed the session, so messages are not accepted any more.
     is_closing: bool,
     closed: usize,
     steps: usize,
     pings: usize,
     received: usize,
     sent_bytes: usize,
-    /// Bytes of the longest message of the app's.
+    /// The length in bytes of the app's longest message.
     longest: usize,
 }
 
 impl Run {
     fn new(limits: Limits, is_polling: bool, has_noise: bool) -> Self {
-        // The clock is where time starts; from here on it is an argument.
-        #[allow(clippy::disallowed_methods)]
+        #[expect(clippy::disallowed_methods, reason = "the only way to make an Instant")]
         let now = Instant::now();
         let shared = Arc::new(limits.clone());
         let session = if is_polling {
@@ -217,7 +222,7 @@ impl Run {
             27 => self.rare(script),
             28 => {
                 self.receipts += 1;
-                self.input(Input::Report);
+                self.input(Input::NotifyDrained);
                 if self.session.is_closed() {
                     self.receipts -= 1;
                 }
@@ -232,7 +237,7 @@ impl Run {
         }
     }
 
-    /// What ends a session, mostly.
+    /// Rare inputs, most of which close the session.
     fn rare(&mut self, script: &mut Script<'_>) {
         match script.byte() % 16 {
             0 => self.input(Input::Shutdown),
@@ -254,7 +259,7 @@ impl Run {
         }
     }
 
-    /// The number of a message, with filling that makes the message as long as is asked.
+    /// A message of the given size that contains its number.
     fn numbered(number: usize, size: usize) -> Vec<u8> {
         let number = number.to_string();
         let mut text = vec![b'0'; size.saturating_sub(number.len())];
@@ -274,7 +279,7 @@ impl Run {
         self.input(Input::Post(body));
     }
 
-    /// A legal frame on the WebSocket.
+    /// The peer sends a legal frame on the main WebSocket.
     fn talk(&mut self, script: &mut Script<'_>) {
         if self.session.connection(Role::Main).is_none() {
             return;
@@ -298,7 +303,8 @@ impl Run {
         self.receive(Role::Main, client::frame(first, &payload));
     }
 
-    /// A probe that comes at the wrong time is let go of at once; it is not the one under way.
+    /// Opens a WebSocket for an upgrade. Outside of an upgrade it is released at once, and the probe
+    /// that is under way stays.
     fn probe(&mut self, base64: bool) {
         let is_taken = |role| self.session.connection(role).is_some();
         let has_own_stream = !is_taken(Role::Main) && !is_taken(Role::Probe);
@@ -365,7 +371,7 @@ impl Run {
         }
     }
 
-    /// Lets time pass; deadlines on the way are met in order.
+    /// Lets time pass, and handles each deadline in order.
     fn wait(&mut self, duration: Duration) {
         let end = self.now + duration;
         for _ in 0..100 {
@@ -378,7 +384,7 @@ impl Run {
                 _ => return self.now = end,
             }
         }
-        panic!("a deadline that never passes");
+        panic!("deadlines do not move on");
     }
 
     fn write(&mut self, role: Role, most: usize) {
@@ -399,24 +405,24 @@ impl Run {
         bytes.len()
     }
 
-    /// Takes in what the session asked for.
+    /// Checks and records the effects of the last step.
     fn settle(&mut self) {
-        for seen in std::mem::take(&mut self.recorder.0) {
-            match seen {
-                Seen::Message(body) => {
+        for effect in std::mem::take(&mut self.recorder.0) {
+            match effect {
+                Effect::Message(body) => {
                     assert_eq!(self.closed, 0, "a message after the close");
                     self.delivered.push(body);
                 }
-                Seen::Event(event) => self.event(&event),
-                Seen::Get(token, payload) => {
+                Effect::Event(event) => self.event(&event),
+                Effect::Get(token, payload) => {
                     assert!(self.parked.remove(&token), "GET {token} is answered twice");
                     self.polled.push(payload);
                 }
-                Seen::RefusedGet(token) => {
+                Effect::RefusedGet(token) => {
                     assert!(self.parked.remove(&token), "GET {token} is answered twice");
                 }
-                Seen::Promoted => self.main.bytes = std::mem::take(&mut self.probe).bytes,
-                Seen::Released(role, connection) => {
+                Effect::Promoted => self.main.bytes = std::mem::take(&mut self.probe).bytes,
+                Effect::Released(role, connection) => {
                     let stream = std::mem::take(self.stream(role));
                     self.released.push((stream, connection));
                 }
@@ -424,7 +430,7 @@ impl Run {
         }
         assert_eq!(self.closed == 1, self.session.is_closed());
         assert_eq!(self.session.deadline().is_none(), self.session.is_closed());
-        assert!(self.parked.len() <= 1, "two GETs wait");
+        assert!(self.parked.len() <= 1, "two GETs are parked");
     }
 
     fn event(&mut self, event: &Event) {
@@ -433,17 +439,17 @@ impl Run {
             Event::Closed { .. } => self.closed += 1,
             Event::Sent(count) => {
                 self.receipts =
-                    self.receipts.checked_sub(*count).expect("receipts nobody asked for");
+                    self.receipts.checked_sub(*count).expect("more receipts than requested");
             }
             Event::Dropped { .. } => assert_eq!(self.limits.slow_consumer, SlowConsumer::Drop),
             _ => {}
         }
     }
 
-    /// Lets everything be written, and judges what has arrived.
+    /// Writes everything that is queued and checks what has arrived.
     fn finish(mut self) {
         if self.session.is_closed() {
-            assert!(self.parked.is_empty(), "a GET hangs");
+            assert!(self.parked.is_empty(), "a GET is not answered");
             assert!(self.session.connection(Role::Main).is_none());
         }
         for index in 0..self.released.len() {
@@ -453,35 +459,35 @@ impl Run {
             self.polled.iter().flat_map(|payload| polled_numbers(payload)).collect();
         for (stream, connection) in &self.released {
             let is_cut = stream.is_lost || connection.is_aborted();
-            let found = judge(stream, !is_cut);
+            let found = read_stream(stream, !is_cut);
             if stream.is_main {
                 arrived.extend(found);
             }
         }
-        arrived.extend(judge(&self.main, false));
-        judge(&self.probe, false);
+        arrived.extend(read_stream(&self.main, false));
+        read_stream(&self.probe, false);
         let prefix: Vec<usize> = (0..arrived.len()).collect();
-        assert_eq!(arrived, prefix, "out of order");
+        assert_eq!(arrived, prefix, "messages are out of order");
         assert!(arrived.len() <= self.sent);
-        self.judge_delivered();
-        self.judge_amount();
+        self.check_delivered();
+        self.check_amount();
     }
 
-    fn judge_delivered(&self) {
+    fn check_delivered(&self) {
         let bytes: usize = self.delivered.iter().map(Vec::len).sum();
-        // A byte that is no UTF-8 becomes three.
+        // An invalid byte becomes U+FFFD, which has three bytes.
         assert!(bytes <= 3 * self.received);
         if !self.has_noise {
             for (number, body) in self.delivered.iter().enumerate() {
-                let text = std::str::from_utf8(body).expect("digits");
+                let text = std::str::from_utf8(body).expect("a message is a number");
                 assert_eq!(text.parse(), Ok(number), "delivered out of order");
             }
             assert!(self.delivered.len() <= self.posted);
         }
     }
 
-    /// What is written is the app's, or little.
-    fn judge_amount(&self) {
+    /// Checks that little is written beyond the app's messages.
+    fn check_amount(&self) {
         let written: usize = self.released.iter().map(|(stream, _)| stream.bytes.len()).sum();
         let polled: usize = self.polled.iter().map(Vec::len).sum();
         let all = written + polled + self.main.bytes.len() + self.probe.bytes.len();
@@ -490,7 +496,7 @@ impl Run {
     }
 }
 
-/// Up to so many bytes of what a connection has to write.
+/// Up to `most` queued bytes of a connection.
 fn offered(connection: &Connection, most: usize) -> Vec<u8> {
     let mut slices = [IoSlice::new(&[]); 8];
     let filled = connection.fill(&mut slices);
@@ -502,32 +508,33 @@ fn offered(connection: &Connection, most: usize) -> Vec<u8> {
 }
 
 fn number(text: &[u8]) -> usize {
-    let text = std::str::from_utf8(text).expect("digits");
-    text.parse().unwrap_or_else(|_| panic!("{text} is no message of ours"))
+    let text = std::str::from_utf8(text).expect("a message is a number");
+    text.parse().unwrap_or_else(|_| panic!("{text} is not a message of the app"))
 }
 
-/// Numbers of the messages in a polling payload.
+/// The numbers in the messages of a polling payload.
 fn polled_numbers(payload: &[u8]) -> Vec<usize> {
     let packets = payload.split(|byte| *byte == 0x1e);
     packets.filter_map(packet_number).collect()
 }
 
-/// The number in a packet that is a message.
+/// The number in a packet, if it is a message.
 fn packet_number(packet: &[u8]) -> Option<usize> {
-    match packet.split_first().expect("no empty packet") {
+    match packet.split_first().expect("a packet is not empty") {
         (b'4', body) => Some(number(body)),
-        (b'b', body) => Some(number(&unbase64(body).expect("base64"))),
+        (b'b', body) => Some(number(&unbase64(body).expect("the body is base64"))),
         (b'0', b"{}") | (b'1' | b'2' | b'6', b"") | (b'3', b"probe") => None,
-        other => panic!("{other:?}"),
+        other => panic!("{other:?} is not a packet of a server"),
     }
 }
 
-/// Numbers of the messages on a WebSocket, which has to be well-formed and, if it is over, whole.
-fn judge(stream: &Stream, is_over: bool) -> Vec<usize> {
+/// The numbers in the messages of a WebSocket. Checks that its frames are well-formed and, once it is
+/// closed, complete.
+fn read_stream(stream: &Stream, is_over: bool) -> Vec<usize> {
     let (frames, rest) = client::read_frames(&stream.bytes);
     let is_closed = frames.last().is_some_and(|frame| frame.opcode == 8);
-    assert!(!is_over || rest == 0, "a frame is cut off");
-    assert!(!is_over || is_closed, "no close frame");
+    assert!(!is_over || rest == 0, "a frame is incomplete");
+    assert!(!is_over || is_closed, "the close frame is missing");
     let closes = frames.iter().filter(|frame| frame.opcode == 8).count();
     assert_eq!(closes, usize::from(is_closed));
     let numbers = frames.iter().filter_map(|frame| match frame.opcode {

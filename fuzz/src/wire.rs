@@ -1,13 +1,13 @@
-//! What a connection writes, whatever part of it each write takes: whole frames and then one close
-//! frame, or the connection is reset.
+//! The bytes that a connection writes. However the writes are split, they are complete frames and then
+//! one close frame, or the connection is reset.
 
 use std::io::IoSlice;
 use std::sync::Arc;
 
+use upwire::protocol::broadcast::Broadcast;
 use upwire::protocol::limits::Limits;
-use upwire::protocol::outbox::Broadcast;
 use upwire::protocol::websocket::Connection;
-use upwire::protocol::websocket::reader::Chunk;
+use upwire::protocol::websocket::Unread;
 
 use crate::client;
 use crate::script::Script;
@@ -40,7 +40,7 @@ struct Sender {
     sent: Vec<(bool, Vec<u8>)>,
     is_over: bool,
     has_discarded: bool,
-    /// Bytes that were offered: bounds the work.
+    /// The number of bytes that may still be sent; limits the work.
     budget: usize,
 }
 
@@ -114,8 +114,8 @@ impl Sender {
 
     fn ping(&mut self, size: u8) {
         let mut bytes = client::frame(0x89, &vec![b'p'; usize::from(size % 126)]);
-        let mut chunk = Chunk::new(&mut bytes);
-        while let Ok(Some(_)) = self.connection.next(&mut chunk, &Limits::default()) {}
+        let mut unread = Unread::new(&mut bytes);
+        while let Ok(Some(_)) = self.connection.next(&mut unread, &Limits::default()) {}
     }
 
     fn close(&mut self, script: &mut Script<'_>) {
@@ -126,8 +126,8 @@ impl Sender {
             2 => self.connection.fail(1002),
             3 => {
                 let mut bytes = client::frame(0x88, b"\x03\xe8");
-                let mut chunk = Chunk::new(&mut bytes);
-                while let Ok(Some(_)) = self.connection.next(&mut chunk, &Limits::default()) {}
+                let mut unread = Unread::new(&mut bytes);
+                while let Ok(Some(_)) = self.connection.next(&mut unread, &Limits::default()) {}
             }
             _ => {
                 self.has_discarded = true;
@@ -137,7 +137,7 @@ impl Sender {
         }
     }
 
-    /// The kernel takes up to `most` bytes of what is offered in so many slices.
+    /// The kernel takes up to `most` bytes in this many slices. Returns the number that it took.
     fn write(&mut self, most: usize, slices: usize) -> usize {
         if self.connection.is_aborted() {
             return 0;
@@ -156,21 +156,21 @@ impl Sender {
 
     fn finish(&mut self) {
         while !self.connection.wire().is_empty() && !self.connection.is_aborted() {
-            assert!(self.write(usize::MAX, 8) > 0, "bytes that wait are offered");
+            assert!(self.write(usize::MAX, 8) > 0, "queued bytes are not offered");
         }
         if self.connection.is_aborted() {
             return assert!(self.has_discarded, "only a discarding close may reset");
         }
         assert_eq!(self.connection.wire().cost(), 0);
         assert_eq!(self.connection.wire().messages(), 0);
-        let frames = self.read.strip_prefix(ANSWER).expect("the answer");
+        let frames = self.read.strip_prefix(ANSWER).expect("the output begins with the response");
         let (frames, rest) = client::read_frames(frames);
-        assert_eq!(rest, 0, "a frame is cut off");
+        assert_eq!(rest, 0, "a frame is incomplete");
         let closes = frames.iter().filter(|frame| frame.opcode == 8).count();
         assert_eq!((closes, frames.last().map(|frame| frame.opcode)), (1, Some(8)));
         let messages = frames.into_iter().filter(|frame| frame.opcode < 8);
         let messages: Vec<_> = messages.map(|frame| (frame.opcode == 1, frame.payload)).collect();
-        assert!(self.sent.starts_with(&messages), "not what was sent");
+        assert!(self.sent.starts_with(&messages), "the messages differ from those sent");
         assert!(self.has_discarded || messages.len() == self.sent.len(), "messages are lost");
     }
 }

@@ -10,7 +10,9 @@ use napi_derive::napi;
 use super::environment::{is_overloaded, with};
 use super::guard::{Result, guard};
 use super::raw::{CopiedBytes, NodeDescriptor};
-use crate::protocol::handshake::{self, Accepted, Known, Refusal, Request, Rules, TransportName};
+use crate::protocol::handshake::{
+    self, Accepted, KnownSession, Refusal, Request, Rules, TransportName,
+};
 use crate::protocol::limits::{Limits, SlowConsumer};
 use crate::protocol::websocket::opening::{self, UpgradeHeaders, UpgradeRefusal};
 use crate::runtime::commands::{Action, NewLink, NewWebSocket, Open, SessionId};
@@ -69,7 +71,7 @@ pub struct NativeEngine {
     limits: Arc<Limits>,
     max_receive_queue: u64,
     rules: Rules,
-    sessions: HashMap<String, Known<SessionId>>,
+    sessions: HashMap<String, KnownSession<SessionId>>,
 }
 
 const GET: f64 = 0.0;
@@ -229,7 +231,7 @@ impl NativeEngine {
             host.stage(id, Action::Open(Box::new(open)));
             id
         })?;
-        self.sessions.insert(sid, Known { session: id, transport, upgrading: false });
+        self.sessions.insert(sid, KnownSession { session: id, transport, upgrading: false });
         Ok(Opened { slot: id.slot, generation: id.generation, taken })
     }
 

@@ -15,7 +15,7 @@ use napi_derive::napi;
 use super::environment::{Host, with};
 use super::guard::{Result, guard, internal};
 use super::raw::{self, Call, Dispatch, Export, MAX_VALUES, Sizes, Value};
-use crate::protocol::outbox::Broadcast;
+use crate::protocol::broadcast::Broadcast;
 use crate::runtime::commands::{Action, Body, Command, SessionId};
 use crate::runtime::driver::now;
 use crate::runtime::inbox::{Event, EventBatch, Kind, MAX_SMALL, Payload, Record, cost};

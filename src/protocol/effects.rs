@@ -1,4 +1,4 @@
-//! What a session asks of the world. The driver implements [`Effects`]; tests record it.
+//! What a session asks its driver to do. The runtime carries [`Effects`] out; tests record them.
 
 use std::time::Duration;
 
@@ -6,57 +6,67 @@ use super::close_reason::{CloseDetail, CloseReason};
 use super::packet::Message;
 use super::websocket::Connection;
 
-/// Which of a session's two possible WebSockets is meant.
+/// The part that a WebSocket plays in its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The transport of the session.
+    /// The WebSocket is the session's transport.
     Main,
-    /// The WebSocket that is being probed for an upgrade.
+    /// The WebSocket is being probed for an upgrade.
     Probe,
 }
 
-/// Names one polling request; made by the caller, never interpreted here.
+/// Identifies one polling request. The caller chooses it; the session only passes it back.
 pub type Token = u32;
 
-/// Something the app may hear of, besides messages.
+/// An event for the app, other than a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A pong came: engine.io's `heartbeat`.
+    /// An awaited pong arrived: engine.io's `heartbeat`. Only emitted while heartbeats are observed.
     Heartbeat,
-    /// A ping was queued.
+    /// A ping was queued. Only emitted while heartbeats are observed.
     PingSent,
-    /// The probe was answered.
+    /// The probe was answered: engine.io's `upgrading`.
     Upgrading,
-    /// The WebSocket has become the transport.
+    /// The WebSocket has become the transport: engine.io's `upgrade`.
     Upgraded,
     /// The probed WebSocket is gone; the session stays on polling.
     UpgradeFailed,
-    /// So many messages that asked for a receipt have been handed to the operating system (or to
-    /// a polling response).
+    /// This many requested receipts are due: what they stand for was handed to the operating system
+    /// or to a polling response.
     Sent(u32),
-    /// A message found the queue full and was dropped. `waiting` is what waited, in bytes; `receipt`
-    /// the number of earlier receipts still owed, if it asked for one itself.
-    Dropped { waiting: u64, receipt: Option<u32> },
-    /// The session is over, with so many messages that were not sent. Always the last event, exactly
-    /// once.
-    Closed { reason: CloseReason, unsent: usize, detail: Option<Box<CloseDetail>> },
+    /// The send queue was full and a message was dropped.
+    Dropped {
+        /// Bytes in the queue.
+        waiting: u64,
+        /// If the dropped message requested a receipt: the number of earlier receipts still due.
+        receipt: Option<u32>,
+    },
+    /// The session is closed. Emitted exactly once, as the last event.
+    Closed {
+        /// The reason that engine.io reports.
+        reason: CloseReason,
+        /// The number of messages that will not be sent.
+        unsent: usize,
+        /// The cause, unless the app closed the session itself.
+        detail: Option<Box<CloseDetail>>,
+    },
 }
 
-/// The consequences of one input, in order.
+/// The consequences of one input, called in order.
 pub trait Effects {
-    /// A message for the app.
+    /// Delivers a message to the app.
     fn message(&mut self, message: Message<'_>);
-    /// An event for the app.
+    /// Delivers an event to the app.
     fn event(&mut self, event: Event);
-    /// The payload a parked GET is answered with.
+    /// Answers a GET with a payload.
     fn answer_get(&mut self, token: Token, payload: Vec<u8>);
-    /// The second of two overlapping GETs: 400.
+    /// Answers a GET that overlaps another one with status 400.
     fn refuse_get(&mut self, token: Token);
-    /// The probed WebSocket is now the main one.
+    /// Makes the probed WebSocket the main one.
     fn promote(&mut self);
-    /// The session lets go of a WebSocket; what it still has to write, and the closing handshake,
-    /// go on without the session, for `patience` at the most.
+    /// Takes over a WebSocket that the session no longer needs. Its queue and its closing handshake
+    /// are completed without the session, within `patience`.
     fn release(&mut self, role: Role, connection: Connection, patience: Duration);
-    /// There may be bytes to write on this WebSocket.
+    /// Schedules a write on a WebSocket that may have bytes to write.
     fn wants_write(&mut self, role: Role);
 }

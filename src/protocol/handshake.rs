@@ -1,24 +1,30 @@
-//! Which requests the engine takes: the ladder of checks that engine.io's `verify` makes, with the
-//! same codes, and the open packet that answers a handshake.
+//! Decides which requests the engine accepts, with the checks of engine.io's `verify` in the same
+//! order and with the same error codes, and writes the open packet that answers a handshake.
 
 use serde_json::json;
 
 use super::limits::Limits;
 
-/// engine.io's error codes and messages.
+/// engine.io's error codes (`Server.errors`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ErrorCode {
+    /// The `transport` parameter names no transport, or a disabled one.
     UnknownTransport = 0,
+    /// The `sid` parameter names no session.
     UnknownSid = 1,
+    /// The method is not allowed for this request.
     BadHandshakeMethod = 2,
+    /// The request is malformed, or does not fit the state of its session.
     BadRequest = 3,
+    /// The app refused the request in `allowRequest`.
     Forbidden = 4,
+    /// The `EIO` parameter of a handshake is not 4.
     UnsupportedProtocolVersion = 5,
 }
 
 impl ErrorCode {
-    /// The text that goes with the code.
+    /// engine.io's message for the code.
     pub fn message(self) -> &'static str {
         match self {
             ErrorCode::UnknownTransport => "Transport unknown",
@@ -34,12 +40,14 @@ impl ErrorCode {
 /// The transports of this engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransportName {
+    /// HTTP long-polling, `polling`.
     Polling,
+    /// `websocket`.
     WebSocket,
 }
 
 impl TransportName {
-    /// Reads the name as it stands in a query.
+    /// Parses the `transport` parameter of a query.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "polling" => Some(Self::Polling),
@@ -49,36 +57,44 @@ impl TransportName {
     }
 }
 
-/// What of a request decides.
+/// The parts of a request that [`verify`] checks.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
+    /// The HTTP method.
     pub method: &'a str,
-    /// Whether the request asks for a protocol switch.
+    /// Whether the request is an HTTP upgrade.
     pub upgrade: bool,
+    /// The `transport` parameter.
     pub transport: Option<&'a str>,
+    /// The `EIO` parameter: the protocol version.
     pub eio: Option<&'a str>,
+    /// The `sid` parameter.
     pub sid: Option<&'a str>,
+    /// The `Origin` header.
     pub origin: Option<&'a str>,
 }
 
-/// What the engine allows.
+/// The transports that the engine offers: the option `transports`.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
+    /// Polling is enabled.
     pub polling: bool,
+    /// WebSocket is enabled.
     pub websocket: bool,
 }
 
-/// What is known of the session that a request names.
+/// An existing session, as far as [`verify`] needs it.
 #[derive(Debug, Clone, Copy)]
-pub struct Known<S> {
+pub struct KnownSession<S> {
+    /// The caller's name for the session; returned in [`Accepted`].
     pub session: S,
     /// The transport in use.
     pub transport: TransportName,
-    /// A WebSocket is being probed or already took over.
+    /// Whether a WebSocket is being probed for the session, or has become its transport.
     pub upgrading: bool,
 }
 
-/// What a good request is.
+/// What an accepted request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted<S> {
     /// The first request of a session.
@@ -94,17 +110,26 @@ pub enum Accepted<S> {
 /// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
+    /// The `transport` parameter names no transport, or a disabled one.
     UnknownTransport,
+    /// The `Origin` header contains bytes that a header value must not contain.
     InvalidOrigin,
+    /// The `sid` parameter names no session.
     UnknownSid,
+    /// The session uses another transport, or a WebSocket is already being probed for it.
     TransportMismatch {
+        /// The transport in use.
         previous: TransportName,
     },
+    /// The `EIO` parameter of a session's request is not 4.
     ProtocolMismatch,
+    /// A handshake or upgrade with a method other than GET.
     BadHandshakeMethod,
+    /// A WebSocket without an HTTP upgrade, or polling with one.
     TransportHandshakeError,
+    /// The `EIO` parameter of a handshake is not 4.
     UnsupportedProtocolVersion,
-    /// 405: the session is there, but not for this method.
+    /// A polling request of a session with a method other than GET and POST; answered with 405.
     MethodNotAllowed,
 }
 
@@ -125,7 +150,7 @@ impl Refusal {
         }
     }
 
-    /// `context.name` of the `connection_error` event.
+    /// The `context.name` of the `connection_error` event.
     pub fn name(self) -> Option<&'static str> {
         match self {
             Refusal::InvalidOrigin => Some("INVALID_ORIGIN"),
@@ -141,13 +166,15 @@ impl Refusal {
     }
 }
 
-/// Checks a request. Nothing is decided before the engine's own rules have been applied in
-/// engine.io's order: transport, origin, then session or handshake. Of the origin only the bytes are
-/// looked at; whether it may talk to us is asked in `lib/admission/origin/rule.js`, and counts before what follows.
+/// Checks a request in engine.io's order: transport, origin, then session or handshake. `lookup`
+/// finds a session by its sid and is called at most once.
+///
+/// Only the bytes of the origin are checked here. `lib/admission/origin/rule.js` decides whether the
+/// origin is allowed.
 pub fn verify<S>(
     request: &Request<'_>,
     rules: Rules,
-    lookup: impl FnOnce(&str) -> Option<Known<S>>,
+    lookup: impl FnOnce(&str) -> Option<KnownSession<S>>,
 ) -> Result<Accepted<S>, Refusal> {
     let transport = request.transport.and_then(TransportName::parse);
     let transport = match transport {
@@ -167,14 +194,14 @@ pub fn verify<S>(
 fn verify_session<S>(
     request: &Request<'_>,
     transport: TransportName,
-    known: Known<S>,
+    known: KnownSession<S>,
 ) -> Result<Accepted<S>, Refusal> {
     let mismatch = Refusal::TransportMismatch { previous: known.transport };
     if request.upgrade {
         if transport == TransportName::Polling {
             return Err(Refusal::TransportHandshakeError);
         }
-        // The first WebSocket to be verified wins; what runs on one stays there.
+        // The first verified WebSocket wins, and a session never leaves a WebSocket.
         if known.transport == TransportName::WebSocket || known.upgrading {
             return Err(mismatch);
         }
@@ -212,12 +239,12 @@ fn verify_handshake<S>(
     Ok(Accepted::Handshake(transport))
 }
 
-/// What may not stand in a header value (RFC 9110 section 5.5).
+/// Whether a header value must not contain this byte (RFC 9110 section 5.5).
 fn is_forbidden_in_header(byte: u8) -> bool {
     (byte < 0x20 && byte != b'\t') || byte == 0x7f
 }
 
-/// The body of the open packet, its members in engine.io's order.
+/// The body of the open packet: JSON with its members in engine.io's order.
 pub fn open_packet(sid: &str, upgrades: &[&str], limits: &Limits) -> String {
     format!(
         r#"{{"sid":{},"upgrades":{},"pingInterval":{},"pingTimeout":{},"maxPayload":{}}}"#,
@@ -256,7 +283,8 @@ mod tests {
 
     fn check(request: Request<'_>) -> Result<Accepted<u32>, Refusal> {
         verify(&request, RULES, |sid| {
-            let known = |session, transport, upgrading| Known { session, transport, upgrading };
+            let known =
+                |session, transport, upgrading| KnownSession { session, transport, upgrading };
             match sid {
                 "p" => Some(known(1, TransportName::Polling, false)),
                 "u" => Some(known(2, TransportName::Polling, true)),
@@ -306,9 +334,9 @@ mod tests {
     }
 
     #[test]
-    fn refuses_transports_that_are_off() {
+    fn refuses_disabled_transports() {
         let rules = Rules { websocket: false, ..RULES };
-        let lookup = |_: &str| None::<Known<u32>>;
+        let lookup = |_: &str| None::<KnownSession<u32>>;
         assert_eq!(verify(&websocket(), rules, lookup), Err(Refusal::UnknownTransport));
     }
 

@@ -1,29 +1,30 @@
-//! The heartbeat of Engine.IO v4: the server pings, the client answers.
+//! The heartbeat of Engine.IO v4: the server sends pings, the client answers with pongs.
 
 use std::time::{Duration, Instant};
 
+use super::deadline::after;
 use super::limits::Limits;
 
-/// A ping that goes out later than this was held up.
+/// A ping that is sent later than this after its deadline counts as delayed.
 const LATE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// When to send the next ping.
+    /// No pong is awaited; the next ping is due at `ping_at`.
     Quiet { ping_at: Instant },
-    /// When to give up on the pong. `extended` once another packet has restarted the wait.
+    /// A pong is awaited. `extended` is set once another packet has restarted the wait.
     Awaiting { pinged_at: Instant, until: Instant, extended: bool },
-    /// The wait stands still, because nothing is read from the peer; what is left of it. Pings go
-    /// on meanwhile, for the peer has a wait of its own.
+    /// A pong is awaited, but nothing is read from the peer, so the wait is frozen with `left`
+    /// remaining. Pings continue, because the peer expects them.
     Paused { pinged_at: Instant, ping_at: Instant, left: Duration, extended: bool },
 }
 
 /// What is due.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Beat {
-    /// Send a ping.
+    /// A ping has to be sent.
     Ping,
-    /// The peer is gone.
+    /// The pong did not arrive in time.
     Timeout,
 }
 
@@ -32,12 +33,12 @@ pub enum Beat {
 pub struct Heartbeat(State);
 
 impl Heartbeat {
-    /// Starts with the session: the first ping is due after an interval.
+    /// The heartbeat of a new session: the first ping is due after `pingInterval`.
     pub fn new(now: Instant, limits: &Limits) -> Self {
         Self(State::Quiet { ping_at: after(now, limits.ping_interval) })
     }
 
-    /// When [`Self::poll`] has something to say.
+    /// When to call [`Self::poll`] next.
     pub fn deadline(&self) -> Option<Instant> {
         match self.0 {
             State::Quiet { ping_at } | State::Paused { ping_at, .. } => Some(ping_at),
@@ -45,12 +46,12 @@ impl Heartbeat {
         }
     }
 
-    /// What is due now, if anything.
+    /// Returns what is due now.
     pub fn poll(&mut self, now: Instant, limits: &Limits) -> Option<Beat> {
         match &mut self.0 {
             State::Quiet { ping_at } if now >= *ping_at => {
-                // Counted from when the ping was due, so that two late timers do not add up; but
-                // a process that slept gives its peers the whole time.
+                // The wait starts when the ping was due, so that two late timers do not add up.
+                // After a long delay it starts now, because the peer needs the whole time.
                 let is_late = now.duration_since(*ping_at) > LATE;
                 let until = after(if is_late { now } else { *ping_at }, limits.ping_timeout);
                 self.0 = State::Awaiting { pinged_at: now, until, extended: false };
@@ -74,14 +75,14 @@ impl Heartbeat {
         }
     }
 
-    /// A ping cannot go out just now; ask again later.
+    /// Delays the ping that is due.
     pub fn postpone(&mut self, now: Instant, delay: Duration) {
         if let State::Quiet { ping_at } | State::Paused { ping_at, .. } = &mut self.0 {
             *ping_at = after(now, delay);
         }
     }
 
-    /// A pong came. An unsolicited one changes nothing; returns whether it was awaited.
+    /// Handles a pong and returns whether it was awaited. An unsolicited pong changes nothing.
     pub fn pong(&mut self, now: Instant, limits: &Limits) -> bool {
         match self.0 {
             State::Awaiting { .. } | State::Paused { .. } => {
@@ -92,7 +93,7 @@ impl Heartbeat {
         }
     }
 
-    /// Any other packet came: the first after a ping restarts the wait, once.
+    /// Handles any other packet: the first one after a ping restarts the wait.
     pub fn traffic(&mut self, now: Instant, limits: &Limits) {
         if let State::Awaiting { until, extended: extended @ false, .. } = &mut self.0 {
             *until = after(now, limits.ping_timeout);
@@ -100,12 +101,12 @@ impl Heartbeat {
         }
     }
 
-    /// The transport was swapped: a pong asked for on the old one is not waited for any more.
+    /// Stops waiting for a pong: after an upgrade it could only arrive on the old transport.
     pub fn forget_ping(&mut self, now: Instant, limits: &Limits) {
         self.pong(now, limits);
     }
 
-    /// Nothing is read from the peer for now: its pong cannot be judged.
+    /// Freezes the wait for a pong while nothing is read from the peer.
     pub fn pause(&mut self, now: Instant, limits: &Limits) {
         if let State::Awaiting { pinged_at, until, extended } = self.0 {
             let ping_at = after(pinged_at, limits.ping_interval).max(now);
@@ -114,17 +115,12 @@ impl Heartbeat {
         }
     }
 
-    /// Reading goes on.
+    /// Continues the wait, because the peer is read again.
     pub fn resume(&mut self, now: Instant) {
         if let State::Paused { pinged_at, left, extended, .. } = self.0 {
             self.0 = State::Awaiting { pinged_at, until: after(now, left), extended };
         }
     }
-}
-
-/// `now + delay`, or `now` where the clock cannot tell.
-pub fn after(now: Instant, delay: Duration) -> Instant {
-    now.checked_add(delay).unwrap_or(now)
 }
 
 #[cfg(test)]
@@ -149,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn extends_the_wait_once() {
+    fn another_packet_restarts_the_wait_once() {
         let (now, limits) = (start(), limits());
         let mut beat = Heartbeat::new(now, &limits);
         beat.poll(now + SECOND * 25, &limits);
@@ -160,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn stands_still_while_nothing_is_read_but_pings_go_on() {
+    fn the_wait_is_frozen_while_nothing_is_read_but_pings_continue() {
         let (now, limits) = (start(), limits());
         let mut beat = Heartbeat::new(now, &limits);
         beat.poll(now + SECOND * 25, &limits);

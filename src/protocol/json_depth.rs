@@ -1,41 +1,41 @@
-//! How deep the JSON of a Socket.IO packet is nested. socket.io's encoder is recursive: an app that sends
-//! back 20,000 arrays in one another overflows the stack of its process.
+//! Measures how deep the JSON of a Socket.IO packet is nested. socket.io's encoder is recursive, so
+//! an app that echoes 20,000 nested arrays would overflow its stack.
 
-/// Whether the JSON in a Socket.IO packet is nested deeper than `most`; 0 is any depth. Text that is
-/// no JSON gives any answer: socket.io's parser refuses it.
+/// Whether the JSON in a Socket.IO packet is nested deeper than `most` levels; 0 allows any depth.
+/// The result is arbitrary for text that is not JSON, because socket.io's parser rejects that.
 pub fn exceeds(packet: &[u8], most: usize) -> bool {
-    // Each level has a bracket. This pass is many times faster than the other one.
+    // Each level needs a bracket, and counting brackets is many times faster than tracking depth.
     if most == 0 || packet.len() <= most || brackets(packet) <= most {
         return false;
     }
     depth_exceeds(json(packet), most)
 }
 
-/// How many brackets open, also in strings.
+/// The number of opening brackets, including those in strings.
 fn brackets(text: &[u8]) -> usize {
     text.iter().filter(|byte| is_opening(**byte)).count()
 }
 
-/// `[` and `{` differ in one bit, which no other byte shares.
+/// `[` and `{` differ only in the bit 0x20, and no other byte becomes `{` when it is set.
 fn is_opening(byte: u8) -> bool {
     byte | 0x20 == b'{'
 }
 
-/// Skips what stands before the JSON: the type, the number of attachments, the namespace and the id. A
-/// quote in a namespace is no string.
+/// Skips the packet's type, number of attachments and namespace. A quote in a namespace must not be
+/// taken for a string; the id that may follow consists of digits and is harmless.
 fn json(packet: &[u8]) -> &[u8] {
     let Some((kind @ b'0'..=b'9', mut rest)) = packet.split_first() else { return packet };
     if matches!(kind, b'5' | b'6') {
-        rest = behind(rest, b'-');
+        rest = text_after(rest, b'-');
     }
     if rest.first() == Some(&b'/') {
-        rest = behind(rest, b',');
+        rest = text_after(rest, b',');
     }
     rest
 }
 
-/// What is behind the first `byte`; nothing without one.
-fn behind(text: &[u8], byte: u8) -> &[u8] {
+/// The text after the first `byte`, or an empty slice if there is none.
+fn text_after(text: &[u8], byte: u8) -> &[u8] {
     let at = text.iter().position(|each| *each == byte);
     at.and_then(|at| text.get(at.saturating_add(1)..)).unwrap_or(&[])
 }
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_out_what_is_in_strings() {
+    fn ignores_brackets_in_strings() {
         let text = format!(r#"["{}","\"{}\\",{}]"#, "[".repeat(50), "{".repeat(50), nested(4));
         assert!(!exceeds(text.as_bytes(), 5));
         assert!(exceeds(text.as_bytes(), 4));
@@ -118,7 +118,7 @@ mod tests {
         }
     }
 
-    /// A second opinion: by recursion over what is generated, whose strings hold quotes and brackets.
+    /// JSON whose strings contain quotes and brackets; [`depth_of`] measures its depth recursively.
     fn any_json() -> impl Strategy<Value = Json> {
         let leaf = "[a\\[\\]{}\"\\\\]{0,6}".prop_map(Json::Text);
         leaf.prop_recursive(8, 32, 4, |inner| {

@@ -1,38 +1,42 @@
-//! The bounds a session keeps; `docs/api.md` lists them with their defaults and what happens at
-//! each.
+//! The limits of a session. `docs/api.md` lists the options that set them, their defaults, and what
+//! happens when one is exceeded.
 
 use std::time::Duration;
 
-/// What every session of one engine shares.
+/// The limits that all sessions of one engine share.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Interval between a pong and the next ping. engine.io `pingInterval`, 25 s.
+    /// Time between a pong and the next ping. engine.io's `pingInterval`, default 25 s.
     pub ping_interval: Duration,
-    /// How long a pong may take. engine.io `pingTimeout`, 20 s.
+    /// Time within which a pong must arrive. engine.io's `pingTimeout`, default 20 s.
     pub ping_timeout: Duration,
-    /// How long a WebSocket may take to complete an upgrade. engine.io `upgradeTimeout`, 10 s.
+    /// Time within which a probed WebSocket must complete the upgrade. engine.io's
+    /// `upgradeTimeout`, default 10 s.
     pub upgrade_timeout: Duration,
-    /// How long a peer may take to answer our close frame before it is reset. 3 s.
+    /// Time within which a peer must answer a close frame before its connection is reset.
+    /// `closeTimeout`, default 3 s.
     pub close_timeout: Duration,
-    /// How long a closing polling session waits for the GET that fetches its last packets. 30 s.
+    /// Time that a closing polling session waits for the GET that fetches its close packet.
+    /// engine.io's `closeTimeout` of a polling transport, default 30 s.
     pub polling_close_timeout: Duration,
-    /// Bytes of one message or POST body. engine.io `maxHttpBufferSize`, 1,000,000.
+    /// Bytes of one message or POST body. engine.io's `maxHttpBufferSize`, default 1,000,000.
     pub max_message: usize,
-    /// Frames of one message, empty ones counted. 16,384.
+    /// Frames of one message, empty ones included. `maxFragments`, default 16,384.
     pub max_fragments: u32,
-    /// Nesting of the JSON in a text message. 0 is any.
+    /// Nesting depth of the JSON in a text message. `maxDepth`; 0, the default here, allows any.
     pub max_depth: usize,
-    /// Messages that a peer may send in a second. 0 is any number.
+    /// Messages that a peer may send per second. `maxMessageRate`; 0, the default, allows any.
     pub max_message_rate: u32,
-    /// Pongs waiting to be written to one peer. 60.
+    /// Pongs that may be queued for one peer. `maxPendingPongs`, default 60.
     pub max_pending_pongs: u32,
-    /// Bytes queued for one peer before the next message closes it. 16 MiB; 0 is none.
+    /// Bytes that may be queued for one peer before the next message finds its queue full.
+    /// `maxSendBuffer`, default 16 MiB; 0 disables the limit.
     pub max_send_buffer: usize,
-    /// What becomes of a message that finds the queue full.
+    /// What happens to a message that finds the queue full. Default [`SlowConsumer::Close`].
     pub slow_consumer: SlowConsumer,
 }
 
-/// What becomes of a message for a peer whose queue is full.
+/// What happens to a message for a peer whose send queue is full. The option `slowConsumer`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlowConsumer {
     /// The session is closed.

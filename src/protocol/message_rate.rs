@@ -1,25 +1,27 @@
-//! How many messages a session may send in a second: `maxMessageRate`, with twice as many at once.
+//! The option `maxMessageRate`: limits the messages that a peer sends per second, and allows bursts
+//! of twice that number.
 
 use std::time::{Duration, Instant};
 
-use super::heartbeat::after;
+use super::deadline::after;
 
-/// What may come at once, as the time in which it would come at the rate.
+/// The size of a burst, as the time that its messages take at the allowed rate.
 const BURST: Duration = Duration::from_secs(2);
 
-/// Counts messages against a rate (the generic cell rate algorithm).
+/// Counts messages against a rate with the generic cell rate algorithm (GCRA).
 #[derive(Debug, Default)]
 pub struct MessageRate {
-    /// When the messages so far would have come at the rate.
+    /// When the last message would have arrived at the allowed rate.
     due: Option<Instant>,
-    /// Since when nothing is read.
+    /// Set while nothing is read from the peer: since when.
     paused: Option<Instant>,
-    /// Time in which nothing was read, and whose messages have not come: they come later, at once.
+    /// Time during which nothing was read and whose messages are still to come, all at once.
     missed: Duration,
 }
 
 impl MessageRate {
-    /// Counts a message. Returns whether it may pass; with a `rate` of 0 all may.
+    /// Counts a message and returns whether it is within `rate`, in messages per second; 0 allows
+    /// any number.
     pub fn allows(&mut self, now: Instant, rate: u32) -> bool {
         let Some(interval) = Duration::from_secs(1).checked_div(rate) else { return true };
         let start = now.checked_sub(self.missed).unwrap_or(now);
@@ -34,12 +36,17 @@ impl MessageRate {
         true
     }
 
-    /// Reading stops: what the peer sends meanwhile comes later.
+    /// Notes that nothing is read for now. Messages of this time arrive later and are allowed then.
     pub fn pause(&mut self, now: Instant) {
         self.paused.get_or_insert(now);
     }
 
-    /// Reading goes on.
+    /// Whether nothing is read for now.
+    pub fn is_paused(&self) -> bool {
+        self.paused.is_some()
+    }
+
+    /// Notes that the peer is read again.
     pub fn resume(&mut self, now: Instant) {
         if let Some(since) = self.paused.take() {
             self.missed = self.missed.saturating_add(now.saturating_duration_since(since));
@@ -60,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn lets_twice_the_rate_come_at_once_and_the_rate_after_that() {
+    fn allows_a_burst_of_twice_the_rate_and_then_the_rate() {
         for limit in [1, 3, 7, 10, 1000, 1_000_000] {
             let (mut rate, now) = (MessageRate::default(), start());
             let burst = 2 * limit as usize;
@@ -71,26 +78,26 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_none() {
+    fn zero_disables_the_limit() {
         let mut rate = MessageRate::default();
         assert_eq!(passing(&mut rate, start(), 0, 100_000), 100_000);
     }
 
     #[test]
-    fn what_comes_late_because_it_was_not_read_is_not_too_much() {
+    fn messages_that_were_read_late_do_not_count() {
         let (mut rate, now) = (MessageRate::default(), start());
         assert_eq!(passing(&mut rate, now, 10, 100), 20);
         rate.pause(now);
         rate.pause(now + SECOND);
         rate.resume(now + SECOND * 30);
-        // Those of the time in between, while 20 have come before.
+        // The messages of 30 seconds; the burst of 20 was used up before.
         assert_eq!(passing(&mut rate, now + SECOND * 30, 10, 1000), 300);
         assert_eq!(passing(&mut rate, now + SECOND * 90, 10, 1000), 20, "only once");
     }
 
     proptest! {
         #[test]
-        fn never_lets_more_pass_than_the_rate_and_the_burst(
+        fn never_allows_more_than_the_burst_and_the_rate(
             limit in 1u32..50, gaps in prop::collection::vec(0u64..400, 1..300)
         ) {
             let (mut rate, mut now) = (MessageRate::default(), start());

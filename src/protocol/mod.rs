@@ -1,15 +1,16 @@
-//! Ring 1: the protocol, pure. Bytes and time come in, effects go out; there is no socket, clock,
-//! thread or Node in here.
+//! Ring 1: the protocol, as a pure core. It turns bytes and time into effects and uses no socket,
+//! clock, thread or Node.
 //!
-//! A connection's path through these files: [`handshake`] (and [`websocket::opening`] for an
-//! upgrade) decides whether a request may become a [`session`]; the session reads packets from
-//! polling [`payload`]s or [`websocket`] messages, keeps its [`heartbeat`], moves from polling to
-//! WebSocket in [`upgrade`], queues what it sends in its [`outbox`], and ends with a [`close_reason`]
-//! reason.
+//! The path of a connection through these files: [`handshake`] (and [`websocket::opening`] for an
+//! upgrade) decides whether a request may open a [`session`]. The session reads packets from polling
+//! [`payload`]s or from [`websocket`] messages, keeps its [`heartbeat`], moves from polling to
+//! WebSocket in an [`upgrade`], queues packets in its [`outbox`] or on a WebSocket's
+//! [`wire`](websocket::wire), and closes with a [`close_reason`]. A [`broadcast`] is shared by the
+//! queues of many sessions.
 //!
-//! The contract of [`session::Session`]: every change is one call (`handle_input`,
-//! `handle_timeout`) that hands its consequences to an [`effects::Effects`] before it returns;
-//! afterwards `deadline` tells when to call `handle_timeout` next. Nothing happens between calls.
+//! The contract of [`session::Session`]: every change is one call of `handle_input` or
+//! `handle_timeout`, which passes all consequences to an [`effects::Effects`] before it returns.
+//! `deadline` then returns when to call `handle_timeout` next. Nothing happens between calls.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -22,7 +23,9 @@
     )
 )]
 
+pub mod broadcast;
 pub mod close_reason;
+pub mod deadline;
 pub mod effects;
 pub mod handshake;
 pub mod heartbeat;

@@ -1,5 +1,5 @@
-//! Engine.IO v4 packets, as they stand in a WebSocket text message or in one part of a polling
-//! payload: a type digit and a body, or `b` and base64 for a binary message.
+//! Engine.IO packets as text: a type digit and a body, or `b` and base64 for a binary message. A
+//! WebSocket text message is one packet, a polling payload contains any number.
 //! Source: Engine.IO protocol, revision 4.
 
 use std::borrow::Cow;
@@ -7,57 +7,72 @@ use std::borrow::Cow;
 use base64::{Engine, engine::general_purpose};
 use thiserror::Error;
 
-/// A decoded packet; bodies borrow from the input.
+/// A decoded packet. Bodies borrow from the input; those that nothing reads are dropped.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Packet<'a> {
+    /// `0`: opens a session. Only servers send it.
     Open,
+    /// `1`: closes the session.
     Close,
+    /// `2` and a body: a heartbeat, or `probe`. Clients only send the latter.
     Ping(&'a [u8]),
+    /// `3`: answers a ping.
     Pong,
+    /// `4` and text, or `b` and base64: a message.
     Message(Message<'a>),
+    /// `5`: completes an upgrade.
     Upgrade,
+    /// `6`: releases a parked GET during an upgrade. Only servers send it.
     Noop,
 }
 
-/// The body of a message packet. Text has been checked to be UTF-8 by whoever read it.
+/// The body of a message packet.
 #[derive(Debug, PartialEq, Eq, Clone)]
 pub enum Message<'a> {
+    /// Text, known to be UTF-8 when it comes from a session.
     Text(Cow<'a, [u8]>),
+    /// Arbitrary bytes.
     Binary(Cow<'a, [u8]>),
 }
 
 impl Message<'_> {
-    /// Bytes of the body.
+    /// The length of the body in bytes.
     pub fn len(&self) -> usize {
         match self {
             Message::Text(body) | Message::Binary(body) => body.len(),
         }
     }
 
-    /// Whether the body has no bytes.
+    /// Whether the body is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Type digits on the wire.
+/// The type digits of the packets that a server sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum PacketType {
+    /// Opens a session; the body is JSON.
     Open = b'0',
+    /// Closes the session.
     Close = b'1',
+    /// A heartbeat.
     Ping = b'2',
+    /// Answers a probe.
     Pong = b'3',
+    /// A text message.
     Message = b'4',
+    /// Releases a parked GET during an upgrade.
     Noop = b'6',
 }
 
-/// Cannot be read as a packet: empty, of unknown type, or broken base64.
+/// The text is not a packet: it is empty, its type is unknown, or its base64 is invalid.
 #[derive(Debug, PartialEq, Eq, Error)]
 #[error("invalid packet")]
 pub struct InvalidPacket;
 
-/// Decodes one packet given as text.
+/// Decodes one packet.
 pub fn decode(text: &[u8]) -> Result<Packet<'_>, InvalidPacket> {
     let (kind, body) = text.split_first().ok_or(InvalidPacket)?;
     Ok(match kind {
@@ -73,7 +88,7 @@ pub fn decode(text: &[u8]) -> Result<Packet<'_>, InvalidPacket> {
     })
 }
 
-/// Padding is optional: some clients leave it out.
+/// Padding is optional, because some clients omit it.
 const BASE64: general_purpose::GeneralPurpose = general_purpose::GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     general_purpose::GeneralPurposeConfig::new()
@@ -118,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_packet() {
+    fn rejects_text_that_is_not_a_packet() {
         for text in [&b""[..], b"7", b"a", b"b!", b"bA", b"\xff"] {
             assert_eq!(decode(text), Err(InvalidPacket), "{text:?}");
         }

@@ -1,29 +1,29 @@
 //! Engine.IO v4 polling payloads: packets joined by the record separator.
 
-/// Stands between two packets of a payload.
+/// The record separator between two packets of a payload.
 pub const SEPARATOR: u8 = 0x1e;
 
-/// Payloads that came in, read packet by packet. An empty payload is one empty (so invalid) packet,
-/// as in engine.io-parser.
+/// The unhandled packets of received payloads. As in engine.io-parser, an empty payload is one empty
+/// packet, which is invalid.
 #[derive(Debug, Default)]
 pub struct Backlog {
     bytes: Vec<u8>,
-    /// Where the next packet begins; `None` when all have been read.
+    /// The offset of the next packet; `None` when all have been taken.
     next: Option<usize>,
 }
 
 impl Backlog {
-    /// Whether all packets have been read.
+    /// Whether all packets have been taken.
     pub fn is_empty(&self) -> bool {
         self.next.is_none()
     }
 
-    /// Memory in use.
+    /// Allocated memory in bytes.
     pub fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 
-    /// Puts a payload behind what is there.
+    /// Appends a payload.
     pub fn push(&mut self, payload: Vec<u8>) {
         let Some(next) = self.next else {
             *self = Self { bytes: payload, next: Some(0) };
@@ -35,7 +35,7 @@ impl Backlog {
         self.bytes.extend_from_slice(&payload);
     }
 
-    /// The next packet, undecoded.
+    /// Takes the next packet, undecoded.
     pub fn take(&mut self) -> Option<&[u8]> {
         let rest = self.bytes.get(self.next?..)?;
         let end = rest.iter().position(|byte| *byte == SEPARATOR);
@@ -47,8 +47,7 @@ impl Backlog {
     }
 }
 
-/// Makes a body valid UTF-8 in the way Node's `Buffer.toString()` does: each broken sequence
-/// becomes U+FFFD.
+/// Makes a body valid UTF-8 like Node's `Buffer.toString()`: each invalid sequence becomes U+FFFD.
 pub fn repair_utf8(body: Vec<u8>) -> Vec<u8> {
     match String::from_utf8(body) {
         Ok(text) => text.into_bytes(),
@@ -82,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_one_payload_after_the_other() {
+    fn reads_payloads_one_after_the_other() {
         let mut backlog = Backlog::default();
         backlog.push(b"4a\x1e4b".to_vec());
         assert_eq!(backlog.take(), Some(&b"4a"[..]));
@@ -93,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn repairs_broken_utf8() {
+    fn repairs_invalid_utf8() {
         assert_eq!(repair_utf8(b"4a\xffb".to_vec()), "4a\u{fffd}b".as_bytes());
         assert_eq!(repair_utf8("4\u{20ac}".into()), "4\u{20ac}".as_bytes());
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use super::gauge::Gauge;
+use crate::protocol::broadcast::Broadcast;
 use crate::protocol::effects::Token;
 use crate::protocol::limits::Limits;
-use crate::protocol::outbox::Broadcast;
 use crate::protocol::session::{Loss, PollingFault};
 
 /// Names a session: stale commands carry an older generation and are dropped.

@@ -1,9 +1,9 @@
 //! Echoes every message over upwire's own WebSocket framing, for the Autobahn test suite.
 //!
-//! The suite sends bare WebSocket messages, while upwire's server speaks Engine.IO in them. So this
-//! server drives the same [`Connection`] that a session drives, on plain blocking sockets: opening
-//! handshake, parsing, UTF-8, fragments, control frames, violations and closing are upwire's; only
-//! reading, writing and the echo are implemented here.
+//! The suite sends bare WebSocket messages, but a session of upwire expects Engine.IO packets. This
+//! server therefore uses the [`Connection`] of a session on plain blocking sockets. Opening handshake,
+//! parsing, UTF-8, fragments, control frames, violations and closing are upwire's code; only reading,
+//! writing and the echo are implemented here.
 
 mod request;
 
@@ -12,13 +12,14 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::thread;
 
 use upwire::protocol::limits::Limits;
+use upwire::protocol::websocket::Unread;
 use upwire::protocol::websocket::connection::{Connection, Received};
-use upwire::protocol::websocket::reader::Chunk;
 
-/// Cases 9.3 and 9.4 send 4 MiB in frames of 64 bytes, and 9.1 and 9.2 up to 16 MiB.
+/// Cases 9.1 and 9.2 send messages of up to 16 MiB.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+/// Cases 9.3 and 9.4 send 4 MiB in frames of 64 bytes.
 const MAX_FRAGMENTS: u32 = 131_072;
-/// As much as an I/O thread reads at once.
+/// The bytes of one read, as in an I/O thread.
 const READ: usize = 64 * 1024;
 
 fn main() -> io::Result<()> {
@@ -37,7 +38,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Serves one connection to its end.
+/// Serves one connection until it is closed.
 fn serve(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (answer, rest) = match request::read(&mut stream)? {
@@ -61,18 +62,17 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
         }
         buffer.truncate(count);
     }
-    // The server ends its side first; a reset would discard the close frame before the peer reads
-    // it.
+    // End our side and read on: a reset could destroy the close frame before the peer reads it.
     stream.shutdown(Shutdown::Write)?;
     io::copy(&mut stream, &mut io::sink())?;
     Ok(())
 }
 
-/// Queues the echo of each message in the bytes, as a session would.
+/// Queues an echo of each message in the bytes.
 fn echo(connection: &mut Connection, bytes: &mut [u8], limits: &Limits) {
-    let mut chunk = Chunk::new(bytes);
+    let mut unread = Unread::new(bytes);
     loop {
-        match connection.next(&mut chunk, limits) {
+        match connection.next(&mut unread, limits) {
             Ok(Some(Received::Text(text))) => connection.send_text(b"", &text),
             Ok(Some(Received::Binary(bytes))) => connection.send_binary(&bytes),
             Ok(Some(Received::Close(_)) | None) => return,
@@ -81,7 +81,7 @@ fn echo(connection: &mut Connection, bytes: &mut [u8], limits: &Limits) {
     }
 }
 
-/// Writes everything that is queued.
+/// Writes the whole queue.
 fn write(connection: &mut Connection, stream: &mut TcpStream) -> io::Result<()> {
     while !connection.wire().is_empty() {
         let mut slices = [IoSlice::new(&[]); 16];

@@ -1,4 +1,4 @@
-//! The opening handshake: reads the head of a request and lets upwire check it.
+//! The opening handshake: reads the head of a request and passes it to upwire.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read};
@@ -6,13 +6,15 @@ use std::net::TcpStream;
 
 use upwire::protocol::websocket::opening::{self, UpgradeHeaders};
 
+/// The most bytes of a head.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// Reads the head. Returns the 101 with the bytes behind the head, or the answer that refuses it.
+/// Reads the head. Returns the response with status 101 and the bytes after the head, or the response
+/// that refuses the request.
 pub fn read(stream: &mut TcpStream) -> io::Result<Result<(String, Vec<u8>), String>> {
     let mut bytes = Vec::new();
     let end = loop {
-        if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+        if let Some(at) = bytes.windows(4).position(|end| end == b"\r\n\r\n") {
             break at.saturating_add(4);
         }
         let mut part = [0; 4096];

@@ -1,146 +1,201 @@
-//! How a session ends.
+//! The ways in which a session closes.
 
 use std::time::{Duration, Instant};
 
 use super::held::Held;
-use super::{Session, Transport};
+use super::{Closer, Poll, Session, Transport};
 use crate::protocol::close_reason::{CloseDetail, CloseReason, code};
+use crate::protocol::deadline::after;
 use crate::protocol::effects::{Effects, Event, Role};
-use crate::protocol::heartbeat::after;
-use crate::protocol::outbox::Outbox;
 use crate::protocol::packet::PacketType;
 use crate::protocol::payload::Backlog;
 
-/// Close code for a server that goes away (RFC 6455 section 7.4.1).
+/// The close code of a server that goes away (RFC 6455 section 7.4.1).
 const GOING_AWAY: u16 = 1001;
+/// The close code for an error of the server (RFC 6455 section 7.4.1).
+const INTERNAL_ERROR: u16 = 1011;
+/// The close code that asks the peer to connect again later (IANA's registry of close codes).
+const TRY_AGAIN_LATER: u16 = 1013;
 
-/// How long peers may take to answer the close frames of an engine that closes.
+/// How long peers may take to answer a close frame while the engine closes.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(1);
 
+impl Closer {
+    /// The detail of the close. An app needs none for a close of its own.
+    pub(super) fn detail(self, ws_code: Option<u16>) -> Option<CloseDetail> {
+        match self {
+            Closer::App => None,
+            Closer::Drain => {
+                let detail = CloseDetail::new(code::SHUTDOWN, "the server shuts down");
+                Some(CloseDetail { ws_code, ..detail })
+            }
+        }
+    }
+}
+
 impl Session {
-    pub(super) fn close(&mut self, now: Instant, discard: bool, fx: &mut impl Effects) {
+    /// Closes the session after sending its queue, or without it if `discard` is set.
+    pub(super) fn close(
+        &mut self,
+        now: Instant,
+        closer: Closer,
+        discard: bool,
+        fx: &mut impl Effects,
+    ) {
         match &mut self.transport {
-            Transport::WebSocket(connection) => {
+            Transport::WebSocket(websocket) => {
+                let connection = &mut websocket.connection;
+                let mut unsent = 0;
                 if discard {
-                    self.dropped = connection.wire().messages();
+                    unsent = connection.wire().messages();
                     connection.discard();
                 }
-                self.finish(CloseReason::ForcedClose, None, fx);
+                match closer {
+                    Closer::App => connection.close(None),
+                    Closer::Drain => connection.close(Some(GOING_AWAY)),
+                }
+                self.finish_on_websocket(closer, unsent, fx);
             }
-            // A parked GET means that nothing waits.
-            Transport::Polling { parked: Some(_) } => self.close_parked(fx),
-            Transport::Polling { parked: None } if discard => {
-                self.finish(CloseReason::ForcedClose, None, fx);
+            Transport::Polling(polling) => {
+                let (until, closer) = match polling.poll {
+                    Poll::Parked { token, .. } => return self.close_with_answer(token, closer, fx),
+                    Poll::Absent => (after(now, self.limits.polling_close_timeout), closer),
+                    Poll::Closing { until, closer: Closer::App } => (until, closer),
+                    Poll::Closing { until, closer: Closer::Drain } => (until, Closer::Drain),
+                };
+                if discard {
+                    let unsent = polling.outbox.len();
+                    return self.finish_forced(closer.detail(None), unsent, fx);
+                }
+                polling.poll = Poll::Closing { until, closer };
             }
-            Transport::Polling { parked: None } => {
-                let wait = self.limits.polling_close_timeout;
-                self.closing.get_or_insert(after(now, wait));
-            }
+            Transport::Closed { .. } => {}
         }
     }
 
-    /// How long a peer may take to answer a close frame.
-    pub(super) fn patience(&self) -> Duration {
-        let patience = self.limits.close_timeout;
-        if self.shutting_down { patience.min(SHUTDOWN_PATIENCE) } else { patience }
-    }
-
+    /// Closes the session because the engine closes: drops the queue, and tells a WebSocket that the
+    /// server goes away.
     pub(super) fn shutdown(&mut self, fx: &mut impl Effects) {
-        self.shutting_down = true;
-        self.dropped = self.waiting_messages();
-        if let Transport::WebSocket(connection) = &mut self.transport {
-            connection.discard();
-            connection.close(Some(GOING_AWAY));
+        let unsent = self.waiting_messages();
+        let mut detail = None;
+        match &mut self.transport {
+            Transport::WebSocket(websocket) => {
+                websocket.connection.discard();
+                websocket.connection.close(Some(GOING_AWAY));
+            }
+            Transport::Polling(polling) => {
+                if let Some(probe) = &mut polling.probe {
+                    probe.connection.close(Some(GOING_AWAY));
+                }
+                detail = match polling.poll {
+                    Poll::Closing { closer, .. } => closer.detail(None),
+                    Poll::Absent | Poll::Parked { .. } => None,
+                };
+            }
+            Transport::Closed { .. } => {}
         }
-        if let Some(probe) = &mut self.probe {
-            probe.connection.close(Some(GOING_AWAY));
-        }
-        self.finish(CloseReason::ForcedClose, None, fx);
+        let patience = self.limits.close_timeout.min(SHUTDOWN_PATIENCE);
+        self.conclude(CloseReason::ForcedClose, detail, unsent, patience, fx);
     }
 
-    pub(super) fn leave(&mut self, now: Instant, fx: &mut impl Effects) {
-        self.leaving = true;
-        if let Transport::WebSocket(connection) = &mut self.transport {
-            connection.close(Some(GOING_AWAY));
-        }
-        self.close(now, false, fx);
-    }
-
-    /// Why a close that has nothing else to say ends the session.
-    fn farewell(&self) -> Option<CloseDetail> {
-        let mut detail = CloseDetail::new(code::SHUTDOWN, "the server shuts down");
-        detail.ws_code = self.connection(Role::Main).map(|_| GOING_AWAY);
-        self.leaving.then_some(detail)
-    }
-
-    /// Ends the session because of a message that its peer has begun and not finished.
+    /// Closes the session because of a message that its peer has begun and does not finish. `limit`
+    /// and `value` are the name and value of the option that was exceeded.
     pub fn evict_unfinished(&mut self, limit: &'static str, value: u64, fx: &mut impl Effects) {
-        const TRY_AGAIN_LATER: u16 = 1013;
-        if let Some(connection) = self.connection_mut(Role::Main) {
-            connection.fail(TRY_AGAIN_LATER);
-        }
         let message = format!("{limit} exceeded by a message that was not finished");
         let mut detail = CloseDetail::new(code::SLOW_PRODUCER, message);
-        detail.ws_code = self.connection(Role::Main).map(|_| TRY_AGAIN_LATER);
         detail.limit = Some((limit, value));
-        self.finish(CloseReason::TransportError, Some(detail), fx);
+        self.fail(CloseReason::TransportError, detail, TRY_AGAIN_LATER, fx);
     }
 
     pub(super) fn undeliverable(&mut self, fx: &mut impl Effects) {
-        self.close_with_error(code::UNDELIVERABLE, "an event is too large for JavaScript", fx);
+        let detail = CloseDetail::new(code::UNDELIVERABLE, "an event is too large for JavaScript");
+        self.fail(CloseReason::TransportError, detail, INTERNAL_ERROR, fx);
     }
 
     pub(super) fn broken(&mut self, fx: &mut impl Effects) {
-        self.close_with_error(code::INTERNAL, "internal error", fx);
+        let detail = CloseDetail::new(code::INTERNAL, "internal error");
+        self.fail(CloseReason::TransportError, detail, INTERNAL_ERROR, fx);
     }
 
-    fn close_with_error(&mut self, code: &'static str, message: &str, fx: &mut impl Effects) {
-        const INTERNAL_ERROR: u16 = 1011;
-        let mut detail = CloseDetail::new(code, message);
-        if let Transport::WebSocket(connection) = &mut self.transport {
-            connection.fail(INTERNAL_ERROR);
-            detail.ws_code = Some(INTERNAL_ERROR);
+    /// Closes the session, and a WebSocket with a close code.
+    pub(super) fn fail(
+        &mut self,
+        reason: CloseReason,
+        mut detail: CloseDetail,
+        close_code: u16,
+        fx: &mut impl Effects,
+    ) {
+        if let Transport::WebSocket(websocket) = &mut self.transport {
+            websocket.connection.fail(close_code);
+            detail.ws_code = Some(close_code);
         }
-        self.finish(CloseReason::TransportError, Some(detail), fx);
+        self.finish(reason, detail, fx);
     }
 
-    /// The end, once: lets go of every transport and tells the app.
+    /// Closes the session because of its peer, its connection or an error.
     pub(super) fn finish(
         &mut self,
         reason: CloseReason,
-        detail: Option<CloseDetail>,
+        detail: CloseDetail,
         fx: &mut impl Effects,
     ) {
-        self.closed = true;
-        let detail = match reason {
-            CloseReason::ForcedClose => detail.or_else(|| self.farewell()),
-            _ => detail,
-        };
-        // What a WebSocket has is still sent after a close of the app's.
-        let unsent = match reason {
-            CloseReason::ForcedClose => self.dropped.max(self.outbox.len()),
-            _ => self.dropped.max(self.waiting_messages()),
-        };
-        if let Some(mut probe) = self.probe.take() {
-            probe.connection.close(None);
-            fx.release(Role::Probe, probe.connection, self.patience());
-        }
-        let transport = std::mem::replace(&mut self.transport, Transport::Polling { parked: None });
-        match transport {
-            Transport::WebSocket(mut connection) => {
-                connection.close(None);
-                fx.release(Role::Main, connection, self.patience());
+        let (unsent, patience) = (self.waiting_messages(), self.limits.close_timeout);
+        self.conclude(reason, Some(detail), unsent, patience, fx);
+    }
+
+    /// Closes the session on request. What a WebSocket has queued is still sent, so `unsent` only
+    /// counts messages that were dropped.
+    pub(super) fn finish_forced(
+        &mut self,
+        detail: Option<CloseDetail>,
+        unsent: usize,
+        fx: &mut impl Effects,
+    ) {
+        let patience = self.limits.close_timeout;
+        self.conclude(CloseReason::ForcedClose, detail, unsent, patience, fx);
+    }
+
+    /// [`Self::finish_forced`] for a session on WebSocket.
+    pub(super) fn finish_on_websocket(
+        &mut self,
+        closer: Closer,
+        unsent: usize,
+        fx: &mut impl Effects,
+    ) {
+        self.finish_forced(closer.detail(Some(GOING_AWAY)), unsent, fx);
+    }
+
+    /// Releases the transport and emits `Closed`. Happens once in the life of a session.
+    fn conclude(
+        &mut self,
+        reason: CloseReason,
+        detail: Option<CloseDetail>,
+        unsent: usize,
+        patience: Duration,
+        fx: &mut impl Effects,
+    ) {
+        match std::mem::replace(&mut self.transport, Transport::Closed { patience }) {
+            Transport::Polling(polling) => {
+                if let Some(mut probe) = polling.probe {
+                    probe.connection.close(None);
+                    fx.release(Role::Probe, probe.connection, patience);
+                }
+                match polling.poll {
+                    Poll::Parked { token, .. } => {
+                        fx.answer_get(token, vec![PacketType::Close as u8]);
+                    }
+                    Poll::Absent | Poll::Closing { .. } => {}
+                }
             }
-            Transport::Polling { parked: Some(parked) } => {
-                fx.answer_get(parked.token, vec![PacketType::Close as u8]);
+            Transport::WebSocket(mut websocket) => {
+                websocket.connection.close(None);
+                fx.release(Role::Main, websocket.connection, patience);
             }
-            Transport::Polling { parked: None } => {}
+            Transport::Closed { .. } => return,
         }
-        self.outbox = Outbox::default();
         self.backlog = Backlog::default();
         self.held = Held::default();
         self.post_bytes = 0;
-        self.in_flight = 0;
         fx.event(Event::Closed { reason, unsent, detail: detail.map(Box::new) });
     }
 }

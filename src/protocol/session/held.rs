@@ -1,10 +1,13 @@
-//! Bytes of a WebSocket that wait to be handled.
+//! Received WebSocket bytes that wait to be handled.
 
-/// Received bytes, handled piece by piece.
+/// Once this many bytes wait for a POST to be completed, the WebSocket is not read any more.
+pub(super) const MAX_BEHIND_POST: usize = 64 * 1024;
+
+/// Received bytes that are handled piece by piece.
 #[derive(Debug, Default)]
-pub struct Held {
+pub(super) struct Held {
     bytes: Vec<u8>,
-    /// Bytes at the start that have been handled.
+    /// The number of bytes at the start that have been handled.
     done: usize,
 }
 
@@ -14,27 +17,27 @@ impl Held {
         self.len() == 0
     }
 
-    /// Bytes that wait.
+    /// The number of waiting bytes.
     pub fn len(&self) -> usize {
         self.bytes.len().saturating_sub(self.done)
     }
 
-    /// Memory in use.
+    /// Allocated memory in bytes.
     pub fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 
-    /// Adds bytes behind those that wait.
+    /// Appends bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The bytes that wait.
+    /// The waiting bytes.
     pub fn rest(&mut self) -> &mut [u8] {
         self.bytes.get_mut(self.done..).unwrap_or_default()
     }
 
-    /// All but the last `left` bytes have been handled.
+    /// Removes all but the last `left` bytes, which have not been handled.
     pub fn keep(&mut self, left: usize) {
         if left == 0 {
             *self = Self::default();

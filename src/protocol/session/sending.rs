@@ -1,74 +1,80 @@
-//! What the app sends, and what becomes of it when the peer does not take it.
+//! Messages from the app, and the session's end if its peer does not read them.
 
 use super::{Session, Transport};
 use crate::protocol::close_reason::{CloseDetail, CloseReason, code};
 use crate::protocol::effects::{Effects, Event, Role};
 use crate::protocol::limits::SlowConsumer;
 use crate::protocol::outbox::Outgoing;
-use crate::protocol::packet::PacketType;
 
 impl Session {
     pub(super) fn send(&mut self, message: Outgoing<'_>, receipt: bool, fx: &mut impl Effects) {
-        if self.closing.is_some() {
+        if self.closing_until().is_some() {
             return;
         }
         if self.is_full() {
             return self.overflow(receipt, fx);
         }
         match &mut self.transport {
-            Transport::Polling { .. } => {
-                self.outbox.push_message(message, receipt);
-                self.flush_polling(fx);
+            Transport::Polling(polling) => {
+                polling.outbox.push_message(message, receipt);
+                polling.flush(fx);
             }
-            Transport::WebSocket(connection) => {
-                let prefix = [PacketType::Message as u8];
-                match message {
-                    Outgoing::Text(body) => connection.send_text(&prefix, body),
-                    Outgoing::OwnText(body) => connection.send_text_owned(&prefix, body),
-                    Outgoing::Binary(body) => connection.send_binary(body),
-                    Outgoing::OwnBinary(body) => connection.send_binary_owned(body),
-                    Outgoing::Shared(broadcast) => connection.send_shared(broadcast),
-                }
-                if receipt {
-                    self.receipts.push_back(connection.wire().queued());
-                }
+            Transport::WebSocket(websocket) => {
+                websocket.send(message, receipt);
                 fx.wants_write(Role::Main);
             }
+            Transport::Closed { .. } => {}
         }
     }
 
-    /// Has the app told when what waits now has left; at once when nothing does.
-    pub(super) fn report(&mut self, fx: &mut impl Effects) {
+    /// Requests a receipt for the whole queue; it is due at once if the queue is empty.
+    pub(super) fn notify_drained(&mut self, fx: &mut impl Effects) {
         match &mut self.transport {
-            Transport::Polling { .. } if !self.outbox.is_empty() => self.outbox.expect_receipt(),
-            Transport::WebSocket(connection) if !connection.wire().is_empty() => {
-                self.receipts.push_back(connection.wire().queued());
+            Transport::Polling(polling) if !polling.outbox.is_empty() => {
+                polling.outbox.expect_receipt();
             }
-            Transport::Polling { .. } | Transport::WebSocket(_) => fx.event(Event::Sent(1)),
+            Transport::WebSocket(websocket) if !websocket.connection.wire().is_empty() => {
+                websocket.expect_receipt();
+            }
+            Transport::Polling(_) | Transport::WebSocket(_) | Transport::Closed { .. } => {
+                fx.event(Event::Sent(1));
+            }
         }
     }
 
-    /// The queue is full: the message is refused, which ends the session unless the app chose to
-    /// lose messages.
-    pub(super) fn overflow(&mut self, receipt: bool, fx: &mut impl Effects) {
-        if self.limits.slow_consumer == SlowConsumer::Drop {
-            let owed = u32::try_from(self.receipts.len()).unwrap_or(u32::MAX);
-            let owed = owed.saturating_add(self.outbox.receipts());
-            let waiting = self.waiting() as u64;
-            return fx.event(Event::Dropped { waiting, receipt: receipt.then_some(owed) });
+    /// Handles a message that finds the queue full, as `slowConsumer` says.
+    fn overflow(&mut self, receipt: bool, fx: &mut impl Effects) {
+        match self.limits.slow_consumer {
+            SlowConsumer::Close => {
+                self.evict("maxSendBuffer", self.limits.max_send_buffer as u64, fx);
+            }
+            SlowConsumer::Drop => {
+                let receipt = receipt.then(|| self.receipts());
+                fx.event(Event::Dropped { waiting: self.waiting() as u64, receipt });
+            }
         }
-        self.evict("maxSendBuffer", self.limits.max_send_buffer as u64, fx);
     }
 
-    /// Ends the session because of what waits for its peer; the connection is reset.
+    /// The number of receipts that are not due yet.
+    fn receipts(&self) -> u32 {
+        match &self.transport {
+            Transport::Polling(polling) => polling.outbox.receipts(),
+            Transport::WebSocket(websocket) => {
+                u32::try_from(websocket.receipts()).unwrap_or(u32::MAX)
+            }
+            Transport::Closed { .. } => 0,
+        }
+    }
+
+    /// Closes the session and resets its connection, because its peer does not read. `limit` and
+    /// `value` are the name and value of the option that was exceeded.
     pub fn evict(&mut self, limit: &'static str, value: u64, fx: &mut impl Effects) {
         let mut detail =
             CloseDetail::new(code::SLOW_CONSUMER, format!("{limit} exceeded by a slow consumer"));
         detail.limit = Some((limit, value));
-        self.dropped = self.waiting_messages();
-        if let Transport::WebSocket(connection) = &mut self.transport {
-            connection.abort();
+        if let Transport::WebSocket(websocket) = &mut self.transport {
+            websocket.connection.abort();
         }
-        self.finish(CloseReason::TransportError, Some(detail), fx);
+        self.finish(CloseReason::TransportError, detail, fx);
     }
 }

@@ -1,16 +1,13 @@
-//! From polling to WebSocket; `protocol/upgrade.rs` has the picture.
+//! The upgrade from polling to WebSocket. `protocol/upgrade.rs` shows the exchange.
 
 use std::time::{Duration, Instant};
 
-use super::polling::lost_poll;
-use super::{Session, Transport};
-use crate::protocol::close_reason::CloseReason;
+use super::{Poll, Polling, PollingFault, Session, Transport, WebSocket};
 use crate::protocol::effects::{Effects, Event, Role};
 use crate::protocol::packet::PacketType;
-use crate::protocol::upgrade::{self, Probe, Step};
+use crate::protocol::upgrade::{Probe, ProbeMessage, Stage};
 use crate::protocol::websocket::connection::Received;
-use crate::protocol::websocket::reader::Chunk;
-use crate::protocol::websocket::{Connection, Violation};
+use crate::protocol::websocket::{Connection, Unread, Violation};
 
 impl Session {
     pub(super) fn begin_probe(
@@ -19,77 +16,90 @@ impl Session {
         mut connection: Connection,
         fx: &mut impl Effects,
     ) {
-        if self.probe.is_some() || matches!(self.transport, Transport::WebSocket(_)) {
-            connection.close(None);
-            return fx.release(Role::Probe, connection, self.patience());
+        if let Transport::Polling(polling) = &mut self.transport
+            && polling.probe.is_none()
+        {
+            polling.probe = Some(Box::new(Probe::new(now, connection, &self.limits)));
+            return fx.wants_write(Role::Probe);
         }
-        self.probe = Some(Box::new(Probe::new(now, connection, &self.limits)));
-        fx.wants_write(Role::Probe);
+        connection.close(None);
+        fx.release(Role::Probe, connection, self.limits.close_timeout);
     }
 
     pub(super) fn receive_probe(&mut self, now: Instant, bytes: &mut [u8], fx: &mut impl Effects) {
-        let mut chunk = Chunk::new(bytes);
-        while let Some(probe) = &mut self.probe {
-            match probe.connection.next(&mut chunk, &self.limits) {
+        let mut unread = Unread::new(bytes);
+        while let Transport::Polling(polling) = &mut self.transport
+            && let Some(probe) = &mut polling.probe
+        {
+            match probe.connection.next(&mut unread, &self.limits) {
                 Ok(None) => {
                     if !probe.connection.wire().is_empty() {
                         fx.wants_write(Role::Probe);
                     }
                     return;
                 }
-                Ok(Some(Received::Text(text))) => match upgrade::step(&text) {
-                    // One answer is enough: a peer that repeats itself is not to fill our queue.
-                    Step::Answer if probe.answered => {}
-                    Step::Answer => {
-                        probe.answered = true;
-                        probe.connection.send_text(&[PacketType::Pong as u8], b"probe");
-                        fx.event(Event::Upgrading);
-                        self.answer_noop(now, Duration::ZERO, fx);
+                Ok(Some(Received::Text(text))) => match ProbeMessage::parse(&text) {
+                    ProbeMessage::Probe => match probe.stage {
+                        Stage::Waiting => {
+                            probe.stage = Stage::Answered;
+                            probe.connection.send_text(&[PacketType::Pong as u8], b"probe");
+                            fx.event(Event::Upgrading);
+                            polling.answer_noop(now, Duration::ZERO, fx);
+                        }
+                        // A peer that repeats its probe must not fill our queue with answers.
+                        Stage::Answered => {}
+                    },
+                    ProbeMessage::Upgrade => {
+                        self.complete_upgrade(now, fx);
+                        // Bytes after the upgrade packet are messages of the session.
+                        return self.receive(now, unread.take_all(), fx);
                     }
-                    Step::Swap => {
-                        self.swap(now, fx);
-                        // What follows in the same chunk is ordinary traffic.
-                        return self.receive(now, chunk.take_all(), fx);
-                    }
-                    Step::Refuse => self.end_probe(None, fx),
+                    ProbeMessage::Other => self.fail_upgrade(None, fx),
                 },
-                Ok(Some(Received::Binary(_) | Received::Close(_))) => self.end_probe(None, fx),
-                Err(violation) => self.end_probe(Some(violation), fx),
+                Ok(Some(Received::Binary(_) | Received::Close(_))) => self.fail_upgrade(None, fx),
+                Err(violation) => self.fail_upgrade(Some(violation), fx),
             }
         }
     }
 
-    /// The probed WebSocket takes over: whatever waited goes out on it, in order.
-    pub(super) fn swap(&mut self, now: Instant, fx: &mut impl Effects) {
-        let Some(probe) = self.probe.take() else { return };
-        if let Transport::Polling { parked: Some(parked) } = &self.transport {
-            fx.answer_get(parked.token, vec![PacketType::Noop as u8]);
-        }
+    /// Makes the probed WebSocket the transport, and moves the outbox to it.
+    fn complete_upgrade(&mut self, now: Instant, fx: &mut impl Effects) {
+        let Transport::Polling(Polling { poll, outbox, probe, .. }) = &mut self.transport else {
+            return;
+        };
+        let Some(probe) = probe.take() else { return };
+        let closer = match *poll {
+            Poll::Absent => None,
+            Poll::Parked { token, .. } => {
+                fx.answer_get(token, vec![PacketType::Noop as u8]);
+                None
+            }
+            Poll::Closing { closer, .. } => Some(closer),
+        };
         let mut connection = probe.connection;
-        let receipts = self.outbox.move_to(&mut connection);
-        let position = connection.wire().queued();
-        self.receipts.extend((0..receipts).map(|_| position));
-        self.transport = Transport::WebSocket(connection);
+        let receipts = outbox.move_to(&mut connection);
+        self.transport = Transport::WebSocket(WebSocket::new(connection, receipts));
         self.heartbeat.forget_ping(now, &self.limits);
         fx.promote();
         fx.event(Event::Upgraded);
         fx.wants_write(Role::Main);
-        if self.closing.is_some() {
-            self.finish(CloseReason::ForcedClose, None, fx);
+        if let Some(closer) = closer {
+            self.finish_on_websocket(closer, 0, fx);
         }
     }
 
-    /// The attempt is over; the session stays on polling, if it still has it.
-    pub(super) fn end_probe(&mut self, violation: Option<Violation>, fx: &mut impl Effects) {
-        let Some(mut probe) = self.probe.take() else { return };
+    /// Releases the probed WebSocket. The session stays on polling, unless it lost its GET.
+    pub(super) fn fail_upgrade(&mut self, violation: Option<Violation>, fx: &mut impl Effects) {
+        let Transport::Polling(polling) = &mut self.transport else { return };
+        let Some(mut probe) = polling.probe.take() else { return };
         match violation {
             Some(violation) => probe.connection.fail(violation.close_code()),
             None => probe.connection.close(None),
         }
-        fx.release(Role::Probe, probe.connection, self.patience());
+        fx.release(Role::Probe, probe.connection, self.limits.close_timeout);
         fx.event(Event::UpgradeFailed);
         if probe.get_lost {
-            self.finish(CloseReason::TransportError, Some(lost_poll()), fx);
+            self.finish_fault(PollingFault::PollLost, fx);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What one input may cost, and what counts as held.
+//! The work that one input may cause, and the memory that counts as held.
 
 use super::client::frame;
-use super::world::{Seen, World, limits};
+use super::world::{Effect, World, limits};
 use crate::protocol::close_reason::{CloseReason, code};
 use crate::protocol::effects::Role;
 use crate::protocol::session::{Input, PACKET_BUDGET};
@@ -10,39 +10,40 @@ fn messages(count: usize) -> Vec<u8> {
     (0..count).flat_map(|n| frame(0x81, format!("4{n}").as_bytes())).collect()
 }
 
-fn texts(seen: Vec<Seen>) -> Vec<String> {
-    seen.into_iter()
-        .map(|seen| match seen {
-            Seen::Text(text) => text,
+fn texts(effects: Vec<Effect>) -> Vec<String> {
+    effects
+        .into_iter()
+        .map(|effect| match effect {
+            Effect::Text(text) => text,
             other => panic!("{other:?}"),
         })
         .collect()
 }
 
 #[test]
-fn one_read_handles_a_bounded_number_of_messages() {
+fn one_input_handles_a_limited_number_of_messages() {
     let mut world = World::websocket(limits());
     let mut bytes = messages(3 * PACKET_BUDGET - 1);
     bytes.extend(&frame(0x81, b"4tail")[..5]);
     world.input(Input::Received { role: Role::Main, bytes: &mut bytes });
-    let mut seen = texts(world.seen());
-    assert_eq!(seen.len(), PACKET_BUDGET);
+    let mut received = texts(world.effects());
+    assert_eq!(received.len(), PACKET_BUDGET);
     assert!(world.session.has_more() && world.session.is_holding());
     assert!(world.session.unhandled() > 0);
     for _ in 0..2 {
         world.input(Input::Continue);
-        seen.extend(texts(world.seen()));
+        received.extend(texts(world.effects()));
     }
     let expected: Vec<String> = (0..3 * PACKET_BUDGET - 1).map(|n| n.to_string()).collect();
-    assert_eq!(seen, expected);
+    assert_eq!(received, expected);
     assert!(!world.session.has_more() && !world.session.is_holding());
     assert_eq!(world.session.unhandled(), 0);
     world.receive(Role::Main, frame(0x81, b"4tail")[5..].to_vec());
-    assert_eq!(texts(world.seen()), ["tail"]);
+    assert_eq!(texts(world.effects()), ["tail"]);
 }
 
 #[test]
-fn bytes_that_come_behind_held_ones_stay_behind_them() {
+fn later_bytes_stay_behind_held_ones() {
     let mut world = World::websocket(limits());
     let all = messages(2 * PACKET_BUDGET);
     let (mut first, second) = all.split_at(all.len() - 3);
@@ -50,11 +51,11 @@ fn bytes_that_come_behind_held_ones_stay_behind_them() {
     world.input(Input::Received { role: Role::Main, bytes: &mut first });
     world.receive(Role::Main, second.to_vec());
     let expected: Vec<String> = (0..2 * PACKET_BUDGET).map(|n| n.to_string()).collect();
-    assert_eq!(texts(world.seen()), expected);
+    assert_eq!(texts(world.effects()), expected);
 }
 
 #[test]
-fn memory_of_an_unfinished_message_follows_what_has_arrived() {
+fn an_unfinished_message_owns_little_more_than_has_arrived() {
     let mut world = World::websocket(limits());
     let bytes = frame(0x82, &vec![0; 900_000]);
     let mut arrived = 0;
@@ -70,11 +71,11 @@ fn memory_of_an_unfinished_message_follows_what_has_arrived() {
     let mut empty = frame(0x02, b"");
     empty.extend(frame(0x00, b""));
     world.receive(Role::Main, empty);
-    assert!((1..1000).contains(&world.session.unfinished()), "a fragment without bytes counts");
+    assert!((1..1000).contains(&world.session.unfinished()), "an empty fragment must count");
 }
 
 #[test]
-fn a_post_counts_while_it_is_incomplete() {
+fn a_post_counts_until_it_is_complete() {
     let mut world = World::polling(limits());
     world.input(Input::PostProgress(70_000));
     assert_eq!(world.session.unfinished(), 70_000);
@@ -83,7 +84,7 @@ fn a_post_counts_while_it_is_incomplete() {
 }
 
 #[test]
-fn a_session_that_is_over_holds_nothing() {
+fn a_closed_session_holds_nothing() {
     for ends in [Input::Close { discard: true }, Input::Shutdown, Input::Broken] {
         let mut world = World::polling(limits());
         world.send(&"x".repeat(70_000));
@@ -102,7 +103,7 @@ fn an_unfinished_message_can_be_evicted() {
     world.written(Role::Main);
     world.receive(Role::Main, frame(0x82, &[0; 200])[..100].to_vec());
     world.evict_unfinished();
-    assert!(world.seen().contains(&Seen::Closed(CloseReason::TransportError)));
+    assert!(world.effects().contains(&Effect::Closed(CloseReason::TransportError)));
     assert_eq!(world.detail().and_then(|detail| detail.code), Some(code::SLOW_PRODUCER));
     assert_eq!(world.written_after_release(), b"\x88\x02\x03\xf5");
 }

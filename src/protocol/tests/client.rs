@@ -1,6 +1,6 @@
-//! A client's bytes, made by hand.
+//! The bytes of a client, and a parser for those of a server.
 
-/// A masked frame; `first` is its first byte (FIN, RSV, opcode).
+/// A masked frame. `first` is its first byte: FIN, RSV and opcode.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
     let mut bytes = vec![first];
@@ -20,15 +20,15 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A frame of the server's.
+/// A frame from the server.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ServerFrame {
     pub opcode: u8,
     pub payload: Vec<u8>,
 }
 
-/// Reads what a server sent: its whole frames, and how many bytes of an unfinished one are left.
-/// Panics at what a server never sends: masks, fragments, lengths that are not minimal.
+/// Parses the bytes of a server. Returns the complete frames and the number of bytes after them.
+/// Panics at anything a server must not send: masks, fragments, lengths that are not minimal.
 pub fn read_frames(mut bytes: &[u8]) -> (Vec<ServerFrame>, usize) {
     let mut frames = Vec::new();
     while let Some((opcode, payload, rest)) = split_frame(bytes) {
@@ -41,7 +41,7 @@ pub fn read_frames(mut bytes: &[u8]) -> (Vec<ServerFrame>, usize) {
 fn split_frame(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&[first, second], rest) = bytes.split_first_chunk()?;
     let opcode = first & 0x0f;
-    assert_eq!(first & 0xf0, 0x80, "final, without reserved bits");
+    assert_eq!(first & 0xf0, 0x80, "a frame is fragmented or has reserved bits");
     assert!(matches!(opcode, 1 | 2 | 8 | 9 | 10), "opcode {opcode}");
     let (length, rest) = match second {
         126 => {
@@ -55,8 +55,8 @@ fn split_frame(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         127 => 65_536,
         _ => 0,
     };
-    assert!(second < 128 && length >= least, "unmasked, of minimal length");
-    assert!(opcode < 8 || length < 126, "a short control frame");
+    assert!(second < 128 && length >= least, "a frame is masked, or its length is not minimal");
+    assert!(opcode < 8 || length < 126, "a control frame is too long");
     let (payload, rest) = rest.split_at_checked(usize::try_from(length).unwrap())?;
     Some((opcode, payload, rest))
 }

@@ -1,9 +1,9 @@
-//! How sessions end.
+//! The ways in which sessions close.
 
 use std::time::Duration;
 
 use super::client::frame;
-use super::world::{Seen, World, limits};
+use super::world::{Effect, World, limits};
 use crate::protocol::close_reason::CloseReason;
 use crate::protocol::effects::Role;
 use crate::protocol::limits::Limits;
@@ -18,17 +18,20 @@ fn connected() -> World {
 }
 
 #[test]
-fn what_was_sent_before_the_close_is_written_before_the_close_frame() {
+fn queued_messages_are_written_before_the_close_frame() {
     let mut world = connected();
     world.send("bye");
     world.input(Input::Close { discard: false });
     world.send("too late");
-    assert_eq!(world.seen(), [Seen::Released(Role::Main), Seen::Closed(CloseReason::ForcedClose)]);
+    assert_eq!(
+        world.effects(),
+        [Effect::Released(Role::Main), Effect::Closed(CloseReason::ForcedClose)]
+    );
     assert_eq!(world.written_after_release(), b"\x81\x044bye\x88\x00");
 }
 
 #[test]
-fn a_discarding_close_drops_what_waits() {
+fn a_discarding_close_drops_the_queue() {
     let mut world = connected();
     world.send("bye");
     world.input(Input::Close { discard: true });
@@ -36,34 +39,37 @@ fn a_discarding_close_drops_what_waits() {
 }
 
 #[test]
-fn a_drained_session_sends_what_waits_before_it_leaves() {
+fn a_drained_session_sends_its_queue_before_it_closes() {
     let mut world = World::websocket(limits());
     world.send("last");
     world.input(Input::Leave);
-    assert!(world.seen().contains(&Seen::Closed(CloseReason::ForcedClose)));
+    assert!(world.effects().contains(&Effect::Closed(CloseReason::ForcedClose)));
     assert_eq!(world.written_after_release(), b"\x81\x030{}\x81\x054last\x88\x02\x03\xe9");
 
     let mut world = World::polling(limits());
     world.input(Input::Get { token: 1 });
     world.send("last");
     world.input(Input::Leave);
-    assert!(!world.session.is_closed(), "the client has not had its last message");
+    assert!(!world.session.is_closed(), "the client has not fetched its last message");
     world.input(Input::Get { token: 2 });
     world.input(Input::Get { token: 3 });
     assert!(world.session.is_closed());
 }
 
 #[test]
-fn a_shutdown_says_that_the_server_goes_away() {
+fn a_shutdown_closes_with_the_code_of_a_server_that_goes_away() {
     let mut world = connected();
     world.input(Input::Shutdown);
-    assert_eq!(world.seen(), [Seen::Released(Role::Main), Seen::Closed(CloseReason::ForcedClose)]);
+    assert_eq!(
+        world.effects(),
+        [Effect::Released(Role::Main), Effect::Closed(CloseReason::ForcedClose)]
+    );
     assert_eq!(world.written_after_release(), b"\x88\x02\x03\xe9");
 }
 
 #[test]
 #[cfg_attr(miri, ignore = "a megabyte takes Miri minutes")]
-fn violations_get_their_close_code() {
+fn violations_are_answered_with_their_close_code() {
     let cases: [(Vec<u8>, &[u8], CloseReason); 5] = [
         (frame(0x83, b""), b"\x88\x02\x03\xea", CloseReason::TransportError),
         (frame(0x81, b"4\xff"), b"\x88\x02\x03\xef", CloseReason::TransportError),
@@ -74,7 +80,7 @@ fn violations_get_their_close_code() {
     for (bytes, close, reason) in cases {
         let mut world = connected();
         world.receive(Role::Main, bytes);
-        assert_eq!(world.seen(), [Seen::Released(Role::Main), Seen::Closed(reason)]);
+        assert_eq!(world.effects(), [Effect::Released(Role::Main), Effect::Closed(reason)]);
         assert_eq!(world.written_after_release(), close);
     }
 }
@@ -84,8 +90,8 @@ fn the_peers_code_is_echoed_and_reported() {
     let mut world = connected();
     world.receive(Role::Main, frame(0x88, b"\x0f\xa1because"));
     assert_eq!(
-        world.seen(),
-        [Seen::Released(Role::Main), Seen::Closed(CloseReason::TransportClose)]
+        world.effects(),
+        [Effect::Released(Role::Main), Effect::Closed(CloseReason::TransportClose)]
     );
     assert_eq!(world.written_after_release(), b"\x88\x02\x0f\xa1");
     let detail = world.detail().unwrap();
@@ -93,7 +99,7 @@ fn the_peers_code_is_echoed_and_reported() {
 }
 
 #[test]
-fn a_lost_connection_is_a_transport_close_unless_we_were_writing() {
+fn a_lost_connection_is_a_transport_close_unless_writing_failed() {
     for (loss, reason) in [
         (Loss::Ended, CloseReason::TransportClose),
         (Loss::Read(Some(104)), CloseReason::TransportClose),
@@ -101,45 +107,45 @@ fn a_lost_connection_is_a_transport_close_unless_we_were_writing() {
     ] {
         let mut world = connected();
         world.input(Input::Lost { role: Role::Main, loss });
-        assert_eq!(world.seen().last(), Some(&Seen::Closed(reason)));
+        assert_eq!(world.effects().last(), Some(&Effect::Closed(reason)));
     }
 }
 
 #[test]
-fn a_polling_close_waits_for_a_get_but_not_for_ever() {
+fn a_polling_close_waits_for_a_get_for_a_limited_time() {
     let mut world = World::polling(limits());
     world.input(Input::Get { token: 1 });
-    world.seen();
+    world.effects();
     world.input(Input::Close { discard: false });
-    assert_eq!(world.seen(), []);
+    assert_eq!(world.effects(), []);
     world.input(Input::Get { token: 2 });
-    let ended = [Seen::Get(2, "6\x1e1".into()), Seen::Closed(CloseReason::ForcedClose)];
-    assert_eq!(world.seen(), ended);
+    let ended = [Effect::Get(2, "6\x1e1".into()), Effect::Closed(CloseReason::ForcedClose)];
+    assert_eq!(world.effects(), ended);
 
     let mut world = World::polling(limits());
     world.input(Input::Close { discard: false });
     world.wait(SECOND * 30);
-    assert_eq!(world.seen(), [Seen::Closed(CloseReason::ForcedClose)]);
+    assert_eq!(world.effects(), [Effect::Closed(CloseReason::ForcedClose)]);
 
     let (ping_interval, ping_timeout) = (SECOND * 5, SECOND * 3);
     let mut world = World::polling(Limits { ping_interval, ping_timeout, ..limits() });
     world.input(Input::Close { discard: false });
     world.wait(SECOND * 8);
-    assert_eq!(world.seen(), [Seen::Closed(CloseReason::PingTimeout)]);
+    assert_eq!(world.effects(), [Effect::Closed(CloseReason::PingTimeout)]);
 }
 
 #[test]
-fn what_was_sent_before_a_polling_close_travels_without_the_close_packet() {
+fn queued_messages_and_the_close_packet_take_separate_gets() {
     let mut world = World::polling(limits());
     world.input(Input::Get { token: 1 });
     world.send("last words");
     world.input(Input::Close { discard: false });
-    world.seen();
+    world.effects();
     world.input(Input::Get { token: 2 });
-    assert_eq!(world.seen(), [Seen::Get(2, "4last words".into())]);
+    assert_eq!(world.effects(), [Effect::Get(2, "4last words".into())]);
     world.input(Input::Get { token: 3 });
-    let ended = [Seen::Get(3, "6\x1e1".into()), Seen::Closed(CloseReason::ForcedClose)];
-    assert_eq!(world.seen(), ended);
+    let ended = [Effect::Get(3, "6\x1e1".into()), Effect::Closed(CloseReason::ForcedClose)];
+    assert_eq!(world.effects(), ended);
 }
 
 #[test]
@@ -147,14 +153,14 @@ fn a_polling_close_answers_the_parked_get() {
     let mut world = World::polling(limits());
     world.input(Input::Get { token: 1 });
     world.input(Input::Get { token: 2 });
-    world.seen();
+    world.effects();
     world.input(Input::Close { discard: false });
-    let ended = [Seen::Get(2, "1".into()), Seen::Closed(CloseReason::ForcedClose)];
-    assert_eq!(world.seen(), ended);
+    let ended = [Effect::Get(2, "1".into()), Effect::Closed(CloseReason::ForcedClose)];
+    assert_eq!(world.effects(), ended);
 }
 
 #[test]
-fn a_session_whose_state_is_broken_ends_with_an_internal_error() {
+fn a_broken_session_closes_with_an_internal_error() {
     let mut world = connected();
     world.input(Input::Broken);
     assert_eq!(world.written_after_release(), b"\x88\x02\x03\xf3");
@@ -162,7 +168,7 @@ fn a_session_whose_state_is_broken_ends_with_an_internal_error() {
 }
 
 #[test]
-fn the_pong_is_not_judged_while_nothing_is_read() {
+fn a_missing_pong_is_ignored_while_nothing_is_read() {
     let mut world = connected();
     world.wait(SECOND * 25);
     world.input(Input::Pause);

@@ -1,5 +1,5 @@
-//! What a peer reads, whatever part of it each write took: whole frames and then at most one close
-//! frame. A connection that cannot keep to that is reset.
+//! However the writes are split, a peer reads complete frames and then at most one close frame, or
+//! the connection is reset.
 
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use proptest::sample::Index;
 use proptest::test_runner::TestCaseResult;
 
 use super::client::{self, ServerFrame};
+use crate::protocol::broadcast::Broadcast;
 use crate::protocol::limits::Limits;
-use crate::protocol::outbox::Broadcast;
-use crate::protocol::websocket::Connection;
-use crate::protocol::websocket::reader::Chunk;
+use crate::protocol::websocket::{Connection, Unread};
 
 const ANSWER: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
 
-/// The longest message, and the shortest write at the end; Miri is some hundred times slower.
+/// The longest message in bytes. Miri is a hundred times slower.
 const LONGEST: usize = if cfg!(miri) { 5_000 } else { 70_000 };
+/// The shortest write at the end, in bytes.
 const SHORTEST: usize = if cfg!(miri) { 200 } else { 1 };
 
 #[derive(Debug, Clone)]
@@ -30,11 +30,11 @@ enum Step {
         text: bool,
         size: usize,
     },
-    /// The app framed it.
+    /// A broadcast whose frame the app built.
     Framed(usize),
     /// The peer pings.
     Ping(u8),
-    /// The kernel takes a part of what is offered in so many slices.
+    /// The kernel takes a part of the bytes in this many slices.
     Write {
         slices: usize,
         part: Index,
@@ -50,7 +50,7 @@ enum End {
     PeerClose,
 }
 
-/// Sizes on both sides of what is joined, of header lengths, and of a joined chunk.
+/// Sizes around the limits of joining, of header lengths, and of a joined piece.
 fn size() -> impl Strategy<Value = usize> {
     prop_oneof![
         6 => 0usize..140,
@@ -84,7 +84,7 @@ fn end() -> impl Strategy<Value = End> {
     ]
 }
 
-/// A connection, what its peer has read, and the messages it was given.
+/// A connection, the bytes that its peer has read, and the messages that were sent.
 struct Sender {
     connection: Connection,
     read: Vec<u8>,
@@ -101,7 +101,7 @@ impl Sender {
         Self { connection, read: Vec::new(), sent: Vec::new(), base64 }
     }
 
-    /// A body that no other message has.
+    /// A body that differs from those of all other messages.
     fn body(&self, size: usize) -> Vec<u8> {
         let number = self.sent.len().to_string().into_bytes();
         number.into_iter().chain(std::iter::repeat(b'.')).take(size).collect()
@@ -157,8 +157,8 @@ impl Sender {
     }
 
     fn receive(&mut self, mut bytes: Vec<u8>) {
-        let mut chunk = Chunk::new(&mut bytes);
-        while self.connection.next(&mut chunk, &Limits::default()).unwrap().is_some() {}
+        let mut unread = Unread::new(&mut bytes);
+        while self.connection.next(&mut unread, &Limits::default()).unwrap().is_some() {}
     }
 
     fn write(&mut self, slices: usize, part: Index) {
@@ -168,7 +168,7 @@ impl Sender {
         self.take(slices, part.index(offered + 1));
     }
 
-    /// Has the kernel take up to so many bytes of what is offered; returns how many it took.
+    /// The kernel takes up to `most` bytes in this many slices. Returns the number that it took.
     fn take(&mut self, slices: usize, most: usize) -> usize {
         let mut space = [IoSlice::new(&[]); 4];
         let filled = self.connection.fill(&mut space[..slices]);
@@ -194,15 +194,15 @@ impl Sender {
         }
     }
 
-    /// Writes in steps of a size until the peer has all that it gets.
+    /// Writes in steps of the given size until the queue is empty.
     fn drain(&mut self, step: usize) {
         while !self.connection.wire().is_empty() && !self.connection.is_aborted() {
-            assert!(self.take(4, step) > 0, "bytes that wait are offered");
+            assert!(self.take(4, step) > 0, "queued bytes are not offered");
         }
     }
 }
 
-/// Sends, closes, and checks what the peer has read.
+/// Sends and closes, then checks what the peer has read.
 fn run(base64: bool, steps: &[Step], end: End, late: &[Step], last: usize) -> TestCaseResult {
     let mut sender = Sender::new(base64);
     for step in steps {
@@ -237,7 +237,7 @@ fn run(base64: bool, steps: &[Step], end: End, late: &[Step], last: usize) -> Te
 
 proptest! {
     #[test]
-    fn whole_frames_and_then_a_close_frame(
+    fn a_peer_reads_complete_frames_and_then_a_close_frame(
         base64 in prop::bool::weighted(0.2),
         steps in prop::collection::vec(step(), 0..24),
         end in end(),

@@ -1,18 +1,18 @@
-//! Any interleaving of two transports, timers, closes and losses: messages arrive in order, once,
-//! as a prefix of what was sent, and the session closes at most once, last of all.
+//! In any interleaving of two transports, timers, closes and lost connections, messages arrive once
+//! and in order, as a prefix of those sent, and the session closes at most once, as its last event.
 
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::client::frame;
-use super::world::{Seen, World, limits};
+use super::world::{Effect, World, limits};
 use crate::protocol::effects::{Event, Role};
 use crate::protocol::limits::Limits;
 use crate::protocol::session::{Input, Loss, PollingFault};
 use crate::protocol::websocket::Connection;
 
-/// Steps of a script; Miri is some hundred times slower.
+/// The most steps of a script. Miri is a hundred times slower.
 const STEPS: usize = if cfg!(miri) { 20 } else { 120 };
 
 #[derive(Debug, Clone)]
@@ -59,11 +59,12 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Numbers of the text messages in a polling payload or a stream of unmasked frames.
+/// The numbers in the text messages of a polling payload.
 fn numbers_in_payload(payload: &str) -> Vec<u32> {
     payload.split('\x1e').filter_map(|packet| packet.strip_prefix('4')?.parse().ok()).collect()
 }
 
+/// The numbers in the text messages of unmasked frames.
 fn numbers_in_frames(mut bytes: &[u8]) -> Vec<u32> {
     let mut numbers = Vec::new();
     while let [first, length, rest @ ..] = bytes {
@@ -76,7 +77,7 @@ fn numbers_in_frames(mut bytes: &[u8]) -> Vec<u32> {
     numbers
 }
 
-/// Runs a script and checks everything that must hold.
+/// Runs a script and checks every invariant.
 fn run(mut world: World, script: Vec<Step>) -> Result<(), TestCaseError> {
     let (mut token, mut sent, mut posted) = (0, 0, 0u32);
     let (mut out, mut delivered, mut closed) = (Vec::new(), Vec::new(), 0);
@@ -120,13 +121,15 @@ fn run(mut world: World, script: Vec<Step>) -> Result<(), TestCaseError> {
             Step::Resume => world.input(Input::Resume),
             Step::Post(_) | Step::PostBegun | Step::OnMain(_) => {}
         }
-        for seen in world.seen() {
-            prop_assert!(closed == 0 || matches!(seen, Seen::Get(..) | Seen::Released(_)));
-            match seen {
-                Seen::Get(_, payload) => out.extend(numbers_in_payload(&payload)),
-                Seen::Text(text) => delivered.extend(text.parse::<u32>().ok()),
-                Seen::Closed(_) => closed += 1,
-                Seen::Event(Event::Dropped { .. }) => prop_assert!(false, "nothing may be dropped"),
+        for effect in world.effects() {
+            prop_assert!(closed == 0 || matches!(effect, Effect::Get(..) | Effect::Released(_)));
+            match effect {
+                Effect::Get(_, payload) => out.extend(numbers_in_payload(&payload)),
+                Effect::Text(text) => delivered.extend(text.parse::<u32>().ok()),
+                Effect::Closed(_) => closed += 1,
+                Effect::Event(Event::Dropped { .. }) => {
+                    prop_assert!(false, "a message was dropped")
+                }
                 _ => {}
             }
         }
@@ -145,17 +148,17 @@ fn run(mut world: World, script: Vec<Step>) -> Result<(), TestCaseError> {
 
 proptest! {
     #[test]
-    fn polling_with_upgrades(script in prop::collection::vec(step(), 0..STEPS)) {
+    fn on_polling_with_upgrades(script in prop::collection::vec(step(), 0..STEPS)) {
         run(World::polling(limits()), script)?;
     }
 
     #[test]
-    fn websocket_alone(script in prop::collection::vec(step(), 0..STEPS)) {
+    fn on_websocket(script in prop::collection::vec(step(), 0..STEPS)) {
         run(World::websocket(limits()), script)?;
     }
 
     #[test]
-    fn small_queues(script in prop::collection::vec(step(), 0..STEPS)) {
+    fn with_a_short_queue(script in prop::collection::vec(step(), 0..STEPS)) {
         run(World::polling(Limits { max_send_buffer: 300, ..limits() }), script)?;
     }
 }

@@ -1,4 +1,4 @@
-//! The protocol under simulated time: one file per behaviour.
+//! Sessions in simulated time, with one file per behaviour.
 
 mod bounds;
 pub mod client;
@@ -12,8 +12,8 @@ mod world;
 
 use std::time::Instant;
 
-/// A moment to start from; tests only ever add to it.
-#[allow(clippy::disallowed_methods)]
+/// The moment at which a test starts. Tests only ever add to it.
+#[expect(clippy::disallowed_methods, reason = "the only way to make an Instant")]
 pub fn start() -> Instant {
     Instant::now()
 }

@@ -1,7 +1,9 @@
-//! Any interleaving of inputs, with writes that take any part of what is offered: each WebSocket of
-//! the session brings its peer whole frames and at most one close frame, last of all, unless the
-//! connection was lost or is reset; over both transports messages arrive in order, once, as a prefix
-//! of what was sent; and the queue keeps its bound.
+//! Invariants for any interleaving of inputs and any split of writes:
+//!
+//! - On each WebSocket of the session, the peer reads complete frames and at most one close frame, as
+//!   the last one, unless the connection was lost or is reset.
+//! - Over both transports, messages arrive once and in order, as a prefix of those sent.
+//! - The send queue stays within its limit.
 
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
 use super::client::{frame, read_frames};
-use super::world::{Seen, World, limits};
+use super::world::{Effect, World, limits};
 use crate::protocol::close_reason::CloseReason;
 use crate::protocol::effects::Role;
 use crate::protocol::limits::{Limits, SlowConsumer};
@@ -17,8 +19,9 @@ use crate::protocol::outbox::Outgoing;
 use crate::protocol::session::{Input, Loss};
 use crate::protocol::websocket::Connection;
 
-/// The longest message, and steps of a script; Miri is some hundred times slower.
+/// The longest message in bytes. Miri is a hundred times slower.
 const LONGEST: usize = if cfg!(miri) { 5_000 } else { 70_000 };
+/// The most steps of a script.
 const STEPS: usize = if cfg!(miri) { 20 } else { 100 };
 
 #[derive(Debug, Clone)]
@@ -32,10 +35,10 @@ enum Step {
         size: usize,
         own: bool,
     },
-    /// The kernel takes up to so many bytes of what is offered.
+    /// The kernel takes up to this many bytes.
     Write(Role, usize),
     WriteReleased(prop::sample::Index, usize),
-    /// A peer goes on talking after the session let go of it.
+    /// A peer continues to send after the session released its connection.
     OnReleased(prop::sample::Index, &'static [u8]),
     Lost(Role, Loss),
     Wait(u16),
@@ -83,7 +86,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the peer of one WebSocket has read.
+/// The bytes that the peer of one WebSocket has read.
 #[derive(Debug, Default)]
 struct Stream {
     bytes: Vec<u8>,
@@ -91,10 +94,10 @@ struct Stream {
     is_lost: bool,
 }
 
-/// A session with everything its peers have received.
+/// A session and everything that its peers have received.
 struct Run {
     world: World,
-    /// Payloads of GETs.
+    /// The payloads of answered GETs.
     polled: Vec<String>,
     main: Stream,
     probe: Stream,
@@ -102,7 +105,7 @@ struct Run {
     released: Vec<Stream>,
     token: u32,
     sent: usize,
-    /// Messages that have to arrive, after a close that discards nothing.
+    /// The number of messages that must arrive, set by a close that discards nothing.
     owed: Option<usize>,
     closed: usize,
 }
@@ -175,7 +178,8 @@ impl Run {
         }
     }
 
-    /// A probe that comes at the wrong time is let go of at once; it is not the one under way.
+    /// Opens a WebSocket for an upgrade. Outside of an upgrade it is released at once, and the probe
+    /// that is under way stays.
     fn probe(&mut self) -> TestCaseResult {
         let is_taken = |role| self.world.session.connection(role).is_some();
         let has_own_stream = !is_taken(Role::Main) && !is_taken(Role::Probe);
@@ -188,7 +192,7 @@ impl Run {
         Ok(())
     }
 
-    /// A numbered message; the queue keeps its bound.
+    /// Sends a numbered message and checks the limit of the queue.
     fn send(&mut self, size: usize, own: bool) -> TestCaseResult {
         let number = self.sent.to_string();
         let text = "0".repeat(size.saturating_sub(number.len())) + &number;
@@ -202,33 +206,34 @@ impl Run {
         self.world.input(Input::Send { message, receipt: false });
         let after = self.world.session.waiting();
         prop_assert!(after <= before + size + 256, "{before} + {size}: {after}");
-        let seen = self.world.seen();
-        let is_refused = is_dropped || seen.contains(&Seen::Closed(CloseReason::TransportError));
+        let effects = self.world.effects();
+        let is_refused =
+            is_dropped || effects.contains(&Effect::Closed(CloseReason::TransportError));
         self.sent += usize::from(!is_refused);
-        self.take_in(seen)
+        self.take_in(effects)
     }
 
     fn settle(&mut self) -> TestCaseResult {
-        let seen = self.world.seen();
-        self.take_in(seen)
+        let effects = self.world.effects();
+        self.take_in(effects)
     }
 
-    fn take_in(&mut self, all: Vec<Seen>) -> TestCaseResult {
-        for seen in all {
-            match seen {
-                Seen::Get(_, payload) => self.polled.push(payload),
-                Seen::Promoted => {
+    fn take_in(&mut self, effects: Vec<Effect>) -> TestCaseResult {
+        for effect in effects {
+            match effect {
+                Effect::Get(_, payload) => self.polled.push(payload),
+                Effect::Promoted => {
                     self.main.bytes = std::mem::take(&mut self.probe).bytes;
                 }
-                Seen::Released(role) => {
+                Effect::Released(role) => {
                     let stream = std::mem::take(self.stream(role));
                     self.released.push(stream);
                 }
-                Seen::Closed(_) => self.closed += 1,
-                Seen::Text(_) | Seen::Binary(_) | Seen::Event(_) => {
-                    prop_assert_eq!(self.closed, 0, "{:?} after the close", seen);
+                Effect::Closed(_) => self.closed += 1,
+                Effect::Text(_) | Effect::Binary(_) | Effect::Event(_) => {
+                    prop_assert_eq!(self.closed, 0, "{:?} after the close", effect);
                 }
-                Seen::RefusedGet(_) => {}
+                Effect::RefusedGet(_) => {}
             }
         }
         prop_assert!(self.closed <= 1);
@@ -243,7 +248,7 @@ impl Run {
         }
     }
 
-    /// Lets everything be written, and judges what has arrived.
+    /// Writes everything that is queued and checks what has arrived.
     fn finish(mut self) -> TestCaseResult {
         for index in 0..self.released.len() {
             for _ in 0..100_000 {
@@ -271,22 +276,23 @@ impl Run {
         prop_assert_eq!(&arrived, &prefix);
         prop_assert!(arrived.len() <= self.sent);
         if let Some(owed) = self.owed.filter(|_| is_whole) {
-            prop_assert_eq!(arrived.len(), owed, "sent before the close, and lost");
+            prop_assert_eq!(arrived.len(), owed, "a message from before the close is lost");
         }
         Ok(())
     }
 }
 
-/// Numbers of the messages in a polling payload.
+/// The numbers in the messages of a polling payload.
 fn numbers(payload: &str) -> Vec<usize> {
     payload.split('\x1e').filter_map(|packet| packet.strip_prefix('4')?.parse().ok()).collect()
 }
 
-/// Numbers of the messages on a WebSocket, which has to be well-formed and, if it is over, whole.
-fn judge(stream: &Stream, is_over: bool) -> Result<Vec<usize>, TestCaseError> {
+/// The numbers in the messages of a WebSocket. Checks that its frames are well-formed and, once it is
+/// closed, complete.
+fn judge(stream: &Stream, is_closed: bool) -> Result<Vec<usize>, TestCaseError> {
     let (frames, rest) = read_frames(&stream.bytes);
-    if is_over {
-        prop_assert_eq!(rest, 0, "a frame is cut off");
+    if is_closed {
+        prop_assert_eq!(rest, 0, "a frame is incomplete");
         prop_assert_eq!(frames.last().map(|frame| frame.opcode), Some(8), "no close frame");
     }
     let closes = frames.iter().filter(|frame| frame.opcode == 8).count();
@@ -309,17 +315,17 @@ fn script() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn of_a_session_that_upgrades(script in script()) {
+    fn on_polling_with_upgrades(script in script()) {
         run(World::polling(limits()), &script)?;
     }
 
     #[test]
-    fn of_a_session_on_websocket(script in script()) {
+    fn on_websocket(script in script()) {
         run(World::websocket(limits()), &script)?;
     }
 
     #[test]
-    fn of_a_session_with_a_short_queue(script in script(), drop: bool) {
+    fn with_a_short_queue(script in script(), drop: bool) {
         let slow_consumer = if drop { SlowConsumer::Drop } else { SlowConsumer::Close };
         let limits = Limits { max_send_buffer: 5_000, slow_consumer, ..limits() };
         run(World::websocket(limits.clone()), &script)?;

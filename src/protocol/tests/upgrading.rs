@@ -1,9 +1,9 @@
-//! From polling to WebSocket.
+//! Upgrades from polling to WebSocket.
 
 use std::time::Duration;
 
 use super::client::frame;
-use super::world::{Seen, World, limits};
+use super::world::{Effect, World, limits};
 use crate::protocol::close_reason::CloseReason;
 use crate::protocol::effects::{Event, Role};
 use crate::protocol::session::{Input, Loss};
@@ -15,17 +15,17 @@ fn probing() -> World {
     let mut world = World::polling(limits());
     world.input(Input::Get { token: 1 });
     world.input(Input::Probe(Connection::new(b"101")));
-    assert_eq!(world.seen(), [Seen::Get(1, "0{}".into())]);
+    assert_eq!(world.effects(), [Effect::Get(1, "0{}".into())]);
     assert_eq!(world.written(Role::Probe), b"101");
     world
 }
 
 #[test]
-fn the_probe_is_answered_and_the_parked_get_returns_at_once() {
+fn a_probe_is_answered_and_a_parked_get_returns_at_once() {
     let mut world = probing();
     world.input(Input::Get { token: 2 });
     world.receive(Role::Probe, frame(0x81, b"2probe"));
-    assert_eq!(world.seen(), [Seen::Event(Event::Upgrading), Seen::Get(2, "6".into())]);
+    assert_eq!(world.effects(), [Effect::Event(Event::Upgrading), Effect::Get(2, "6".into())]);
     assert_eq!(world.written(Role::Probe), b"\x81\x063probe");
 }
 
@@ -34,15 +34,15 @@ fn a_later_get_returns_after_a_moment() {
     let mut world = probing();
     world.receive(Role::Probe, frame(0x81, b"2probe"));
     world.input(Input::Get { token: 2 });
-    world.seen();
+    world.effects();
     world.wait(MILLI * 9);
-    assert_eq!(world.seen(), []);
+    assert_eq!(world.effects(), []);
     world.wait(MILLI);
-    assert_eq!(world.seen(), [Seen::Get(2, "6".into())]);
+    assert_eq!(world.effects(), [Effect::Get(2, "6".into())]);
 }
 
 #[test]
-fn what_waits_goes_out_on_the_websocket_in_order() {
+fn the_queue_moves_to_the_websocket_in_order() {
     let mut world = probing();
     world.receive(Role::Probe, frame(0x81, b"2probe"));
     world.written(Role::Probe);
@@ -51,44 +51,44 @@ fn what_waits_goes_out_on_the_websocket_in_order() {
         message: crate::protocol::outbox::Outgoing::Binary(&[7]),
         receipt: true,
     });
-    world.seen();
+    world.effects();
     world.receive(Role::Probe, frame(0x81, b"5"));
-    assert_eq!(world.seen(), [Seen::Promoted, Seen::Event(Event::Upgraded)]);
+    assert_eq!(world.effects(), [Effect::Promoted, Effect::Event(Event::Upgraded)]);
     world.send("b");
     assert_eq!(world.written(Role::Main), b"\x81\x024a\x82\x01\x07\x81\x024b");
-    assert_eq!(world.seen(), [Seen::Event(Event::Sent(1))]);
+    assert_eq!(world.effects(), [Effect::Event(Event::Sent(1))]);
 }
 
 #[test]
-fn messages_behind_the_upgrade_packet_are_delivered() {
+fn messages_after_the_upgrade_packet_are_delivered() {
     let mut world = probing();
     let bytes = [frame(0x81, b"2probe"), frame(0x81, b"5"), frame(0x81, b"4x")].concat();
     world.receive(Role::Probe, bytes);
     assert_eq!(
-        world.seen(),
+        world.effects(),
         [
-            Seen::Event(Event::Upgrading),
-            Seen::Promoted,
-            Seen::Event(Event::Upgraded),
-            Seen::Text("x".into())
+            Effect::Event(Event::Upgrading),
+            Effect::Promoted,
+            Effect::Event(Event::Upgraded),
+            Effect::Text("x".into())
         ]
     );
 }
 
 #[test]
-fn a_post_that_has_begun_comes_before_what_follows_on_the_websocket() {
+fn messages_of_the_websocket_wait_for_a_post_that_has_begun() {
     let mut world = probing();
     world.input(Input::PostBegun);
     world.receive(Role::Probe, [frame(0x81, b"5"), frame(0x81, b"4second")].concat());
     world.receive(Role::Main, frame(0x81, b"4third"));
-    assert_eq!(world.seen(), [Seen::Promoted, Seen::Event(Event::Upgraded)]);
+    assert_eq!(world.effects(), [Effect::Promoted, Effect::Event(Event::Upgraded)]);
     world.input(Input::Post(b"4first".to_vec()));
-    let texts = ["first", "second", "third"].map(|text| Seen::Text(text.into()));
-    assert_eq!(world.seen(), texts);
+    let texts = ["first", "second", "third"].map(|text| Effect::Text(text.into()));
+    assert_eq!(world.effects(), texts);
 }
 
 #[test]
-fn anything_else_on_the_probe_ends_it_alone() {
+fn other_messages_on_the_probe_fail_the_upgrade_but_not_the_session() {
     for bytes in [
         frame(0x81, b"4early"),
         frame(0x82, b"\x01"),
@@ -98,29 +98,35 @@ fn anything_else_on_the_probe_ends_it_alone() {
     ] {
         let mut world = probing();
         world.receive(Role::Probe, bytes);
-        assert_eq!(world.seen(), [Seen::Released(Role::Probe), Seen::Event(Event::UpgradeFailed)]);
+        assert_eq!(
+            world.effects(),
+            [Effect::Released(Role::Probe), Effect::Event(Event::UpgradeFailed)]
+        );
         world.send("still here");
         world.input(Input::Get { token: 2 });
-        assert_eq!(world.seen(), [Seen::Get(2, "4still here".into())]);
+        assert_eq!(world.effects(), [Effect::Get(2, "4still here".into())]);
     }
 }
 
 #[test]
-fn silence_ends_the_probe() {
+fn a_silent_probe_times_out() {
     let mut world = probing();
     world.wait(limits().upgrade_timeout);
-    assert_eq!(world.seen(), [Seen::Released(Role::Probe), Seen::Event(Event::UpgradeFailed)]);
+    assert_eq!(
+        world.effects(),
+        [Effect::Released(Role::Probe), Effect::Event(Event::UpgradeFailed)]
+    );
     world.input(Input::Probe(Connection::new(b"")));
     world.receive(Role::Probe, frame(0x81, b"5"));
-    assert_eq!(world.seen(), [Seen::Promoted, Seen::Event(Event::Upgraded)]);
+    assert_eq!(world.effects(), [Effect::Promoted, Effect::Event(Event::Upgraded)]);
 }
 
 #[test]
-fn a_get_lost_while_a_probe_lives_is_forgiven_if_the_probe_succeeds() {
+fn a_get_lost_during_an_upgrade_only_matters_if_the_upgrade_fails() {
     let mut world = probing();
     world.input(Input::Get { token: 2 });
     world.input(Input::GetLost { token: 2 });
-    assert_eq!(world.seen(), []);
+    assert_eq!(world.effects(), []);
     world.receive(Role::Probe, frame(0x81, b"5"));
     assert!(!world.session.is_closed());
 
@@ -128,32 +134,32 @@ fn a_get_lost_while_a_probe_lives_is_forgiven_if_the_probe_succeeds() {
     world.input(Input::Get { token: 2 });
     world.input(Input::GetLost { token: 2 });
     world.input(Input::Lost { role: Role::Probe, loss: Loss::Ended });
-    assert_eq!(world.seen().last(), Some(&Seen::Closed(CloseReason::TransportError)));
+    assert_eq!(world.effects().last(), Some(&Effect::Closed(CloseReason::TransportError)));
 }
 
 #[test]
-fn a_close_that_waits_ends_with_the_swap() {
+fn an_upgrade_completes_a_close_that_waits() {
     let mut world = probing();
     world.send("last words");
     world.input(Input::Close { discard: false });
-    world.seen();
+    world.effects();
     world.receive(Role::Probe, frame(0x81, b"5"));
     assert_eq!(
-        world.seen(),
+        world.effects(),
         [
-            Seen::Promoted,
-            Seen::Event(Event::Upgraded),
-            Seen::Released(Role::Main),
-            Seen::Closed(CloseReason::ForcedClose)
+            Effect::Promoted,
+            Effect::Event(Event::Upgraded),
+            Effect::Released(Role::Main),
+            Effect::Closed(CloseReason::ForcedClose)
         ]
     );
     assert_eq!(world.written_after_release(), b"\x81\x0b4last words\x88\x00");
 }
 
 #[test]
-fn a_probe_that_repeats_itself_is_answered_once() {
+fn a_repeated_probe_is_answered_once() {
     let mut world = probing();
     world.receive(Role::Probe, frame(0x81, b"2probe").repeat(1000));
-    assert_eq!(world.seen(), [Seen::Event(Event::Upgrading)]);
+    assert_eq!(world.effects(), [Effect::Event(Event::Upgrading)]);
     assert_eq!(world.written(Role::Probe), b"\x81\x063probe");
 }

@@ -1,4 +1,4 @@
-//! A session, the time, and everything the session asked for, in order.
+//! A session in simulated time, and its effects in order.
 
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use crate::protocol::packet::Message;
 use crate::protocol::session::{Input, Session};
 use crate::protocol::websocket::Connection;
 
-/// What a session asked for.
+/// A recorded effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
+pub enum Effect {
     Text(String),
     Binary(Vec<u8>),
     Event(Event),
@@ -27,38 +27,38 @@ pub enum Seen {
 
 #[derive(Default)]
 struct Recorder {
-    seen: Vec<Seen>,
+    effects: Vec<Effect>,
     released: Vec<Connection>,
     detail: Option<CloseDetail>,
 }
 
 impl Effects for Recorder {
     fn message(&mut self, message: Message<'_>) {
-        self.seen.push(match message {
-            Message::Text(text) => Seen::Text(String::from_utf8(text.into_owned()).unwrap()),
-            Message::Binary(bytes) => Seen::Binary(bytes.into_owned()),
+        self.effects.push(match message {
+            Message::Text(text) => Effect::Text(String::from_utf8(text.into_owned()).unwrap()),
+            Message::Binary(bytes) => Effect::Binary(bytes.into_owned()),
         });
     }
     fn event(&mut self, event: Event) {
-        self.seen.push(match event {
+        self.effects.push(match event {
             Event::Closed { reason, detail, .. } => {
                 self.detail = detail.map(|detail| *detail);
-                Seen::Closed(reason)
+                Effect::Closed(reason)
             }
-            other => Seen::Event(other),
+            other => Effect::Event(other),
         });
     }
     fn answer_get(&mut self, token: Token, payload: Vec<u8>) {
-        self.seen.push(Seen::Get(token, String::from_utf8(payload).unwrap()));
+        self.effects.push(Effect::Get(token, String::from_utf8(payload).unwrap()));
     }
     fn refuse_get(&mut self, token: Token) {
-        self.seen.push(Seen::RefusedGet(token));
+        self.effects.push(Effect::RefusedGet(token));
     }
     fn promote(&mut self) {
-        self.seen.push(Seen::Promoted);
+        self.effects.push(Effect::Promoted);
     }
     fn release(&mut self, role: Role, connection: Connection, _patience: Duration) {
-        self.seen.push(Seen::Released(role));
+        self.effects.push(Effect::Released(role));
         self.released.push(connection);
     }
     fn wants_write(&mut self, _role: Role) {}
@@ -71,7 +71,7 @@ pub struct World {
     recorder: Recorder,
 }
 
-/// Limits that are easy to count with: ping after 25 s, timeout after 20 s, upgrade within 10 s.
+/// The default limits: pings after 25 s, pongs within 20 s, upgrades within 10 s.
 pub fn limits() -> Limits {
     Limits::default()
 }
@@ -96,7 +96,7 @@ impl World {
         self.session.handle_input(self.now, input, &mut self.recorder);
     }
 
-    /// Bytes come, and all that they bring is handled.
+    /// Receives bytes and handles everything that they contain.
     pub fn receive(&mut self, role: Role, mut bytes: Vec<u8>) {
         self.input(Input::Received { role, bytes: &mut bytes });
         while self.session.has_more() {
@@ -112,7 +112,7 @@ impl World {
         self.input(Input::Send { message: Outgoing::Text(text.as_bytes()), receipt: false });
     }
 
-    /// Lets time pass; deadlines on the way are met in order.
+    /// Lets time pass, and handles each deadline in order.
     pub fn wait(&mut self, duration: Duration) {
         let end = self.now + duration;
         for _ in 0..1000 {
@@ -127,12 +127,12 @@ impl World {
                 }
             }
         }
-        panic!("a deadline that never passes");
+        panic!("deadlines do not move on");
     }
 
-    /// What happened since the last call.
-    pub fn seen(&mut self) -> Vec<Seen> {
-        std::mem::take(&mut self.recorder.seen)
+    /// The effects since the last call.
+    pub fn effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.recorder.effects)
     }
 
     /// The detail of the close.
@@ -140,7 +140,7 @@ impl World {
         self.recorder.detail.as_ref()
     }
 
-    /// Takes up to so many bytes of what is to be written on a WebSocket of the session.
+    /// Writes up to `most` queued bytes of one of the session's WebSockets, and returns them.
     pub fn write(&mut self, role: Role, most: usize) -> Vec<u8> {
         let Some(connection) = self.session.connection(role) else { return Vec::new() };
         let bytes = offered(connection, most);
@@ -148,12 +148,12 @@ impl World {
         bytes
     }
 
-    /// The WebSockets that the session let go of, in that order.
+    /// The released WebSockets, in the order of their release.
     pub fn released(&mut self) -> &mut [Connection] {
         &mut self.recorder.released
     }
 
-    /// Takes up to so many bytes of what is to be written on one of these.
+    /// Writes up to `most` queued bytes of a released WebSocket, and returns them.
     pub fn write_released(&mut self, index: usize, most: usize) -> Vec<u8> {
         let connection = &mut self.recorder.released[index];
         if connection.is_aborted() {
@@ -164,7 +164,7 @@ impl World {
         bytes
     }
 
-    /// Takes what is to be written on a WebSocket of the session.
+    /// Writes all queued bytes of one of the session's WebSockets, and returns them.
     pub fn written(&mut self, role: Role) -> Vec<u8> {
         let mut out = Vec::new();
         while let Some(connection) = self.session.connection(role) {
@@ -180,7 +180,7 @@ impl World {
         out
     }
 
-    /// Takes what is to be written on a WebSocket that the session let go of.
+    /// Writes all queued bytes of the released WebSockets, and returns them.
     pub fn written_after_release(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         for connection in &mut self.recorder.released {
@@ -196,7 +196,7 @@ impl World {
     }
 }
 
-/// Up to so many bytes of what a connection has to write.
+/// Up to `most` queued bytes of a connection.
 fn offered(connection: &Connection, most: usize) -> Vec<u8> {
     let mut slices = [IoSlice::new(&[]); 8];
     let filled = connection.fill(&mut slices);

@@ -1,100 +1,114 @@
-//! One WebSocket: its reader, what waits to be written, and the closing handshake.
+//! One WebSocket: its reader, its send queue and the closing handshake.
 //!
 //! ```text
-//!            peer's close frame (answered)      ┌───────────┐
-//!   ┌──────┐ ─────────────────────────────────> │ Finishing │  write the rest, end our side,
-//!   │ Open │ ── violation (close frame sent) ──> │           │  read and drop until the peer ends
-//!   └──────┘                                    └───────────┘
-//!       │ close()                                     ^
-//!       v                                             │ peer's close frame
-//!   ┌─────────┐                                       │
-//!   │ Closing │ ──────────────────────────────────────┘
-//!   └─────────┘  ours is sent, the peer's is awaited; its messages are dropped
+//!            peer's close frame (is answered)     ┌───────────┐
+//!   ┌──────┐ ───────────────────────────────────> │ Finishing │  writes the queue, ends our side,
+//!   │ Open │ ── violation (close frame is sent) ─> │           │  drops input until the peer ends
+//!   └──────┘                                      └───────────┘
+//!       │ close(): our close frame is sent              ^
+//!       v                                               │ peer's close frame, or a violation
+//!   ┌─────────┐                                         │
+//!   │ Closing │ ────────────────────────────────────────┘
+//!   └─────────┘  drops messages until the peer's close frame arrives
+//!
+//!   abort(): from each phase to Aborted, where nothing is read or written any more
 //! ```
 
 use std::borrow::Cow;
 use std::io::IoSlice;
 use std::sync::Arc;
 
+use super::close_frame::CloseBody;
 use super::frame::{Control, Data, OpCode};
-use super::reader::{Chunk, Incoming, MessageLimits, Reader};
+use super::reader::{Incoming, MessageLimits, Reader};
+use super::unread::Unread;
 use super::violation::Violation;
 use super::wire::Wire;
+use crate::protocol::broadcast::Broadcast;
 use crate::protocol::limits::Limits;
-use crate::protocol::outbox::Broadcast;
 use crate::protocol::packet;
 
-use super::close_frame::CloseBody;
-
+/// How far the closing handshake has come (RFC 6455 section 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// No close frame was sent or received.
     Open,
+    /// Our close frame was sent; the peer's is awaited.
     Closing,
+    /// No more frames are read or queued. The queue is still written.
     Finishing,
+    /// The connection is to be reset without a close frame.
+    Aborted,
 }
 
-/// A WebSocket on the server's side.
+/// The server side of a WebSocket.
 #[derive(Debug)]
 pub struct Connection {
     reader: Reader,
     wire: Wire,
     phase: Phase,
-    /// Pongs on the wire since it was last empty.
+    /// The number of pongs queued since the queue was last empty.
     pongs: u32,
-    /// The newest ping's payload, when more pongs wait than may.
+    /// The payload of the newest ping, if the allowed number of pongs was queued already.
     late_pong: Option<Vec<u8>>,
-    /// The peer wants binary messages as text: engine.io's `b64`.
+    /// The peer wants binary messages as base64 text: engine.io's `b64`.
     base64: bool,
-    /// To be reset without a word.
-    aborted: bool,
 }
 
-/// What a peer said, as far as the session is concerned.
+/// What a session receives from its peer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received<'a> {
+    /// A text message, known to be UTF-8.
     Text(Cow<'a, [u8]>),
+    /// A binary message.
     Binary(Cow<'a, [u8]>),
-    /// The peer closes; its close frame has been answered.
+    /// A close frame, which has been answered.
     Close(CloseBody),
 }
 
 impl Connection {
-    /// An open WebSocket whose first outgoing bytes are the answer to its opening handshake.
-    pub fn new(handshake_answer: &[u8]) -> Self {
+    /// An open WebSocket. `response`, the answer to its opening handshake, is queued first.
+    pub fn new(response: &[u8]) -> Self {
         Self {
             reader: Reader::default(),
-            wire: Wire::new(handshake_answer),
+            wire: Wire::new(response),
             phase: Phase::Open,
             pongs: 0,
             late_pong: None,
             base64: false,
-            aborted: false,
         }
     }
 
-    /// Has binary messages sent as text, in base64.
+    /// Makes the connection send binary messages as base64 text.
     pub fn use_base64(&mut self) {
         self.base64 = true;
     }
 
-    /// What has been queued so far is sent whatever happens.
+    /// Makes [`Self::discard`] keep everything that is queued now.
     pub fn keep_queued(&mut self) {
         self.wire.keep();
     }
 
-    /// The next message in the chunk; pings are answered on the way.
+    /// The next message or close frame; `None` when all bytes have been read. Pings are answered.
+    ///
+    /// # Errors
+    ///
+    /// The rule or limit that the peer has violated; the caller answers with [`Self::fail`].
     pub fn next<'a>(
         &mut self,
-        chunk: &mut Chunk<'a>,
+        unread: &mut Unread<'a>,
         limits: &Limits,
     ) -> Result<Option<Received<'a>>, Violation> {
         let bounds = MessageLimits { bytes: limits.max_message, fragments: limits.max_fragments };
-        if self.phase == Phase::Finishing {
-            chunk.take_all();
-            return Ok(None);
+        match self.phase {
+            Phase::Open | Phase::Closing => {}
+            Phase::Finishing | Phase::Aborted => {
+                unread.take_all();
+                return Ok(None);
+            }
         }
         loop {
-            match self.reader.next(chunk, bounds)? {
+            match self.reader.next(unread, bounds)? {
                 None => return Ok(None),
                 Some(Incoming::Text(text)) => return Ok(Some(Received::Text(text))),
                 Some(Incoming::Binary(bytes)) => return Ok(Some(Received::Binary(bytes))),
@@ -105,18 +119,19 @@ impl Connection {
                         self.push_close(body.code);
                     }
                     self.phase = Phase::Finishing;
-                    chunk.take_all();
+                    unread.take_all();
                     return Ok(Some(Received::Close(body)));
                 }
             }
         }
     }
 
-    /// Reads on after the session has let go: only the peer's close frame matters now.
+    /// Reads and drops input after the session has released the connection. Only the peer's close
+    /// frame still has an effect.
     pub fn drop_received(&mut self, bytes: &mut [u8], limits: &Limits) {
-        let mut chunk = Chunk::new(bytes);
+        let mut unread = Unread::new(bytes);
         while self.phase == Phase::Closing {
-            match self.next(&mut chunk, limits) {
+            match self.next(&mut unread, limits) {
                 Ok(Some(_)) => {}
                 Ok(None) => return,
                 Err(_) => self.phase = Phase::Finishing,
@@ -124,6 +139,8 @@ impl Connection {
         }
     }
 
+    /// Answers a ping. Above `max_pending` queued pongs only the newest ping is answered, later (RFC
+    /// 6455 section 5.5.3 allows this).
     fn pong(&mut self, payload: &[u8], max_pending: u32) {
         if self.phase != Phase::Open {
             return;
@@ -136,21 +153,21 @@ impl Connection {
         self.wire.push_frame(OpCode::Control(Control::Pong), b"", payload);
     }
 
-    /// Sends a text frame made of a prefix and a body.
+    /// Queues a text message with the payload `prefix` and `body`.
     pub fn send_text(&mut self, prefix: &[u8], body: &[u8]) {
         if self.phase == Phase::Open {
             self.wire.push_frame(OpCode::Data(Data::Text), prefix, body);
         }
     }
 
-    /// Sends a text frame whose body is given away.
+    /// Queues a text message and takes over its body.
     pub fn send_text_owned(&mut self, prefix: &[u8], body: Vec<u8>) {
         if self.phase == Phase::Open {
             self.wire.push_owned(OpCode::Data(Data::Text), prefix, body);
         }
     }
 
-    /// Sends a binary message.
+    /// Queues a binary message.
     pub fn send_binary(&mut self, body: &[u8]) {
         if self.base64 {
             self.send_base64(body);
@@ -159,7 +176,7 @@ impl Connection {
         }
     }
 
-    /// Sends a binary message whose body is given away.
+    /// Queues a binary message and takes over its body.
     pub fn send_binary_owned(&mut self, body: Vec<u8>) {
         if self.base64 {
             self.send_base64(&body);
@@ -174,7 +191,7 @@ impl Connection {
         self.send_text_owned(b"", text);
     }
 
-    /// Sends a message shared with other connections.
+    /// Queues a message that is shared with other connections.
     pub fn send_shared(&mut self, broadcast: &Arc<Broadcast>) {
         match broadcast.binary_body() {
             Some(body) if self.base64 => self.send_base64(body),
@@ -183,7 +200,7 @@ impl Connection {
         }
     }
 
-    /// Sends a close frame, without status when `code` is `None`, and awaits the peer's.
+    /// Queues a close frame, without a status code if `code` is `None`, and awaits the peer's.
     pub fn close(&mut self, code: Option<u16>) {
         if self.phase == Phase::Open {
             self.push_close(code);
@@ -191,12 +208,17 @@ impl Connection {
         }
     }
 
-    /// Answers a violation: a close frame with its code; nothing more is read as frames.
+    /// Queues a close frame with `code` and stops reading frames, without waiting for the peer's
+    /// close frame.
     pub fn fail(&mut self, code: u16) {
-        if self.phase == Phase::Open {
-            self.push_close(Some(code));
+        match self.phase {
+            Phase::Open => {
+                self.push_close(Some(code));
+                self.phase = Phase::Finishing;
+            }
+            Phase::Closing => self.phase = Phase::Finishing,
+            Phase::Finishing | Phase::Aborted => {}
         }
-        self.phase = Phase::Finishing;
     }
 
     fn push_close(&mut self, code: Option<u16>) {
@@ -205,44 +227,51 @@ impl Connection {
         self.wire.push_frame(OpCode::Control(Control::Close), b"", body);
     }
 
-    /// Drops what waits, for a close that is not to wait for a slow peer.
+    /// Empties the queue, so that a close does not wait for a slow peer. Keeps what
+    /// [`Self::keep_queued`] protects and the rest of a frame that has been written in part.
     pub fn discard(&mut self) {
         self.late_pong = None;
         self.wire.discard();
     }
 
-    /// Gives the peer up: nothing more is written, the connection is to be reset.
+    /// Gives up on the peer: the connection is to be reset, and nothing more is written.
     pub fn abort(&mut self) {
-        self.phase = Phase::Finishing;
-        self.aborted = true;
+        self.phase = Phase::Aborted;
     }
 
-    /// Whether the connection is to be reset at once.
+    /// Whether the connection is to be reset.
     pub fn is_aborted(&self) -> bool {
-        self.aborted
+        match self.phase {
+            Phase::Open | Phase::Closing | Phase::Finishing => false,
+            Phase::Aborted => true,
+        }
     }
 
-    /// Whether our side may be ended: nothing waits and nothing more will be said.
+    /// Whether our side of the connection can be ended: everything has been written, and nothing
+    /// will be queued any more.
     pub fn is_finished(&self) -> bool {
-        self.phase == Phase::Finishing && self.wire.is_empty()
+        match self.phase {
+            Phase::Open | Phase::Closing => false,
+            Phase::Finishing | Phase::Aborted => self.wire.is_empty(),
+        }
     }
 
-    /// Memory of a message of the peer that has not arrived whole.
+    /// The memory in bytes of a message that has not arrived completely.
     pub fn unfinished(&self) -> usize {
         self.reader.unfinished()
     }
 
-    /// What waits to be written.
+    /// The send queue.
     pub fn wire(&self) -> &Wire {
         &self.wire
     }
 
-    /// Fills `slices` with what to write next and returns how many were filled.
+    /// Fills `slices` with the next bytes to write and returns the number of filled slices.
     pub fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         self.wire.fill(slices)
     }
 
-    /// Takes note of what was written.
+    /// Removes written bytes from the queue.
     pub fn written(&mut self, count: usize) {
         self.wire.written(count);
         if self.wire.is_empty() {
@@ -272,17 +301,17 @@ mod tests {
     }
 
     #[test]
-    fn keeps_only_the_newest_pong_beyond_the_bound() {
+    fn keeps_only_the_newest_pong_above_the_limit() {
         let limits = Limits { max_pending_pongs: 2, ..Limits::default() };
         let mut connection = Connection::new(b"");
         let mut bytes: Vec<u8> = (0..9u8).flat_map(|n| client::frame(0x89, &[b'0' + n])).collect();
-        let mut chunk = Chunk::new(&mut bytes);
-        assert_eq!(connection.next(&mut chunk, &limits), Ok(None));
+        let mut unread = Unread::new(&mut bytes);
+        assert_eq!(connection.next(&mut unread, &limits), Ok(None));
         assert_eq!(drain(&mut connection), b"\x8a\x010\x8a\x011\x8a\x018");
     }
 
     #[test]
-    fn sends_binary_as_text_where_that_is_wanted() {
+    fn sends_binary_as_text_to_a_peer_that_wants_base64() {
         let mut connection = Connection::new(b"");
         connection.use_base64();
         connection.send_binary(&[1, 2, 3]);
@@ -292,15 +321,15 @@ mod tests {
     }
 
     #[test]
-    fn echoes_the_close_code_and_reads_no_further() {
+    fn echoes_the_close_code_and_stops_reading() {
         let mut connection = Connection::new(b"");
         let mut bytes =
             [client::frame(0x88, b"\x0f\xa1bye"), client::frame(0x81, b"late")].concat();
-        let mut chunk = Chunk::new(&mut bytes);
-        let received = connection.next(&mut chunk, &Limits::default());
+        let mut unread = Unread::new(&mut bytes);
+        let received = connection.next(&mut unread, &Limits::default());
         let body = CloseBody { code: Some(4001), reason: "bye".into() };
         assert_eq!(received, Ok(Some(Received::Close(body))));
-        assert_eq!(connection.next(&mut chunk, &Limits::default()), Ok(None));
+        assert_eq!(connection.next(&mut unread, &Limits::default()), Ok(None));
         assert!(!connection.is_finished());
         assert_eq!(drain(&mut connection), b"\x88\x02\x0f\xa1");
         assert!(connection.is_finished());

@@ -1,4 +1,4 @@
-//! Frame headers (RFC 6455 section 5.2) and masking.
+//! Frame headers (RFC 6455 section 5.2) and masking (section 5.3).
 
 use std::io::Cursor;
 
@@ -7,24 +7,31 @@ pub use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::Violation;
 
-/// The longest header: two bytes, 64-bit length, mask.
+/// The length in bytes of the longest header: two bytes, a 64-bit payload length, the mask.
 pub const MAX_HEADER: usize = 14;
-/// The longest payload of a control frame.
+/// The length in bytes of the longest payload of a control frame (RFC 6455 section 5.5).
 pub const MAX_CONTROL: u64 = 125;
 
-/// A client's frame header, checked for all that can be known from it alone.
+/// The header of a client's frame. It satisfies every rule that the header alone can violate.
 #[derive(Debug, Clone, Copy)]
 pub struct Header {
+    /// The kind of frame.
     pub opcode: OpCode,
+    /// The FIN bit: no further frame of the message follows.
     pub is_final: bool,
+    /// The masking key.
     pub mask: [u8; 4],
-    /// Bytes of payload.
+    /// The length of the payload in bytes.
     pub payload: u64,
-    /// Bytes of the header itself.
+    /// The length of the header itself in bytes.
     pub size: usize,
 }
 
-/// Reads a header; `None` when more bytes are needed.
+/// Parses a header; `None` when more bytes are needed.
+///
+/// # Errors
+///
+/// The rule that the header violates.
 pub fn parse(bytes: &[u8]) -> Result<Option<Header>, Violation> {
     let mut cursor = Cursor::new(bytes);
     let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Violation::Opcode)?;
@@ -48,7 +55,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Header>, Violation> {
     Ok(Some(Header { opcode: header.opcode, is_final: header.is_final, mask, payload, size }))
 }
 
-/// Bytes of the shortest masked header for a payload.
+/// The length in bytes of the shortest masked header for a payload.
 fn minimal_size(payload: u64) -> usize {
     match payload {
         0..=125 => 6,
@@ -57,8 +64,8 @@ fn minimal_size(payload: u64) -> usize {
     }
 }
 
-/// Bytes of the unmasked frame at the start, header and payload; `None` when there is no whole
-/// header.
+/// The length in bytes of the unmasked frame that the bytes begin with, header included; `None` if
+/// its header is incomplete.
 pub fn extent(bytes: &[u8]) -> Option<usize> {
     let mut cursor = Cursor::new(bytes);
     let (_, payload) = FrameHeader::parse(&mut cursor).ok()??;
@@ -72,8 +79,8 @@ pub fn write_header(opcode: OpCode, payload: usize, out: &mut Vec<u8>) {
     let _ = header.format(payload as u64, out);
 }
 
-/// Removes the mask in place, eight bytes a step, and returns the mask turned to where the next
-/// byte of the same payload starts.
+/// Removes the mask in place, eight bytes per step. Returns the mask rotated to the next byte of the
+/// payload.
 pub fn unmask(bytes: &mut [u8], mask: [u8; 4]) -> [u8; 4] {
     let [a, b, c, d] = mask;
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
@@ -84,12 +91,12 @@ pub fn unmask(bytes: &mut [u8], mask: [u8; 4]) -> [u8; 4] {
         }
     }
     let tail = steps.into_remainder();
-    let turned = tail.len() % 4;
+    let rotation = tail.len() % 4;
     for (byte, key) in tail.iter_mut().zip([a, b, c, d, a, b, c, d]) {
         *byte ^= key;
     }
     let mut next = mask;
-    next.rotate_left(turned);
+    next.rotate_left(rotation);
     next
 }
 
@@ -99,17 +106,17 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn checks_what_a_header_can_tell() {
-        let refused = |bytes: &[u8]| parse(bytes).unwrap_err();
-        assert_eq!(refused(&[0x81, 0x00]), Violation::Unmasked);
-        assert_eq!(refused(&[0xc1, 0x80, 0, 0, 0, 0]), Violation::ReservedBits);
-        assert_eq!(refused(&[0x83, 0x80, 0, 0, 0, 0]), Violation::Opcode);
-        assert_eq!(refused(&[0x09, 0x80, 0, 0, 0, 0]), Violation::FragmentedControl);
-        assert_eq!(refused(&[0x89, 0xfe, 0, 126, 0, 0, 0, 0]), Violation::LongControl);
-        assert_eq!(refused(&[0x81, 0xfe, 0, 125, 0, 0, 0, 0]), Violation::LengthNotMinimal);
+    fn rejects_headers_that_violate_a_rule() {
+        let violation = |bytes: &[u8]| parse(bytes).unwrap_err();
+        assert_eq!(violation(&[0x81, 0x00]), Violation::Unmasked);
+        assert_eq!(violation(&[0xc1, 0x80, 0, 0, 0, 0]), Violation::ReservedBits);
+        assert_eq!(violation(&[0x83, 0x80, 0, 0, 0, 0]), Violation::Opcode);
+        assert_eq!(violation(&[0x09, 0x80, 0, 0, 0, 0]), Violation::FragmentedControl);
+        assert_eq!(violation(&[0x89, 0xfe, 0, 126, 0, 0, 0, 0]), Violation::LongControl);
+        assert_eq!(violation(&[0x81, 0xfe, 0, 125, 0, 0, 0, 0]), Violation::LengthNotMinimal);
         let mut long = vec![0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0];
         long.extend([0; 4]);
-        assert_eq!(refused(&long), Violation::LengthNotMinimal);
+        assert_eq!(violation(&long), Violation::LengthNotMinimal);
         assert!(parse(&[0x81]).unwrap().is_none());
         assert!(parse(&[0x81, 0xfe, 0]).unwrap().is_none());
         assert_eq!(parse(&[0x81, 0x85, 1, 2, 3, 4]).unwrap().unwrap().payload, 5);
@@ -117,7 +124,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn unmasking_in_pieces_is_unmasking_whole(
+        fn unmasking_in_pieces_equals_unmasking_at_once(
             bytes: Vec<u8>, mask: [u8; 4], at: prop::sample::Index
         ) {
             let mut whole = bytes.clone();

@@ -1,5 +1,5 @@
-//! The opening handshake of a WebSocket (RFC 6455 section 4.2): what a request must bring, and
-//! the answer it gets.
+//! The opening handshake of a WebSocket (RFC 6455 section 4.2): checks the request and writes the
+//! response.
 
 use std::fmt::Write;
 
@@ -8,51 +8,71 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 use thiserror::Error;
 
-/// The headers that decide; `None` when absent. Repeated ones are joined with `, `, as Node does.
+/// The parts of a request that [`verify`] checks; an absent header is `None`. Repeated headers are
+/// joined with `, `, as Node does it.
 #[derive(Debug, Default, Clone)]
 pub struct UpgradeHeaders<'a> {
+    /// The version of HTTP, such as `1.1`.
     pub http_version: &'a str,
+    /// `Host`.
     pub host: Option<&'a str>,
-    /// How often `Host` occurs.
+    /// The number of `Host` headers. Node keeps only the first one.
     pub host_count: usize,
+    /// `Upgrade`.
     pub upgrade: Option<&'a str>,
+    /// `Connection`.
     pub connection: Option<&'a str>,
+    /// `Sec-WebSocket-Key`.
     pub key: Option<&'a str>,
+    /// `Sec-WebSocket-Version`.
     pub version: Option<&'a str>,
+    /// `Sec-WebSocket-Protocol`: the subprotocols that the client offers.
     pub protocol: Option<&'a str>,
+    /// `Transfer-Encoding`.
     pub transfer_encoding: Option<&'a str>,
+    /// `Content-Length`.
     pub content_length: Option<&'a str>,
 }
 
-/// Why a request cannot become a WebSocket. The text is the body of the 400.
+/// Why a request cannot become a WebSocket. The text is the body of the response with status 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum UpgradeRefusal {
+    /// Not HTTP/1.1, not exactly one `Host`, or the request has a body.
     #[error("Bad request")]
     Malformed,
+    /// `Upgrade` is not `websocket`, or `Connection` does not contain `upgrade`.
     #[error("Invalid Upgrade header")]
     Upgrade,
+    /// `Sec-WebSocket-Key` is not the base64 form of 16 bytes.
     #[error("Missing or invalid Sec-WebSocket-Key header")]
     Key,
+    /// `Sec-WebSocket-Version` is not 13.
     #[error("Missing or invalid Sec-WebSocket-Version header")]
     Version,
+    /// `Sec-WebSocket-Protocol` is not a list of different tokens.
     #[error("Invalid Sec-WebSocket-Protocol header")]
     Protocol,
 }
 
 /// Checks an upgrade request.
+///
+/// # Errors
+///
+/// The first header that makes the opening handshake invalid.
 pub fn verify(headers: &UpgradeHeaders<'_>) -> Result<(), UpgradeRefusal> {
     if headers.http_version != "1.1" || headers.host.is_none() || headers.host_count > 1 {
         return Err(UpgradeRefusal::Malformed);
     }
-    // Body bytes must never be read as frames.
+    // The bytes of a body would be read as frames.
     if headers.transfer_encoding.is_some() || headers.content_length.is_some_and(|n| n != "0") {
         return Err(UpgradeRefusal::Malformed);
     }
     if !headers.upgrade.is_some_and(|value| value.eq_ignore_ascii_case("websocket")) {
         return Err(UpgradeRefusal::Upgrade);
     }
-    let asks = |value: &str| value.split(',').any(|t| t.trim().eq_ignore_ascii_case("upgrade"));
-    if !headers.connection.is_some_and(asks) {
+    let has_upgrade =
+        |value: &str| value.split(',').any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
+    if !headers.connection.is_some_and(has_upgrade) {
         return Err(UpgradeRefusal::Upgrade);
     }
     if !headers.key.is_some_and(is_nonce) {
@@ -70,7 +90,7 @@ fn is_nonce(key: &str) -> bool {
     key.len() == 24 && STANDARD.decode_slice(key, &mut nonce) == Ok(16)
 }
 
-/// `Sec-WebSocket-Accept` (RFC 6455 section 4.2.2).
+/// The value of `Sec-WebSocket-Accept` (RFC 6455 section 4.2.2).
 fn accept_key(key: &str) -> String {
     let mut hash = Sha1::new();
     hash.update(key.as_bytes());
@@ -78,7 +98,7 @@ fn accept_key(key: &str) -> String {
     STANDARD.encode(hash.finalize())
 }
 
-/// Checks the list of offered subprotocols: tokens, none empty or twice.
+/// Checks that the offered subprotocols are tokens and differ from each other.
 fn verify_protocols(list: &str) -> Result<(), UpgradeRefusal> {
     let mut seen = std::collections::HashSet::new();
     for token in protocols(list) {
@@ -93,13 +113,13 @@ fn protocols(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(|token| token.trim_matches([' ', '\t']))
 }
 
-/// A `tchar` of RFC 9110 section 5.6.2.
+/// Whether the byte is a `tchar` of RFC 9110 section 5.6.2.
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// The 101 answer to a verified request, by its key and its subprotocols, of which the first is
-/// taken; `extra` are whole header lines, each ending in CRLF.
+/// The head of the 101 response to a verified request. `key` and `protocol` are the request's; the
+/// first subprotocol is chosen. `extra` consists of complete header lines, each with its CRLF.
 pub fn response(key: &str, protocol: Option<&str>, extra: &str) -> String {
     let mut text = String::from(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
@@ -132,14 +152,14 @@ mod tests {
     }
 
     #[test]
-    fn accepts_the_sample_of_the_rfc() {
+    fn accepts_the_example_of_the_rfc() {
         assert_eq!(verify(&sample()), Ok(()));
         let answer = response(sample().key.unwrap(), None, "X-A: 1\r\n");
         assert!(answer.ends_with("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nX-A: 1\r\n\r\n"));
     }
 
     #[test]
-    fn refuses_what_is_missing_or_wrong() {
+    fn refuses_missing_and_invalid_headers() {
         use UpgradeRefusal as R;
         let cases: [(UpgradeHeaders<'_>, R); 14] = [
             (UpgradeHeaders { http_version: "1.0", ..sample() }, R::Malformed),
@@ -163,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn echoes_the_first_protocol() {
+    fn chooses_the_first_protocol() {
         let protocol = Some("chat.v2 , chat");
         assert_eq!(verify(&UpgradeHeaders { protocol, ..sample() }), Ok(()));
         let answer = response(sample().key.unwrap(), protocol, "");

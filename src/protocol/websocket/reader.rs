@@ -1,178 +1,173 @@
-//! Bytes to messages: headers that arrive in pieces, fragments, control frames in between.
+//! Turns received bytes into messages: joins headers that arrive in pieces and fragmented messages,
+//! and handles control frames between fragments.
 //!
-//! A message that lies whole in the chunk is handed out as a slice of it, unmasked in place; only
-//! what is split owns memory, and never more than has arrived.
+//! A message that arrives in one piece is handed out as a slice of the received bytes, unmasked in
+//! place. Only a message that arrives in several pieces owns memory.
 
 use std::borrow::Cow;
 use std::mem;
 
+use super::assembly::Assembly;
 use super::close_frame::{self, CloseBody};
 use super::frame::{self, Control, Data, Header, MAX_HEADER, OpCode};
+use super::unread::Unread;
 use super::violation::Violation;
 
-/// The unread rest of what was received.
-#[derive(Debug)]
-pub struct Chunk<'a>(&'a mut [u8]);
-
-impl<'a> Chunk<'a> {
-    /// Wraps received bytes; they are unmasked in place.
-    pub fn new(bytes: &'a mut [u8]) -> Self {
-        Self(bytes)
-    }
-
-    /// Whether all has been read.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// How many bytes are left.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Takes up to `count` bytes from the front.
-    fn take(&mut self, count: usize) -> &'a mut [u8] {
-        let bytes = mem::take(&mut self.0);
-        let (head, rest) = bytes.split_at_mut(count.min(bytes.len()));
-        self.0 = rest;
-        head
-    }
-
-    /// All that is left.
-    pub fn take_all(&mut self) -> &'a mut [u8] {
-        mem::take(&mut self.0)
-    }
-}
-
-/// One thing the peer sent.
+/// A message or control frame from the peer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Incoming<'a> {
     /// A text message, known to be UTF-8.
     Text(Cow<'a, [u8]>),
     /// A binary message.
     Binary(Cow<'a, [u8]>),
-    /// A ping and its payload.
+    /// A ping with its payload.
     Ping(Cow<'a, [u8]>),
-    /// A pong; nobody asked for it.
+    /// A pong. Its payload is dropped, because this side never sends a ping frame.
     Pong,
     /// A close frame.
     Close(CloseBody),
 }
 
-/// Bounds of one message.
+/// The limits of one message.
 #[derive(Debug, Clone, Copy)]
 pub struct MessageLimits {
-    /// Bytes of a message over all its fragments.
+    /// Bytes of a message, over all its fragments.
     pub bytes: usize,
     /// Frames of a message.
     pub fragments: u32,
 }
 
-/// What an unfinished message costs beyond its bytes.
-const MESSAGE_COST: usize = 64;
-
-/// Reads one connection's frames.
+/// Reads the frames of one connection.
 #[derive(Debug, Default)]
 pub struct Reader {
-    frame: Option<Partial>,
-    head: Head,
+    stage: Stage,
+    /// A fragmented message between two of its frames. While one of its frames arrives, that frame
+    /// owns the message.
     message: Option<Box<Assembly>>,
 }
 
-/// The first bytes of a header that has not arrived whole.
+/// Where in a frame the connection is.
+#[derive(Debug)]
+enum Stage {
+    /// Before or within a header.
+    Header(PartialHeader),
+    /// Within the payload of a control frame.
+    Control(ControlFrame),
+    /// Within the payload of a data frame.
+    Data(DataFrame),
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self::Header(PartialHeader::default())
+    }
+}
+
+/// The first bytes of a header; none before the first has arrived.
 #[derive(Debug, Default)]
-struct Head {
+struct PartialHeader {
     bytes: [u8; MAX_HEADER],
     len: usize,
 }
 
-/// A frame whose payload is still arriving.
+/// A control frame whose payload is still arriving.
 #[derive(Debug)]
-struct Partial {
-    opcode: OpCode,
-    is_final: bool,
-    mask: [u8; 4],
-    remaining: u64,
-    /// Payload so far, of a control frame only; data goes to the assembly.
-    control: Vec<u8>,
+struct ControlFrame {
+    kind: Control,
+    payload: Payload,
+    bytes: Vec<u8>,
 }
 
-/// A message that came, or is coming, in pieces.
+/// A data frame whose payload is still arriving; its bytes go to the message.
 #[derive(Debug)]
-struct Assembly {
-    is_text: bool,
-    bytes: Vec<u8>,
-    fragments: u32,
-    /// Bytes of a text already known to be UTF-8.
-    validated: usize,
+struct DataFrame {
+    is_final: bool,
+    payload: Payload,
+    message: Box<Assembly>,
+}
+
+/// A masked payload that is still arriving.
+#[derive(Debug)]
+struct Payload {
+    /// The mask, rotated to the next byte.
+    mask: [u8; 4],
+    /// The number of bytes that have not arrived.
+    remaining: u64,
 }
 
 impl Reader {
-    /// The next thing in the chunk; `None` when the chunk is used up.
+    /// The next message or control frame; `None` when all bytes have been read.
+    ///
+    /// # Errors
+    ///
+    /// The rule or limit that the peer has violated. The connection must not be read any further.
     pub fn next<'a>(
         &mut self,
-        chunk: &mut Chunk<'a>,
+        unread: &mut Unread<'a>,
         limits: MessageLimits,
     ) -> Result<Option<Incoming<'a>>, Violation> {
         loop {
-            if self.frame.is_some() {
-                match self.continue_frame(chunk)? {
-                    Step::Done(incoming) => return Ok(Some(incoming)),
-                    Step::More => continue,
-                    Step::Starved => return Ok(None),
+            match &mut self.stage {
+                Stage::Header(partial) => {
+                    let Some(header) = partial.read(unread)? else { return Ok(None) };
+                    self.check(&header, limits)?;
+                    if let Some(incoming) = self.read_whole(&header, unread)? {
+                        return Ok(Some(incoming));
+                    }
+                    self.begin_frame(&header);
+                }
+                Stage::Control(frame) => {
+                    frame.bytes.extend_from_slice(frame.payload.take(unread));
+                    if frame.payload.remaining > 0 {
+                        return Ok(None);
+                    }
+                    let bytes = mem::take(&mut frame.bytes);
+                    let incoming = read_control(frame.kind, Cow::Owned(bytes))?;
+                    self.stage = Stage::default();
+                    return Ok(Some(incoming));
+                }
+                Stage::Data(frame) => {
+                    let piece = frame.payload.take(unread);
+                    let rest = frame.is_final.then_some(frame.payload.remaining);
+                    frame.message.append(piece, rest)?;
+                    if frame.payload.remaining > 0 {
+                        return Ok(None);
+                    }
+                    if let Some(incoming) = self.finish_data()? {
+                        return Ok(Some(incoming));
+                    }
                 }
             }
-            let Some(header) = self.read_header(chunk)? else { return Ok(None) };
-            self.check(&header, limits)?;
-            if let Some(incoming) = self.read_whole(&header, chunk)? {
-                return Ok(Some(incoming));
-            }
-            self.begin_frame(&header);
         }
     }
 
-    /// Memory of a message that has not arrived whole.
+    /// The memory in bytes of a message that has not arrived completely.
     pub fn unfinished(&self) -> usize {
-        let control = self.frame.as_ref().map_or(0, |frame| frame.control.capacity());
-        let message = self.message.as_ref();
-        let message = message.map_or(0, |it| it.bytes.capacity().saturating_add(MESSAGE_COST));
-        control.saturating_add(message)
+        let arriving = match &self.stage {
+            Stage::Header(_) => 0,
+            Stage::Control(frame) => frame.bytes.capacity(),
+            Stage::Data(frame) => frame.message.memory(),
+        };
+        let between_frames = self.message.as_ref().map_or(0, |message| message.memory());
+        arriving.saturating_add(between_frames)
     }
 
-    fn read_header(&mut self, chunk: &mut Chunk<'_>) -> Result<Option<Header>, Violation> {
-        if self.head.len == 0 {
-            if let Some(header) = frame::parse(chunk.0)? {
-                chunk.take(header.size);
-                return Ok(Some(header));
-            }
-            self.head.push(chunk.take_all());
-            return Ok(None);
-        }
-        while !chunk.is_empty() {
-            self.head.push(chunk.take(1));
-            if let Some(header) = frame::parse(self.head.filled())? {
-                self.head.len = 0;
-                return Ok(Some(header));
-            }
-        }
-        Ok(None)
-    }
-
-    /// All that a header can violate, given what came before it.
+    /// Checks everything about a header that depends on the frames before it.
     fn check(&mut self, header: &Header, limits: MessageLimits) -> Result<(), Violation> {
         let OpCode::Data(data) = header.opcode else { return Ok(()) };
         let mut total = header.payload;
         match (data, &mut self.message) {
             (Data::Continue, Some(message)) => {
-                message.fragments = message.fragments.saturating_add(1);
-                if message.fragments > limits.fragments {
+                if message.count_fragment() > limits.fragments {
                     return Err(Violation::TooManyFragments);
                 }
-                total = total.saturating_add(message.bytes.len() as u64);
+                total = total.saturating_add(message.len() as u64);
             }
             (Data::Continue, None) => return Err(Violation::UnexpectedContinuation),
-            (_, Some(_)) => return Err(Violation::ExpectedContinuation),
-            (_, None) => {}
+            (Data::Text | Data::Binary | Data::Reserved(_), Some(_)) => {
+                return Err(Violation::ExpectedContinuation);
+            }
+            (Data::Text | Data::Binary | Data::Reserved(_), None) => {}
         }
         if total > limits.bytes as u64 {
             return Err(Violation::MessageTooBig);
@@ -180,89 +175,84 @@ impl Reader {
         Ok(())
     }
 
-    /// The common case: a frame that is all there and needs nothing from before.
+    /// The common case: reads a frame that has arrived completely and is not part of a fragmented
+    /// message. Returns `None` for any other frame.
     fn read_whole<'a>(
         &mut self,
         header: &Header,
-        chunk: &mut Chunk<'a>,
+        unread: &mut Unread<'a>,
     ) -> Result<Option<Incoming<'a>>, Violation> {
-        if header.payload > chunk.0.len() as u64 {
+        if header.payload > unread.len() as u64 {
             return Ok(None);
         }
-        let OpCode::Control(control) = header.opcode else {
-            if !header.is_final || self.message.is_some() {
-                return Ok(None);
+        match header.opcode {
+            OpCode::Control(kind) => {
+                read_control(kind, Cow::Borrowed(take_unmasked(header, unread))).map(Some)
             }
-            let payload = take_unmasked(header, chunk);
-            return match header.opcode {
-                OpCode::Data(Data::Text) => {
-                    std::str::from_utf8(payload).map_err(|_| Violation::Utf8)?;
-                    Ok(Some(Incoming::Text(Cow::Borrowed(payload))))
-                }
-                _ => Ok(Some(Incoming::Binary(Cow::Borrowed(payload)))),
-            };
-        };
-        read_control(control, Cow::Borrowed(take_unmasked(header, chunk))).map(Some)
+            OpCode::Data(_) if !header.is_final || self.message.is_some() => Ok(None),
+            OpCode::Data(Data::Text) => {
+                let payload = take_unmasked(header, unread);
+                std::str::from_utf8(payload).map_err(|_| Violation::Utf8)?;
+                Ok(Some(Incoming::Text(Cow::Borrowed(payload))))
+            }
+            OpCode::Data(Data::Binary | Data::Continue | Data::Reserved(_)) => {
+                Ok(Some(Incoming::Binary(Cow::Borrowed(take_unmasked(header, unread)))))
+            }
+        }
     }
 
     fn begin_frame(&mut self, header: &Header) {
-        if let OpCode::Data(data) = header.opcode {
-            self.message.get_or_insert_with(|| {
-                Box::new(Assembly {
-                    is_text: data == Data::Text,
-                    bytes: Vec::new(),
-                    fragments: 1,
-                    validated: 0,
-                })
-            });
-        }
-        self.frame = Some(Partial {
-            opcode: header.opcode,
-            is_final: header.is_final,
-            mask: header.mask,
-            remaining: header.payload,
-            control: Vec::new(),
-        });
+        let payload = Payload { mask: header.mask, remaining: header.payload };
+        self.stage = match header.opcode {
+            OpCode::Control(kind) => {
+                Stage::Control(ControlFrame { kind, payload, bytes: Vec::new() })
+            }
+            OpCode::Data(data) => {
+                let message = self.message.take();
+                let message =
+                    message.unwrap_or_else(|| Box::new(Assembly::new(data == Data::Text)));
+                Stage::Data(DataFrame { is_final: header.is_final, payload, message })
+            }
+        };
     }
 
-    fn continue_frame<'a>(&mut self, chunk: &mut Chunk<'a>) -> Result<Step<'a>, Violation> {
-        let Some(frame) = &mut self.frame else { return Ok(Step::More) };
-        let wanted = usize::try_from(frame.remaining).unwrap_or(usize::MAX);
-        let piece = chunk.take(wanted);
-        frame.mask = frame::unmask(piece, frame.mask);
-        frame.remaining = frame.remaining.saturating_sub(piece.len() as u64);
-        match (frame.opcode, &mut self.message) {
-            (OpCode::Data(_), Some(message)) => {
-                let rest = frame.is_final.then_some(frame.remaining);
-                message.append(piece, rest)?;
+    /// Ends a data frame whose payload has arrived: returns its message if that is complete.
+    fn finish_data<'a>(&mut self) -> Result<Option<Incoming<'a>>, Violation> {
+        if let Stage::Data(DataFrame { is_final, message, .. }) = mem::take(&mut self.stage) {
+            if is_final {
+                let is_text = message.is_text();
+                let bytes = Cow::Owned(message.finish()?);
+                let incoming =
+                    if is_text { Incoming::Text(bytes) } else { Incoming::Binary(bytes) };
+                return Ok(Some(incoming));
             }
-            _ => frame.control.extend_from_slice(piece),
+            self.message = Some(message);
         }
-        if frame.remaining > 0 {
-            return Ok(Step::Starved);
-        }
-        let Some(frame) = self.frame.take() else { return Ok(Step::More) };
-        match frame.opcode {
-            OpCode::Control(control) => {
-                read_control(control, Cow::Owned(frame.control)).map(Step::Done)
-            }
-            OpCode::Data(_) if !frame.is_final => Ok(Step::More),
-            OpCode::Data(_) => match self.message.take() {
-                Some(message) => message.finish().map(Step::Done),
-                None => Ok(Step::More),
-            },
-        }
+        Ok(None)
     }
 }
 
-/// What came of reading on in a frame.
-enum Step<'a> {
-    Done(Incoming<'a>),
-    More,
-    Starved,
-}
+impl PartialHeader {
+    /// Reads on in a header; `None` when more bytes are needed.
+    fn read(&mut self, unread: &mut Unread<'_>) -> Result<Option<Header>, Violation> {
+        if self.len == 0 {
+            if let Some(header) = frame::parse(unread.bytes())? {
+                unread.take(header.size);
+                return Ok(Some(header));
+            }
+            self.push(unread.take_all());
+            return Ok(None);
+        }
+        while !unread.is_empty() {
+            self.push(unread.take(1));
+            if let Some(header) = frame::parse(self.filled())? {
+                self.len = 0;
+                return Ok(Some(header));
+            }
+        }
+        Ok(None)
+    }
 
-impl Head {
     fn push(&mut self, bytes: &[u8]) {
         for (space, byte) in self.bytes.iter_mut().skip(self.len).zip(bytes) {
             *space = *byte;
@@ -275,57 +265,25 @@ impl Head {
     }
 }
 
-impl Assembly {
-    /// Adds a piece. In the last frame of a message `rest` is what it has declared beyond that.
-    fn append(&mut self, piece: &[u8], rest: Option<u64>) -> Result<(), Violation> {
-        self.make_room(piece.len(), rest);
-        self.bytes.extend_from_slice(piece);
-        if self.is_text { self.validate() } else { Ok(()) }
-    }
-
-    /// Memory grows with the bytes that have arrived; a declared length only keeps it from growing
-    /// too far.
-    fn make_room(&mut self, count: usize, rest: Option<u64>) {
-        let needed = self.bytes.len().saturating_add(count);
-        if needed > self.bytes.capacity() {
-            let rest = rest.and_then(|rest| usize::try_from(rest).ok()).unwrap_or(usize::MAX);
-            let room = needed.saturating_mul(2).min(needed.saturating_add(rest));
-            self.bytes.reserve_exact(room.saturating_sub(self.bytes.len()));
-        }
-    }
-
-    /// Checks what has come since the last call, as early as the bytes allow.
-    fn validate(&mut self) -> Result<(), Violation> {
-        let fresh = self.bytes.get(self.validated..).unwrap_or(&[]);
-        match std::str::from_utf8(fresh) {
-            Ok(text) => self.validated = self.validated.saturating_add(text.len()),
-            Err(error) if error.error_len().is_none() => {
-                self.validated = self.validated.saturating_add(error.valid_up_to());
-            }
-            Err(_) => return Err(Violation::Utf8),
-        }
-        Ok(())
-    }
-
-    fn finish<'a>(self) -> Result<Incoming<'a>, Violation> {
-        if !self.is_text {
-            return Ok(Incoming::Binary(Cow::Owned(self.bytes)));
-        }
-        if self.validated != self.bytes.len() {
-            return Err(Violation::Utf8);
-        }
-        Ok(Incoming::Text(Cow::Owned(self.bytes)))
+impl Payload {
+    /// Takes what has arrived of the payload, unmasked.
+    fn take<'a>(&mut self, unread: &mut Unread<'a>) -> &'a mut [u8] {
+        let piece = unread.take(usize::try_from(self.remaining).unwrap_or(usize::MAX));
+        self.mask = frame::unmask(piece, self.mask);
+        self.remaining = self.remaining.saturating_sub(piece.len() as u64);
+        piece
     }
 }
 
-fn take_unmasked<'a>(header: &Header, chunk: &mut Chunk<'a>) -> &'a mut [u8] {
-    let payload = chunk.take(usize::try_from(header.payload).unwrap_or(usize::MAX));
+/// Takes a payload that has arrived completely, unmasked.
+fn take_unmasked<'a>(header: &Header, unread: &mut Unread<'a>) -> &'a mut [u8] {
+    let payload = unread.take(usize::try_from(header.payload).unwrap_or(usize::MAX));
     frame::unmask(payload, header.mask);
     payload
 }
 
-fn read_control(control: Control, payload: Cow<'_, [u8]>) -> Result<Incoming<'_>, Violation> {
-    match control {
+fn read_control(kind: Control, payload: Cow<'_, [u8]>) -> Result<Incoming<'_>, Violation> {
+    match kind {
         Control::Close => close_frame::parse(&payload).map(Incoming::Close),
         Control::Ping => Ok(Incoming::Ping(payload)),
         Control::Pong => Ok(Incoming::Pong),
@@ -341,21 +299,21 @@ mod tests {
 
     const LIMITS: MessageLimits = MessageLimits { bytes: 1000, fragments: 4 };
 
-    fn read(bytes: &[u8], pieces: usize) -> (Vec<String>, Option<Violation>) {
+    fn read(bytes: &[u8], size: usize) -> (Vec<String>, Option<Violation>) {
         let mut reader = Reader::default();
-        let mut seen = Vec::new();
-        for piece in bytes.chunks(pieces.max(1)) {
+        let mut read = Vec::new();
+        for piece in bytes.chunks(size.max(1)) {
             let mut piece = piece.to_vec();
-            let mut chunk = Chunk::new(&mut piece);
+            let mut unread = Unread::new(&mut piece);
             loop {
-                match reader.next(&mut chunk, LIMITS) {
-                    Ok(Some(incoming)) => seen.push(describe(incoming)),
+                match reader.next(&mut unread, LIMITS) {
+                    Ok(Some(incoming)) => read.push(describe(incoming)),
                     Ok(None) => break,
-                    Err(violation) => return (seen, Some(violation)),
+                    Err(violation) => return (read, Some(violation)),
                 }
             }
         }
-        (seen, None)
+        (read, None)
     }
 
     fn describe(incoming: Incoming<'_>) -> String {
@@ -377,15 +335,15 @@ mod tests {
             client::frame(0x82, &[1, 2]),
         ]
         .concat();
-        for pieces in 1..bytes.len() {
-            let (seen, violation) = read(&bytes, pieces);
-            assert_eq!(seen, ["ping [120]", "text h\u{e9}", "binary [1, 2]"]);
+        for size in 1..bytes.len() {
+            let (incoming, violation) = read(&bytes, size);
+            assert_eq!(incoming, ["ping [120]", "text h\u{e9}", "binary [1, 2]"]);
             assert_eq!(violation, None);
         }
     }
 
     #[test]
-    fn refuses_broken_sequences() {
+    fn rejects_invalid_sequences_of_frames() {
         let cases = [
             (client::frame(0x80, b"x"), Violation::UnexpectedContinuation),
             (
@@ -413,15 +371,15 @@ mod tests {
             (client::frame(0x88, b"\x03"), Violation::InvalidClose),
         ];
         for (bytes, expected) in cases {
-            for pieces in [1, 3, bytes.len()] {
-                assert_eq!(read(&bytes, pieces).1, Some(expected), "{bytes:?}");
+            for size in [1, 3, bytes.len()] {
+                assert_eq!(read(&bytes, size).1, Some(expected), "{bytes:?}");
             }
         }
         assert_eq!(read(&client::frame(0x81, &[b'a'; 1000]), 7).1, None);
     }
 
     #[test]
-    fn finds_a_too_big_message_at_its_header() {
+    fn rejects_a_message_that_is_too_big_at_its_header() {
         assert_eq!(
             read(&[0x82, 0xfe, 0x03, 0xe9, 0, 0, 0, 0], 1).1,
             Some(Violation::MessageTooBig)
@@ -430,10 +388,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_split_gives_the_same(
+        fn any_split_gives_the_same_result(
             messages in prop::collection::vec((0u8..4, prop::collection::vec(any::<u8>(), 0..200)), 0..6),
             noise: Vec<u8>,
-            pieces in 1usize..64
+            size in 1usize..64
         ) {
             let mut bytes = Vec::new();
             for (kind, body) in messages {
@@ -449,7 +407,7 @@ mod tests {
                 }
             }
             bytes.extend(noise);
-            prop_assert_eq!(read(&bytes, pieces), read(&bytes, bytes.len()));
+            prop_assert_eq!(read(&bytes, size), read(&bytes, bytes.len()));
         }
     }
 }

@@ -1,114 +1,88 @@
-//! What waits to be written on one WebSocket, as bytes: small frames are joined so that all that
-//! goes out in a turn leaves in one system call; large and shared payloads are not copied.
+//! The send queue of one WebSocket, in bytes. Small frames are joined, so that one system call can
+//! write everything that a turn has queued. Large and shared payloads are not copied.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
 
 use super::frame::{self, OpCode};
-use crate::protocol::outbox::Broadcast;
+use super::piece::{Memory, Piece};
+use crate::protocol::broadcast::Broadcast;
 
-/// Payloads from here on keep their own memory instead of being joined.
+/// Payloads of at least this many bytes keep their own memory; smaller ones are joined.
 const JOIN_BELOW: usize = 4 * 1024;
-/// A joined chunk is not grown past this.
+/// The most bytes of joined frames in one piece.
 const MAX_JOINED: usize = 64 * 1024;
-/// What one queued piece costs beyond its bytes.
-const CHUNK_COST: usize = 64;
+/// The memory in bytes that a piece is charged beyond its bytes.
+const PIECE_COST: usize = 64;
 
-#[derive(Debug)]
-struct Chunk {
-    memory: Memory,
-    /// Data frames that end in it.
-    messages: usize,
-    /// It starts inside a frame whose header ends the chunk before it.
-    continues: bool,
-}
-
-#[derive(Debug)]
-enum Memory {
-    Own(Vec<u8>),
-    Shared(Arc<Broadcast>),
-}
-
-impl Chunk {
-    fn bytes(&self) -> &[u8] {
-        match &self.memory {
-            Memory::Own(bytes) => bytes,
-            Memory::Shared(broadcast) => broadcast.frame(),
-        }
-    }
-}
-
-/// The outgoing bytes of one WebSocket.
+/// The send queue of one WebSocket.
 #[derive(Debug, Default)]
 pub struct Wire {
-    chunks: VecDeque<Chunk>,
-    /// Small frames joined; goes out after the chunks.
+    pieces: VecDeque<Piece>,
+    /// Joined small frames, written after the pieces.
     tail: Vec<u8>,
+    /// The number of data frames in the tail.
     tail_messages: usize,
-    /// Bytes of the first chunk, or of the tail, that are written already.
+    /// Bytes of the first piece, or of the tail without one, that have been written.
     offset: usize,
-    /// Bytes at the start of the first chunk that are sent in any case: the answer to the opening
+    /// Bytes at the start of the first piece that [`Self::discard`] keeps: the answer to the opening
     /// handshake, and the open packet.
     kept: usize,
-    /// Bytes that wait.
+    /// The number of queued bytes.
     waiting: usize,
-    /// Data frames that wait; those of a chunk count until it has been written.
+    /// The number of queued data frames. Those of a piece count until all of it has been written.
     messages: usize,
-    /// Bytes of chunks that are shared with other connections.
+    /// The number of queued bytes that are shared with other connections.
     shared: usize,
-    /// Bytes ever queued; positions of receipts count in these.
+    /// The number of bytes that have ever been queued: the position of a receipt.
     queued: u64,
 }
 
 impl Wire {
-    /// Whether nothing waits.
+    /// Whether the queue is empty.
     pub fn is_empty(&self) -> bool {
         self.waiting == 0
     }
 
-    /// Memory that waits: bytes and a fixed cost for each piece.
+    /// Queued memory in bytes: the bytes themselves and a fixed cost per piece.
     pub fn cost(&self) -> usize {
-        self.waiting.saturating_add(self.chunks.len().saturating_mul(CHUNK_COST))
+        self.waiting.saturating_add(self.pieces.len().saturating_mul(PIECE_COST))
     }
 
-    /// Of [`Self::cost`], what is not shared with other connections.
+    /// The part of [`Self::cost`] that is not shared with other connections.
     pub fn own(&self) -> usize {
         self.cost().saturating_sub(self.shared.min(self.waiting))
     }
 
-    /// Memory that the end of this queue would free: its own, and broadcasts that no other queue
-    /// waits to send.
+    /// The memory in bytes that dropping this queue would free: [`Self::own`], and broadcasts that
+    /// no other queue holds any more.
     pub fn alone(&self) -> usize {
-        let shared = |chunk: &Chunk| match &chunk.memory {
-            Memory::Shared(broadcast) if Arc::strong_count(broadcast) > 1 => chunk.bytes().len(),
-            Memory::Shared(_) | Memory::Own(_) => 0,
-        };
-        let elsewhere = self.chunks.iter().map(shared).fold(0, usize::saturating_add);
-        self.cost().saturating_sub(elsewhere)
+        let held_elsewhere = self.pieces.iter().map(Piece::held_elsewhere);
+        self.cost().saturating_sub(held_elsewhere.fold(0, usize::saturating_add))
     }
 
-    /// Bytes that wait.
+    /// The number of queued bytes.
     pub fn waiting(&self) -> usize {
         self.waiting
     }
 
-    /// Data frames that wait.
+    /// The number of queued data frames.
     pub fn messages(&self) -> usize {
         self.messages
     }
 
-    /// Bytes ever queued.
+    /// The number of bytes that have ever been queued.
     pub fn queued(&self) -> u64 {
         self.queued
     }
 
-    /// Bytes ever written.
+    /// The number of bytes that have left the queue.
     pub fn written_total(&self) -> u64 {
         self.queued.saturating_sub(self.waiting as u64)
     }
 
-    /// A wire whose first bytes are the answer to the opening handshake.
+    /// A queue whose first bytes are the answer to the opening handshake.
     pub fn new(answer: &[u8]) -> Self {
         let mut wire = Self::default();
         wire.push_raw(answer);
@@ -116,21 +90,21 @@ impl Wire {
         wire
     }
 
-    /// What has been queued so far is sent in any case.
+    /// Makes [`Self::discard`] keep everything that is queued now.
     pub fn keep(&mut self) {
-        if self.chunks.is_empty() {
+        if self.pieces.is_empty() {
             self.kept = self.tail.len();
         }
     }
 
-    /// Queues bytes as they are.
+    /// Queues bytes unchanged.
     fn push_raw(&mut self, bytes: &[u8]) {
         self.make_room(bytes.len());
         self.tail.extend_from_slice(bytes);
         self.count(bytes.len());
     }
 
-    /// Queues a frame; `prefix` is the first part of its payload.
+    /// Queues a frame with the payload `prefix` and `body`.
     pub fn push_frame(&mut self, opcode: OpCode, prefix: &[u8], body: &[u8]) {
         let payload = prefix.len().saturating_add(body.len());
         self.make_room(payload.saturating_add(frame::MAX_HEADER));
@@ -144,7 +118,7 @@ impl Wire {
         }
     }
 
-    /// Queues a frame whose payload is given away; a large one is not copied.
+    /// Queues a frame and takes over its body. A large body is not copied.
     pub fn push_owned(&mut self, opcode: OpCode, prefix: &[u8], body: Vec<u8>) {
         if body.len() < JOIN_BELOW {
             return self.push_frame(opcode, prefix, &body);
@@ -156,13 +130,13 @@ impl Wire {
         self.count(self.tail.len().saturating_sub(before).saturating_add(body.len()));
         self.seal();
         self.messages = self.messages.saturating_add(1);
-        self.chunks.push_back(Chunk { memory: Memory::Own(body), messages: 1, continues: true });
+        self.pieces.push_back(Piece { memory: Memory::Own(body), messages: 1, continues: true });
     }
 
-    /// Queues a broadcast's frame, shared with all its receivers.
+    /// Queues the frame of a broadcast, which all its receivers share.
     pub fn push_shared(&mut self, broadcast: &Arc<Broadcast>) {
         let frame = broadcast.frame();
-        // Behind a few small frames a copy is cheaper than one more slice for the system call.
+        // After a few small frames, a copy is cheaper than one more slice in the system call.
         let is_short = self.waiting < MAX_JOINED && !self.tail.is_empty();
         if frame.len() < JOIN_BELOW && is_short {
             self.push_raw(frame);
@@ -173,7 +147,7 @@ impl Wire {
         self.seal();
         self.messages = self.messages.saturating_add(1);
         let memory = Memory::Shared(Arc::clone(broadcast));
-        self.chunks.push_back(Chunk { memory, messages: 1, continues: false });
+        self.pieces.push_back(Piece { memory, messages: 1, continues: false });
     }
 
     fn count_in_tail(&mut self) {
@@ -181,24 +155,25 @@ impl Wire {
         self.tail_messages = self.tail_messages.saturating_add(1);
     }
 
-    /// Makes the tail a chunk of its own when more would make it too long.
+    /// Reserves room in the tail. A tail that would become too long is sealed first.
     fn make_room(&mut self, room: usize) {
         if !self.tail.is_empty() && self.tail.len().saturating_add(room) > MAX_JOINED {
             self.seal();
         }
         let needed = self.tail.len().saturating_add(room);
         if needed > self.tail.capacity() {
-            // Doubling past the longest chunk would reserve memory that is never used.
+            // Doubling beyond the longest tail would reserve memory that is never used.
             let doubled = self.tail.capacity().saturating_mul(2).min(MAX_JOINED);
             self.tail.reserve_exact(doubled.max(needed).saturating_sub(self.tail.len()));
         }
     }
 
+    /// Turns the tail into a piece.
     fn seal(&mut self) {
         if !self.tail.is_empty() {
             let memory = Memory::Own(std::mem::take(&mut self.tail));
             let messages = std::mem::take(&mut self.tail_messages);
-            self.chunks.push_back(Chunk { memory, messages, continues: false });
+            self.pieces.push_back(Piece { memory, messages, continues: false });
         }
     }
 
@@ -207,12 +182,12 @@ impl Wire {
         self.queued = self.queued.saturating_add(added as u64);
     }
 
-    /// Fills `slices` with what to write next and returns how many were filled.
+    /// Fills `slices` with the next bytes to write and returns the number of filled slices.
     pub fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut filled: usize = 0;
         let mut skip = self.offset;
         let tail = Some(self.tail.as_slice()).filter(|tail| !tail.is_empty());
-        let pieces = self.chunks.iter().map(Chunk::bytes).chain(tail);
+        let pieces = self.pieces.iter().map(Piece::bytes).chain(tail);
         for (slice, bytes) in slices.iter_mut().zip(pieces) {
             *slice = IoSlice::new(bytes.get(skip..).unwrap_or(&[]));
             skip = 0;
@@ -221,12 +196,12 @@ impl Wire {
         filled
     }
 
-    /// Forgets what has been written.
+    /// Removes written bytes from the queue.
     pub fn written(&mut self, mut count: usize) {
         self.waiting = self.waiting.saturating_sub(count);
         if self.waiting == 0 {
-            // An idle connection owns no memory.
-            self.chunks = VecDeque::new();
+            // An idle connection should not own memory.
+            self.pieces = VecDeque::new();
             self.tail = Vec::new();
             self.tail_messages = 0;
             self.offset = 0;
@@ -235,7 +210,7 @@ impl Wire {
             self.shared = 0;
             return;
         }
-        while let Some(front) = self.chunks.front() {
+        while let Some(front) = self.pieces.front() {
             let left = front.bytes().len().saturating_sub(self.offset);
             if count < left {
                 break;
@@ -243,7 +218,7 @@ impl Wire {
             count = count.saturating_sub(left);
             self.offset = 0;
             self.kept = 0;
-            let Some(Chunk { memory, messages, .. }) = self.chunks.pop_front() else { break };
+            let Some(Piece { memory, messages, .. }) = self.pieces.pop_front() else { break };
             self.messages = self.messages.saturating_sub(messages);
             if let Memory::Shared(broadcast) = memory {
                 self.shared = self.shared.saturating_sub(broadcast.frame().len());
@@ -252,17 +227,17 @@ impl Wire {
         self.offset = self.offset.saturating_add(count);
     }
 
-    /// Drops what waits, except for what is kept and for the rest of a frame that the peer has
-    /// begun to receive: the next frame would be read as that one's payload.
+    /// Empties the queue, except for bytes that are kept and for the rest of a frame that has been
+    /// written in part. Without that rest, the peer would take the next frame for its payload.
     pub fn discard(&mut self) {
         self.seal();
         let end = self.end_of_begun_frame();
-        let rest = self.chunks.pop_front().map(|front| {
+        let rest = self.pieces.pop_front().map(|front| {
             let bytes = front.bytes();
             bytes.get(self.offset..end.min(bytes.len())).unwrap_or(&[]).to_vec()
         });
         let rest = rest.unwrap_or_default();
-        let body = self.chunks.pop_front().filter(|next| next.continues && end == usize::MAX);
+        let body = self.pieces.pop_front().filter(|next| next.continues && end == usize::MAX);
         *self = Self {
             waiting: rest.len().saturating_add(body.as_ref().map_or(0, |body| body.bytes().len())),
             kept: self.kept.saturating_sub(self.offset).min(rest.len()),
@@ -272,14 +247,14 @@ impl Wire {
         };
         if let Some(body) = body {
             self.seal();
-            self.chunks.push_back(body);
+            self.pieces.push_back(body);
         }
     }
 
-    /// Where in the first chunk the frame ends that has been written in part; `usize::MAX` when it
-    /// ends in the chunk behind it.
+    /// The offset in the first piece at which the frame ends that has been written in part;
+    /// `usize::MAX` if it ends in the next piece.
     fn end_of_begun_frame(&self) -> usize {
-        let Some(front) = self.chunks.front() else { return 0 };
+        let Some(front) = self.pieces.front() else { return 0 };
         let bytes = front.bytes();
         if self.offset < self.kept {
             return self.kept;
@@ -295,7 +270,7 @@ impl Wire {
         }
         let mut end = self.kept;
         while end < self.offset {
-            // What cannot be read as a frame was framed by the app; it is sent whole.
+            // Bytes that are not a frame come from a frame that the app built; it is sent whole.
             let Some(extent) = bytes.get(end..).and_then(frame::extent) else { return bytes.len() };
             end = end.saturating_add(extent);
         }
@@ -322,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_order_over_all_kinds_of_chunks() {
+    fn keeps_order_over_all_kinds_of_pieces() {
         let text = OpCode::Data(Data::Text);
         for step in [1, 3, 1000, usize::MAX] {
             let mut wire = Wire::default();
@@ -342,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_the_answer_to_the_handshake() {
+    fn discarding_keeps_the_answer_to_the_opening_handshake() {
         for written in 0..4 {
             let mut wire = Wire::new(b"101");
             wire.push_frame(OpCode::Data(Data::Text), b"", b"open");
@@ -355,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_the_messages_of_what_is_not_written() {
+    fn counts_the_messages_that_are_not_written() {
         let text = OpCode::Data(Data::Text);
         let mut wire = Wire::default();
         wire.push_frame(text, b"", b"ab");
@@ -370,7 +345,7 @@ mod tests {
         assert_eq!(wire.messages(), 0);
     }
 
-    /// Frames of all sizes and kinds of memory, and where each of them starts.
+    /// A queue with frames of all sizes and kinds of memory, and the offset of each frame.
     fn mixed() -> (Wire, Vec<usize>) {
         let text = OpCode::Data(Data::Text);
         let mut wire = Wire::new(b"HTTP/1.1 101");
@@ -390,7 +365,7 @@ mod tests {
         (wire, starts)
     }
 
-    /// Whether bytes are whole frames.
+    /// Whether the bytes consist of complete frames.
     fn are_frames(mut bytes: &[u8]) -> bool {
         while let Some(extent) = frame::extent(bytes) {
             let Some(rest) = bytes.get(extent..) else { return false };
@@ -400,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn completes_a_frame_that_has_begun_and_discards_the_rest() {
+    fn discarding_completes_a_frame_that_has_begun() {
         let (mut whole, starts) = mixed();
         let all = drain(&mut whole, usize::MAX);
         let is_near = |at: &usize| starts.iter().any(|start| at.abs_diff(*start) < 16);
@@ -420,16 +395,16 @@ mod tests {
     }
 
     #[test]
-    fn reserves_no_more_than_a_chunk() {
+    fn reserves_no_more_than_a_piece() {
         let mut wire = Wire::default();
         for _ in 0..1000 {
             wire.push_frame(OpCode::Data(Data::Text), b"4", &[0; 199]);
         }
-        let reserved = |chunk: &Chunk| match &chunk.memory {
+        let reserved = |piece: &Piece| match &piece.memory {
             Memory::Own(bytes) => bytes.capacity(),
             Memory::Shared(_) => 0,
         };
-        let reserved: usize = wire.chunks.iter().map(reserved).sum();
+        let reserved: usize = wire.pieces.iter().map(reserved).sum();
         assert!(reserved <= wire.waiting() * 21 / 20, "{reserved} for {}", wire.waiting());
     }
 }

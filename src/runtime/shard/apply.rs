@@ -90,7 +90,7 @@ impl Shard {
             }
             Action::Post(body) => return self.post(now, index, Input::Post(body)),
             Action::Fault(fault) => Input::Fault(fault),
-            Action::Report => Input::Report,
+            Action::Report => Input::NotifyDrained,
             Action::Close { discard } => Input::Close { discard },
             Action::Shutdown => Input::Shutdown,
             Action::Leave => Input::Leave,

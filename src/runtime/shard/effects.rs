@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use crate::protocol::close_reason::{CloseDetail, CloseReason};
+use crate::protocol::deadline::after;
 use crate::protocol::effects::{Effects, Event, Role, Token};
-use crate::protocol::heartbeat::after;
 use crate::protocol::limits::Limits;
 use crate::protocol::packet::Message;
 use crate::protocol::websocket::Connection;

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::{Entry, Shard};
+use crate::protocol::deadline::after;
 use crate::protocol::effects::Role;
-use crate::protocol::heartbeat::after;
 use crate::runtime::link::State;
 use crate::runtime::timers::Member;
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Shard;
+use crate::protocol::broadcast::Broadcast;
 use crate::protocol::limits::Limits;
-use crate::protocol::outbox::Broadcast;
 use crate::protocol::tests::{client, start};
 use crate::protocol::upgrade::NOOP_DELAY;
 use crate::runtime::commands::{

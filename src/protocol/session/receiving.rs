@@ -1,14 +1,14 @@
-//! A message on its way to the app, of either transport: what it has to keep to.
+//! Delivery of messages to the app, and the limits that apply to them on every transport.
 
 use std::time::Instant;
 
-use super::{Session, Transport};
+use super::Session;
 use crate::protocol::close_reason::{CloseDetail, CloseReason, code};
 use crate::protocol::effects::Effects;
 use crate::protocol::json_depth;
 use crate::protocol::packet::Message;
 
-/// Close code for a peer that breaks a rule of the server's own (RFC 6455 section 7.4.1).
+/// The close code for a violation of the server's policy (RFC 6455 section 7.4.1).
 const POLICY_VIOLATION: u16 = 1008;
 
 impl Session {
@@ -24,20 +24,17 @@ impl Session {
         fx.message(message);
     }
 
-    /// The peer sends too many messages. Not reading them could not be told from lag.
+    /// Closes the session because its peer exceeds `maxMessageRate`. Reading more slowly instead
+    /// would look like network lag to the user.
     fn finish_rate(&mut self, fx: &mut impl Effects) {
         let mut detail = CloseDetail::new(code::MESSAGE_RATE, "Too many messages in a second");
         detail.limit = Some(("maxMessageRate", u64::from(self.limits.max_message_rate)));
-        if let Transport::WebSocket(connection) = &mut self.transport {
-            detail.ws_code = Some(POLICY_VIOLATION);
-            connection.fail(POLICY_VIOLATION);
-        }
-        self.finish(CloseReason::TransportError, Some(detail), fx);
+        self.fail(CloseReason::TransportError, detail, POLICY_VIOLATION, fx);
     }
 
     fn finish_depth(&mut self, fx: &mut impl Effects) {
         let mut detail = CloseDetail::new(code::MAX_DEPTH, "JSON nested too deeply");
         detail.limit = Some(("maxDepth", self.limits.max_depth as u64));
-        self.finish(CloseReason::ParseError, Some(detail), fx);
+        self.finish(CloseReason::ParseError, detail, fx);
     }
 }
