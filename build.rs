@@ -1,6 +1,8 @@
+//! Sets `cfg(poller)`, and links the addon to Node-API.
+
 fn main() {
-    // Where descriptors can be taken from Node and waited for. `stream-only` builds on any system
-    // what other systems get, so that it can be tested.
+    // `poller` means that descriptors can be taken over from Node and polled. The feature
+    // `stream-only` turns it off, so that the build for other systems can be tested anywhere.
     println!("cargo::rustc-check-cfg=cfg(poller)");
     let is_unix = std::env::var_os("CARGO_CFG_UNIX").is_some();
     if is_unix && std::env::var_os("CARGO_FEATURE_STREAM_ONLY").is_none() {

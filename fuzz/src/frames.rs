@@ -1,6 +1,6 @@
 //! The bytes of a client. However they are split, a connection reads the same messages as a second
-//! parser that has all bytes at once, rejects the same violations, and answers with frames of limited
-//! size.
+//! parser that has all bytes at once, rejects the same violations, and answers with frames of
+//! limited size.
 
 use std::io::IoSlice;
 

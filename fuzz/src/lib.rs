@@ -1,5 +1,6 @@
 //! Invariants of the protocol that must hold for every input. Each target in `fuzz_targets/` calls
-//! one `check` of this crate, and `cargo test` replays the committed corpus through the same checks.
+//! one `check` of this crate, and `cargo test` replays the committed corpus through the same
+//! checks.
 
 #[path = "../../src/protocol/tests/client.rs"]
 pub mod client;

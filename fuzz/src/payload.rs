@@ -1,5 +1,5 @@
-//! Polling payloads. However POSTs split them, the packets are the parts between separators, and the
-//! payload of an outbox contains exactly the packets that were queued.
+//! Polling payloads. However POSTs split them, the packets are the parts between separators, and
+//! the payload of an outbox contains exactly the packets that were queued.
 
 use std::collections::VecDeque;
 

@@ -21,7 +21,8 @@ impl<'a> Script<'a> {
         self.byte() & 1 == 1
     }
 
-    /// A size in bytes. Most are small; some are around the limits of joining and of header lengths.
+    /// A size in bytes. Most are small; some are around the limits of joining and of header
+    /// lengths.
     pub fn size(&mut self) -> usize {
         match self.byte() {
             small @ 0..=199 => usize::from(small),

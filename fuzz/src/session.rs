@@ -303,8 +303,8 @@ impl Run {
         self.receive(Role::Main, client::frame(first, &payload));
     }
 
-    /// Opens a WebSocket for an upgrade. Outside of an upgrade it is released at once, and the probe
-    /// that is under way stays.
+    /// Opens a WebSocket for an upgrade. If the session has a WebSocket already, the new one is
+    /// released at once.
     fn probe(&mut self, base64: bool) {
         let is_taken = |role| self.session.connection(role).is_some();
         let has_own_stream = !is_taken(Role::Main) && !is_taken(Role::Probe);
@@ -528,8 +528,8 @@ fn packet_number(packet: &[u8]) -> Option<usize> {
     }
 }
 
-/// The numbers in the messages of a WebSocket. Checks that its frames are well-formed and, once it is
-/// closed, complete.
+/// The numbers in the messages of a WebSocket. Checks that its frames are well-formed and, once it
+/// is closed, complete.
 fn read_stream(stream: &Stream, is_over: bool) -> Vec<usize> {
     let (frames, rest) = client::read_frames(&stream.bytes);
     let is_closed = frames.last().is_some_and(|frame| frame.opcode == 8);

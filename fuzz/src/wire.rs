@@ -1,5 +1,5 @@
-//! The bytes that a connection writes. However the writes are split, they are complete frames and then
-//! one close frame, or the connection is reset.
+//! The bytes that a connection writes. However the writes are split, they are complete frames and
+//! then one close frame, or the connection is reset.
 
 use std::io::IoSlice;
 use std::sync::Arc;

@@ -21,7 +21,8 @@ pub type Token = u32;
 /// An event for the app, other than a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// An awaited pong arrived: engine.io's `heartbeat`. Only emitted while heartbeats are observed.
+    /// An awaited pong arrived: engine.io's `heartbeat`. Only emitted while heartbeats are
+    /// observed.
     Heartbeat,
     /// A ping was queued. Only emitted while heartbeats are observed.
     PingSent,
@@ -31,8 +32,8 @@ pub enum Event {
     Upgraded,
     /// The probed WebSocket is gone; the session stays on polling.
     UpgradeFailed,
-    /// This many requested receipts are due: what they stand for was handed to the operating system
-    /// or to a polling response.
+    /// This many receipts are due: everything that was queued before them was handed to the
+    /// operating system or to a polling response.
     Sent(u32),
     /// The send queue was full and a message was dropped.
     Dropped {

@@ -169,8 +169,12 @@ impl Refusal {
 /// Checks a request in engine.io's order: transport, origin, then session or handshake. `lookup`
 /// finds a session by its sid and is called at most once.
 ///
-/// Only the bytes of the origin are checked here. `lib/admission/origin/rule.js` decides whether the
-/// origin is allowed.
+/// Only the bytes of the origin are checked here. `lib/admission/origin/rule.js` decides whether
+/// the origin is allowed.
+///
+/// # Errors
+///
+/// The first check that the request fails.
 pub fn verify<S>(
     request: &Request<'_>,
     rules: Rules,

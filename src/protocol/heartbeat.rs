@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::deadline::after;
 use super::limits::Limits;
 
-/// A ping that is sent later than this after its deadline counts as delayed.
+/// A ping that is sent more than this after it was due counts as delayed.
 const LATE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Copy)]

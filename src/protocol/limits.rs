@@ -48,11 +48,11 @@ pub enum SlowConsumer {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            ping_interval: Duration::from_millis(25_000),
-            ping_timeout: Duration::from_millis(20_000),
-            upgrade_timeout: Duration::from_millis(10_000),
-            close_timeout: Duration::from_millis(3_000),
-            polling_close_timeout: Duration::from_millis(30_000),
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
+            upgrade_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(3),
+            polling_close_timeout: Duration::from_secs(30),
             max_message: 1_000_000,
             max_fragments: 16_384,
             max_depth: 0,

@@ -13,9 +13,10 @@ const BURST: Duration = Duration::from_secs(2);
 pub struct MessageRate {
     /// When the last message would have arrived at the allowed rate.
     due: Option<Instant>,
-    /// Set while nothing is read from the peer: since when.
+    /// When reading from the peer stopped; `None` while the peer is read.
     paused: Option<Instant>,
-    /// Time during which nothing was read and whose messages are still to come, all at once.
+    /// Time during which nothing was read and whose messages have not arrived yet. They arrive all
+    /// at once.
     missed: Duration,
 }
 
@@ -102,12 +103,12 @@ mod tests {
         ) {
             let (mut rate, mut now) = (MessageRate::default(), start());
             let begin = now;
-            let mut passed: u64 = 0;
+            let mut passed: u32 = 0;
             for gap in gaps {
                 now += Duration::from_millis(gap);
-                passed += u64::from(rate.allows(now, limit));
+                passed += u32::from(rate.allows(now, limit));
                 let most = 2.0 * f64::from(limit) + (now - begin).as_secs_f64() * f64::from(limit);
-                prop_assert!(passed as f64 <= most + 1e-3, "{} of {}", passed, most);
+                prop_assert!(f64::from(passed) <= most + 1e-3, "{} of {}", passed, most);
             }
         }
     }

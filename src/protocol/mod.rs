@@ -2,9 +2,9 @@
 //! clock, thread or Node.
 //!
 //! The path of a connection through these files: [`handshake`] (and [`websocket::opening`] for an
-//! upgrade) decides whether a request may open a [`session`]. The session reads packets from polling
-//! [`payload`]s or from [`websocket`] messages, keeps its [`heartbeat`], moves from polling to
-//! WebSocket in an [`upgrade`], queues packets in its [`outbox`] or on a WebSocket's
+//! upgrade) decides whether a request may open a [`session`]. The session reads packets from
+//! polling [`payload`]s or from [`websocket`] messages, keeps its [`heartbeat`], moves from polling
+//! to WebSocket in an [`upgrade`], queues packets in its [`outbox`] or on a WebSocket's
 //! [`wire`](websocket::wire), and closes with a [`close_reason`]. A [`broadcast`] is shared by the
 //! queues of many sessions.
 //!

@@ -1,5 +1,6 @@
 //! The send queue of a session on polling: packets in call order, until a GET fetches them or a
-//! WebSocket takes over. On a WebSocket, packets go straight to its [`wire`](super::websocket::wire).
+//! WebSocket takes over. On a WebSocket, packets go straight to its
+//! [`wire`](super::websocket::wire).
 
 use std::collections::VecDeque;
 use std::sync::Arc;

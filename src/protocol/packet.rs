@@ -73,6 +73,10 @@ pub enum PacketType {
 pub struct InvalidPacket;
 
 /// Decodes one packet.
+///
+/// # Errors
+///
+/// The text is not a packet.
 pub fn decode(text: &[u8]) -> Result<Packet<'_>, InvalidPacket> {
     let (kind, body) = text.split_first().ok_or(InvalidPacket)?;
     Ok(match kind {

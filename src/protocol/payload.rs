@@ -3,8 +3,8 @@
 /// The record separator between two packets of a payload.
 pub const SEPARATOR: u8 = 0x1e;
 
-/// The unhandled packets of received payloads. As in engine.io-parser, an empty payload is one empty
-/// packet, which is invalid.
+/// The unhandled packets of received payloads. As in engine.io-parser, an empty payload is one
+/// empty packet, which is invalid.
 #[derive(Debug, Default)]
 pub struct Backlog {
     bytes: Vec<u8>,

@@ -1,9 +1,9 @@
 //! Echoes every message over upwire's own WebSocket framing, for the Autobahn test suite.
 //!
 //! The suite sends bare WebSocket messages, but a session of upwire expects Engine.IO packets. This
-//! server therefore uses the [`Connection`] of a session on plain blocking sockets. Opening handshake,
-//! parsing, UTF-8, fragments, control frames, violations and closing are upwire's code; only reading,
-//! writing and the echo are implemented here.
+//! server therefore uses the [`Connection`] of a session on plain blocking sockets. Opening
+//! handshake, parsing, UTF-8, fragments, control frames, violations and closing are upwire's code;
+//! only reading, writing and the echo are implemented here.
 
 mod request;
 

@@ -9,8 +9,8 @@ use upwire::protocol::websocket::opening::{self, UpgradeHeaders};
 /// The most bytes of a head.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// Reads the head. Returns the response with status 101 and the bytes after the head, or the response
-/// that refuses the request.
+/// Reads the head. Returns the response with status 101 and the bytes after the head, or the
+/// response that refuses the request.
 pub fn read(stream: &mut TcpStream) -> io::Result<Result<(String, Vec<u8>), String>> {
     let mut bytes = Vec::new();
     let end = loop {

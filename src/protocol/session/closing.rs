@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::held::Held;
-use super::{Closer, Poll, Session, Transport};
+use super::{CloseCause, Poll, Session, Transport};
 use crate::protocol::close_reason::{CloseDetail, CloseReason, code};
 use crate::protocol::deadline::after;
 use crate::protocol::effects::{Effects, Event, Role};
@@ -20,12 +20,12 @@ const TRY_AGAIN_LATER: u16 = 1013;
 /// How long peers may take to answer a close frame while the engine closes.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(1);
 
-impl Closer {
+impl CloseCause {
     /// The detail of the close. An app needs none for a close of its own.
     pub(super) fn detail(self, ws_code: Option<u16>) -> Option<CloseDetail> {
         match self {
-            Closer::App => None,
-            Closer::Drain => {
+            CloseCause::App => None,
+            CloseCause::Drain => {
                 let detail = CloseDetail::new(code::SHUTDOWN, "the server shuts down");
                 Some(CloseDetail { ws_code, ..detail })
             }
@@ -38,7 +38,7 @@ impl Session {
     pub(super) fn close(
         &mut self,
         now: Instant,
-        closer: Closer,
+        cause: CloseCause,
         discard: bool,
         fx: &mut impl Effects,
     ) {
@@ -50,31 +50,31 @@ impl Session {
                     unsent = connection.wire().messages();
                     connection.discard();
                 }
-                match closer {
-                    Closer::App => connection.close(None),
-                    Closer::Drain => connection.close(Some(GOING_AWAY)),
+                match cause {
+                    CloseCause::App => connection.close(None),
+                    CloseCause::Drain => connection.close(Some(GOING_AWAY)),
                 }
-                self.finish_on_websocket(closer, unsent, fx);
+                self.finish_on_websocket(cause, unsent, fx);
             }
             Transport::Polling(polling) => {
-                let (until, closer) = match polling.poll {
-                    Poll::Parked { token, .. } => return self.close_with_answer(token, closer, fx),
-                    Poll::Absent => (after(now, self.limits.polling_close_timeout), closer),
-                    Poll::Closing { until, closer: Closer::App } => (until, closer),
-                    Poll::Closing { until, closer: Closer::Drain } => (until, Closer::Drain),
+                let (until, cause) = match polling.poll {
+                    Poll::Parked { token, .. } => return self.close_with_answer(token, cause, fx),
+                    Poll::Absent => (after(now, self.limits.polling_close_timeout), cause),
+                    Poll::Closing { until, cause: CloseCause::App } => (until, cause),
+                    Poll::Closing { until, cause: CloseCause::Drain } => (until, CloseCause::Drain),
                 };
                 if discard {
                     let unsent = polling.outbox.len();
-                    return self.finish_forced(closer.detail(None), unsent, fx);
+                    return self.finish_forced(cause.detail(None), unsent, fx);
                 }
-                polling.poll = Poll::Closing { until, closer };
+                polling.poll = Poll::Closing { until, cause };
             }
             Transport::Closed { .. } => {}
         }
     }
 
-    /// Closes the session because the engine closes: drops the queue, and tells a WebSocket that the
-    /// server goes away.
+    /// Closes the session because the engine closes: drops the queue, and tells a WebSocket that
+    /// the server goes away.
     pub(super) fn shutdown(&mut self, fx: &mut impl Effects) {
         let unsent = self.waiting_messages();
         let mut detail = None;
@@ -88,7 +88,7 @@ impl Session {
                     probe.connection.close(Some(GOING_AWAY));
                 }
                 detail = match polling.poll {
-                    Poll::Closing { closer, .. } => closer.detail(None),
+                    Poll::Closing { cause, .. } => cause.detail(None),
                     Poll::Absent | Poll::Parked { .. } => None,
                 };
             }
@@ -117,7 +117,7 @@ impl Session {
         self.fail(CloseReason::TransportError, detail, INTERNAL_ERROR, fx);
     }
 
-    /// Closes the session, and a WebSocket with a close code.
+    /// Closes the session. A WebSocket is closed with `close_code`.
     pub(super) fn fail(
         &mut self,
         reason: CloseReason,
@@ -158,11 +158,11 @@ impl Session {
     /// [`Self::finish_forced`] for a session on WebSocket.
     pub(super) fn finish_on_websocket(
         &mut self,
-        closer: Closer,
+        cause: CloseCause,
         unsent: usize,
         fx: &mut impl Effects,
     ) {
-        self.finish_forced(closer.detail(Some(GOING_AWAY)), unsent, fx);
+        self.finish_forced(cause.detail(Some(GOING_AWAY)), unsent, fx);
     }
 
     /// Releases the transport and emits `Closed`. Happens once in the life of a session.

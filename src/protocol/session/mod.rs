@@ -1,9 +1,9 @@
 //! One Engine.IO session, from its open packet to its close reason, on any transport.
 //!
-//! A [`Session`] handles one [`Input`] at a time. The files of this folder implement one part of its
-//! life each: `polling` and `websocket` read packets, `receiving` delivers messages, `sending` queues
-//! them, `upgrading` changes the transport, and `closing` contains every way to close. `transport` contains the state
-//! of each transport, and `queues` measures what a session holds.
+//! A [`Session`] handles one [`Input`] at a time. The files of this folder implement one part of
+//! its life each: `polling` and `websocket` read packets, `receiving` delivers messages, `sending`
+//! queues them, `upgrading` changes the transport, and `closing` contains every way to close.
+//! `transport` contains the state of each transport, and `queues` measures what a session holds.
 
 mod closing;
 mod held;
@@ -31,7 +31,7 @@ use super::upgrade::NOOP_DELAY;
 use super::websocket::Connection;
 use held::Held;
 pub use input::{Input, Loss, PollingFault};
-use transport::{Closer, Poll, Polling, Transport, WebSocket};
+use transport::{CloseCause, Poll, Polling, Transport, WebSocket};
 
 /// The most packets of POSTs, and the most messages of a WebSocket, that one input handles.
 pub const PACKET_BUDGET: usize = 256;
@@ -156,9 +156,9 @@ impl Session {
             Input::Probe(connection) => self.begin_probe(now, connection, fx),
             Input::Send { message, receipt } => self.send(message, receipt, fx),
             Input::NotifyDrained => self.notify_drained(fx),
-            Input::Close { discard } => self.close(now, Closer::App, discard, fx),
+            Input::Close { discard } => self.close(now, CloseCause::App, discard, fx),
             Input::Shutdown => self.shutdown(fx),
-            Input::Leave => self.close(now, Closer::Drain, false, fx),
+            Input::Leave => self.close(now, CloseCause::Drain, false, fx),
             Input::Pause => {
                 self.heartbeat.pause(now, &self.limits);
                 self.rate.pause(now);
@@ -232,7 +232,7 @@ impl Session {
     }
 
     /// Until when a closed polling session waits for the GET that fetches its close packet; `None`
-    /// if the session was not closed.
+    /// in any other state.
     fn closing_until(&self) -> Option<Instant> {
         match &self.transport {
             Transport::Polling(polling) => match polling.poll {

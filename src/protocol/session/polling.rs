@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Closer, PACKET_BUDGET, Poll, PollingFault, Session, Transport};
+use super::{CloseCause, PACKET_BUDGET, Poll, PollingFault, Session, Transport};
 use crate::protocol::close_reason::{CloseDetail, CloseReason, code};
 use crate::protocol::effects::{Effects, Token};
 use crate::protocol::packet::PacketType;
@@ -27,9 +27,9 @@ impl Session {
             // Clients drop packets that share a payload with the close packet, so the outbox is
             // sent alone, and the next GET fetches the close packet.
             Poll::Closing { .. } if !polling.outbox.is_empty() => polling.answer(token, fx),
-            Poll::Closing { closer, .. } => {
+            Poll::Closing { cause, .. } => {
                 polling.outbox.push_packet(PacketType::Noop, b"");
-                self.close_with_answer(token, closer, fx);
+                self.close_with_answer(token, cause, fx);
             }
         }
     }
@@ -88,7 +88,7 @@ impl Session {
     pub(super) fn close_with_answer(
         &mut self,
         token: Token,
-        closer: Closer,
+        cause: CloseCause,
         fx: &mut impl Effects,
     ) {
         if let Transport::Polling(polling) = &mut self.transport {
@@ -96,6 +96,6 @@ impl Session {
             polling.outbox.push_packet(PacketType::Close, b"");
             polling.answer(token, fx);
         }
-        self.finish_forced(closer.detail(None), 0, fx);
+        self.finish_forced(cause.detail(None), 0, fx);
     }
 }

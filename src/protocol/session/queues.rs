@@ -42,7 +42,7 @@ impl Session {
         }
     }
 
-    /// Whether the send queue is so long that the next message exceeds `maxSendBuffer`.
+    /// Whether the send queue exceeds `maxSendBuffer`, so that the next message is not queued.
     pub fn is_full(&self) -> bool {
         self.limits.max_send_buffer > 0 && self.waiting() > self.limits.max_send_buffer
     }

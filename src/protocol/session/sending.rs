@@ -1,4 +1,4 @@
-//! Messages from the app, and the session's end if its peer does not read them.
+//! Messages from the app, and what happens if the peer does not read them.
 
 use super::{Session, Transport};
 use crate::protocol::close_reason::{CloseDetail, CloseReason, code};

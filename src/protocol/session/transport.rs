@@ -47,12 +47,12 @@ pub(super) enum Poll {
     Parked { token: Token, since: Instant },
     /// The session was closed while there was no GET. The next ones fetch the outbox and then the
     /// close packet; at `until` the session closes without them.
-    Closing { until: Instant, closer: Closer },
+    Closing { until: Instant, cause: CloseCause },
 }
 
 /// The cause of an orderly close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Closer {
+pub(super) enum CloseCause {
     /// The app closed the session.
     App,
     /// The engine is drained.

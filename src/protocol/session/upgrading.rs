@@ -68,13 +68,13 @@ impl Session {
             return;
         };
         let Some(probe) = probe.take() else { return };
-        let closer = match *poll {
+        let cause = match *poll {
             Poll::Absent => None,
             Poll::Parked { token, .. } => {
                 fx.answer_get(token, vec![PacketType::Noop as u8]);
                 None
             }
-            Poll::Closing { closer, .. } => Some(closer),
+            Poll::Closing { cause, .. } => Some(cause),
         };
         let mut connection = probe.connection;
         let receipts = outbox.move_to(&mut connection);
@@ -83,8 +83,8 @@ impl Session {
         fx.promote();
         fx.event(Event::Upgraded);
         fx.wants_write(Role::Main);
-        if let Some(closer) = closer {
-            self.finish_on_websocket(closer, 0, fx);
+        if let Some(cause) = cause {
+            self.finish_on_websocket(cause, 0, fx);
         }
     }
 

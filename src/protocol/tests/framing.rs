@@ -147,7 +147,8 @@ impl Sender {
             }
             Step::Framed(size) => {
                 let body = self.body(size);
-                let frame = [&[0x81, body.len() as u8 + 1, b'4'], &body[..]].concat();
+                let length = u8::try_from(body.len() + 1).unwrap();
+                let frame = [&[0x81, length, b'4'], &body[..]].concat();
                 self.note(true, &body);
                 self.connection.send_shared(&Arc::new(Broadcast::with_frame(body, frame)));
             }

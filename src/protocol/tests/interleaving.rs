@@ -128,7 +128,7 @@ fn run(mut world: World, script: Vec<Step>) -> Result<(), TestCaseError> {
                 Effect::Text(text) => delivered.extend(text.parse::<u32>().ok()),
                 Effect::Closed(_) => closed += 1,
                 Effect::Event(Event::Dropped { .. }) => {
-                    prop_assert!(false, "a message was dropped")
+                    prop_assert!(false, "a message was dropped");
                 }
                 _ => {}
             }

@@ -1,7 +1,7 @@
 //! Invariants for any interleaving of inputs and any split of writes:
 //!
-//! - On each WebSocket of the session, the peer reads complete frames and at most one close frame, as
-//!   the last one, unless the connection was lost or is reset.
+//! - On each WebSocket of the session, the peer reads complete frames and at most one close frame,
+//!   as the last one, unless the connection was lost or is reset.
 //! - Over both transports, messages arrive once and in order, as a prefix of those sent.
 //! - The send queue stays within its limit.
 
@@ -178,8 +178,8 @@ impl Run {
         }
     }
 
-    /// Opens a WebSocket for an upgrade. Outside of an upgrade it is released at once, and the probe
-    /// that is under way stays.
+    /// Opens a WebSocket for an upgrade. If the session has a WebSocket already, the new one is
+    /// released at once.
     fn probe(&mut self) -> TestCaseResult {
         let is_taken = |role| self.world.session.connection(role).is_some();
         let has_own_stream = !is_taken(Role::Main) && !is_taken(Role::Probe);
@@ -199,9 +199,10 @@ impl Run {
         let before = self.world.session.waiting();
         let was_full = self.world.session.is_full();
         let is_dropped = was_full || self.world.session.is_closed();
-        let message = match own {
-            true => Outgoing::OwnText(text.into_bytes()),
-            false => Outgoing::Text(text.as_bytes()),
+        let message = if own {
+            Outgoing::OwnText(text.into_bytes())
+        } else {
+            Outgoing::Text(text.as_bytes())
         };
         self.world.input(Input::Send { message, receipt: false });
         let after = self.world.session.waiting();
@@ -287,8 +288,8 @@ fn numbers(payload: &str) -> Vec<usize> {
     payload.split('\x1e').filter_map(|packet| packet.strip_prefix('4')?.parse().ok()).collect()
 }
 
-/// The numbers in the messages of a WebSocket. Checks that its frames are well-formed and, once it is
-/// closed, complete.
+/// The numbers in the messages of a WebSocket. Checks that its frames are well-formed and, once it
+/// is closed, complete.
 fn judge(stream: &Stream, is_closed: bool) -> Result<Vec<usize>, TestCaseError> {
     let (frames, rest) = read_frames(&stream.bytes);
     if is_closed {

@@ -42,8 +42,8 @@ impl Assembly {
         self.bytes.capacity().saturating_add(MESSAGE_COST)
     }
 
-    /// Appends a piece. In the last frame of a message, `rest` is the number of bytes that the frame
-    /// has announced beyond this piece.
+    /// Appends a piece. In the last frame of a message, `rest` is the number of bytes that the
+    /// frame has announced beyond this piece.
     pub fn append(&mut self, piece: &[u8], rest: Option<u64>) -> Result<(), Violation> {
         self.make_room(piece.len(), rest);
         self.bytes.extend_from_slice(piece);

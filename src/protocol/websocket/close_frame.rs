@@ -33,8 +33,8 @@ pub fn parse(body: &[u8]) -> Result<CloseBody, Violation> {
     }
 }
 
-/// Whether a close frame may carry this code. tungstenite does not know 1012 to 1014, which IANA has
-/// registered later.
+/// Whether a close frame may carry this code. tungstenite does not know 1012 to 1014, which IANA
+/// has registered later.
 fn is_allowed(code: u16) -> bool {
     matches!(code, 1012..=1014) || (CloseCode::from(code).is_allowed() && code < 5000)
 }

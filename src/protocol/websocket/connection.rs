@@ -139,8 +139,8 @@ impl Connection {
         }
     }
 
-    /// Answers a ping. Above `max_pending` queued pongs only the newest ping is answered, later (RFC
-    /// 6455 section 5.5.3 allows this).
+    /// Answers a ping. Above `max_pending` queued pongs only the newest ping is answered, later
+    /// (RFC 6455 section 5.5.3 allows this).
     fn pong(&mut self, payload: &[u8], max_pending: u32) {
         if self.phase != Phase::Open {
             return;

@@ -79,8 +79,8 @@ pub fn write_header(opcode: OpCode, payload: usize, out: &mut Vec<u8>) {
     let _ = header.format(payload as u64, out);
 }
 
-/// Removes the mask in place, eight bytes per step. Returns the mask rotated to the next byte of the
-/// payload.
+/// Removes the mask in place, eight bytes per step. Returns the mask rotated to the next byte of
+/// the payload.
 pub fn unmask(bytes: &mut [u8], mask: [u8; 4]) -> [u8; 4] {
     let [a, b, c, d] = mask;
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);

@@ -3,8 +3,8 @@
 //! incremental UTF-8 validation and the closing handshake are implemented here.
 //!
 //! [`opening`] checks an opening handshake and writes its answer. [`frame`] parses headers, and
-//! [`reader`] turns [`unread`] bytes into messages. [`wire`] is the send queue. [`connection`] joins
-//! reader and wire and does the closing handshake.
+//! [`reader`] turns [`unread`] bytes into messages. [`wire`] is the send queue. [`connection`]
+//! joins reader and wire and does the closing handshake.
 
 mod assembly;
 pub mod close_frame;

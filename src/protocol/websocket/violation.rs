@@ -28,7 +28,8 @@ pub enum Violation {
     /// A new message begins before the last frame of a fragmented one (section 5.4).
     #[error("Invalid WebSocket frame: new message inside a fragmented one")]
     ExpectedContinuation,
-    /// The body of a close frame has one byte, or a code that must not be sent (sections 5.5.1, 7.4).
+    /// The body of a close frame has one byte, or a code that must not be sent (sections 5.5.1,
+    /// 7.4).
     #[error("Invalid WebSocket frame: invalid close frame")]
     InvalidClose,
     /// The payload length is not encoded in the shortest form (section 5.2).

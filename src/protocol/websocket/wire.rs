@@ -26,8 +26,8 @@ pub struct Wire {
     tail_messages: usize,
     /// Bytes of the first piece, or of the tail without one, that have been written.
     offset: usize,
-    /// Bytes at the start of the first piece that [`Self::discard`] keeps: the answer to the opening
-    /// handshake, and the open packet.
+    /// Bytes at the start of the first piece that [`Self::discard`] keeps: the answer to the
+    /// opening handshake, and the open packet.
     kept: usize,
     /// The number of queued bytes.
     waiting: usize,
