@@ -1,6 +1,6 @@
-//! I/O threads, the thread that stands for JavaScript, and real TCP connections, all at once: what is
-//! sent comes back in order, pauses end, and the pool can be dropped under load. `npm run tsan` runs
-//! this under ThreadSanitizer.
+//! I/O threads, a thread that plays the part of JavaScript, and real TCP connections, all at once.
+//! Messages come back in order, paused sessions are resumed, and the pool can be dropped under load.
+//! `npm run tsan` runs this under `ThreadSanitizer`.
 #![cfg(all(feature = "runtime", not(feature = "stream-only"), unix))]
 
 #[path = "../src/protocol/tests/client.rs"]
@@ -30,27 +30,31 @@ const THREADS: u32 = 2;
 const CLIENTS: usize = 4;
 const SESSIONS: usize = 6;
 const MESSAGES: usize = 150;
-/// So little that sessions are paused all the time.
+/// Small enough that sessions are paused all the time.
 const RECEIVE_QUEUE: u64 = 4_000;
-/// A test that takes longer hangs.
+/// A wait that takes longer than this fails the test.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What wakes the thread that stands for JavaScript.
+/// What wakes the JavaScript thread.
 enum Wakeup {
+    /// There are events.
     Inbox,
+    /// A client has connected.
     Connection(TcpStream),
 }
 
-/// The JavaScript thread's side: an echo.
+/// The JavaScript thread. Its app echoes every message.
 struct JavaScript {
     pool: Pool,
     slots: Slots,
     staged: Vec<CommandBatch>,
     limits: Arc<Limits>,
     wakeups: Receiver<Wakeup>,
+    /// Sessions that have closed.
     closed: usize,
-    /// Messages delivered, and how many are enough.
+    /// Messages delivered.
     delivered: usize,
+    /// Delivery stops after this many messages.
     enough: usize,
 }
 
@@ -59,7 +63,7 @@ impl JavaScript {
         let (sender, wakeups) = channel();
         let wake = sender.clone();
         let inbox = Inbox::new(move || {
-            // Nobody listens any more when the pool is dropped.
+            // This fails while the pool is being dropped, when nothing receives any more.
             let _ = wake.send(Wakeup::Inbox);
         });
         let limits = SharedLimits {
@@ -109,7 +113,7 @@ impl JavaScript {
         self.stage(id, Action::Open(Box::new(open)));
     }
 
-    /// Turns until so many sessions have closed.
+    /// Delivers events until this many sessions have closed.
     fn run(&mut self, sessions: usize) {
         while self.closed < sessions {
             match self.wakeups.recv_timeout(PATIENCE).expect("a wake-up") {
@@ -152,7 +156,7 @@ impl JavaScript {
                 let text = match payload {
                     Payload::Ascii(range) | Payload::Utf8(range) => bytes[range].to_vec(),
                     Payload::OwnUtf8(text) => text,
-                    other => panic!("{other:?} is no text"),
+                    other => panic!("{other:?} is not text"),
                 };
                 self.stage(id, Action::Send { body: Body::OwnText(text), receipt: false });
             }
@@ -164,7 +168,7 @@ impl JavaScript {
         }
     }
 
-    /// As `Host::deliver`.
+    /// As in `Host::deliver`.
     fn credit(&mut self, id: SessionId, cost: u64) -> bool {
         self.pool.shared().totals.undelivered.fetch_sub(cost.cast_signed(), Relaxed);
         let Some((gauge, resume_below)) = self.slots.gauge(id) else { return false };
@@ -175,7 +179,7 @@ impl JavaScript {
     }
 }
 
-/// A connection to the pool, as its client has it.
+/// Connects a client and passes the other end of the connection to the JavaScript thread.
 fn connect(wake: &Sender<Wakeup>) -> TcpStream {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -188,7 +192,8 @@ fn text(number: usize) -> String {
     format!("{number}:{}", "x".repeat(number * 37 % 1_500))
 }
 
-/// Sends in pieces that no frame ends with, while another thread reads what comes back.
+/// Sends messages in pieces that do not match frames, while this thread checks the echoes. Every
+/// other client then closes the WebSocket; the rest just disconnect.
 fn talk(wake: &Sender<Wakeup>, session: usize) {
     let client = connect(wake);
     let mut writer = client.try_clone().unwrap();
@@ -207,7 +212,6 @@ fn talk(wake: &Sender<Wakeup>, session: usize) {
         assert_eq!(reader.next(), format!("4{}", text(number)));
     }
     let mut writer = sender.join().unwrap();
-    // One closes, the next just goes.
     if session.is_multiple_of(2) {
         writer.write_all(&client::frame(0x88, b"\x03\xe8")).unwrap();
         let mut rest = Vec::new();
@@ -265,7 +269,7 @@ fn a_pool_is_dropped_under_load() {
         .map(|_| {
             let mut client = connect(&wake);
             thread::spawn(move || {
-                // Until the connection is gone; a peer that talks is not asked.
+                // Until the server has closed the connection.
                 while client.write_all(&client::frame(0x81, b"4x")).is_ok() {}
             })
         })

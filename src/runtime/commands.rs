@@ -1,4 +1,5 @@
-//! What JavaScript asks of an I/O thread: batches of commands in call order, one a tick.
+//! Commands from JavaScript to an I/O thread. The addon stages them in call order and flushes them
+//! as one [`CommandBatch`] per tick; `shard/apply.rs` applies them.
 
 use std::net::TcpStream;
 use std::ops::Range;
@@ -11,122 +12,162 @@ use crate::protocol::effects::Token;
 use crate::protocol::limits::Limits;
 use crate::protocol::session::{Loss, PollingFault};
 
-/// Names a session: stale commands carry an older generation and are dropped.
+/// Identifies a session. A slot is reused after a close, with the next generation; commands and
+/// events that carry an older generation are dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId {
+    /// The session's place in the table of its environment. It also decides the I/O thread.
     pub slot: u32,
+    /// How many sessions have used the slot before.
     pub generation: u32,
 }
 
-/// How a WebSocket's bytes travel.
+/// How the bytes of a new WebSocket travel.
 #[derive(Debug)]
 pub enum NewLink {
-    /// A descriptor taken from Node.
+    /// Through a socket whose descriptor was taken from Node.
     Tcp(TcpStream),
-    /// A JavaScript stream, by its number.
+    /// Through the JavaScript stream with this number.
     Stream(u32),
 }
 
 /// A WebSocket whose opening handshake was accepted.
 #[derive(Debug)]
 pub struct NewWebSocket {
+    /// How its bytes travel.
     pub link: NewLink,
-    /// The 101 answer.
+    /// The 101 response, which is still to be written.
     pub answer: Vec<u8>,
-    /// The peer wants binary messages as text.
+    /// Whether the peer wants binary messages as base64 text.
     pub base64: bool,
-    /// What the peer sent behind its request.
+    /// The bytes that the peer sent right after its request.
     pub early: Vec<u8>,
 }
 
 /// A session to open.
 #[derive(Debug)]
 pub struct Open {
+    /// The limits of its engine.
     pub limits: Arc<Limits>,
+    /// Undelivered bytes above which it is paused.
     pub max_receive_queue: u64,
+    /// The counters that it shares with JavaScript.
     pub gauge: Arc<Gauge>,
-    /// Body of the open packet.
+    /// The body of the open packet.
     pub packet: String,
-    /// `None` for polling.
+    /// Its WebSocket, or `None` if it starts with polling.
     pub websocket: Option<NewWebSocket>,
 }
 
-/// Text or binary, as bytes of the batch or its own.
+/// The body of a message: a range of the batch's bytes, or memory of its own if it is long.
 #[derive(Debug)]
 pub enum Body {
+    /// UTF-8 text within the batch.
     Text(Range<usize>),
+    /// Bytes within the batch.
     Binary(Range<usize>),
+    /// UTF-8 text in its own memory.
     OwnText(Vec<u8>),
+    /// Bytes in their own memory.
     OwnBinary(Vec<u8>),
 }
 
 /// What to do with a session.
 #[derive(Debug)]
 pub enum Action {
+    /// Open it.
     Open(Box<Open>),
+    /// Start to probe a WebSocket for an upgrade.
     Probe(Box<NewWebSocket>),
+    /// Send a message; with `receipt`, report when it has been sent.
     Send {
+        /// The message.
         body: Body,
+        /// Whether to report it.
         receipt: bool,
     },
+    /// Send a message that other sessions send as well.
     SendBroadcast(Arc<Broadcast>),
+    /// Answer this GET as soon as there are packets.
     Get(Token),
+    /// The parked GET's connection was lost.
     GetLost(Token),
+    /// Node has sent the answer to a GET, of this many bytes, or has lost its connection.
     GetSent(usize),
+    /// A POST has begun.
     PostBegun,
-    /// So many bytes of a POST's body have arrived.
+    /// This many bytes of a POST's body have arrived.
     PostProgress(usize),
+    /// Handle the complete body of a POST.
     Post(Vec<u8>),
+    /// End the session because a polling request broke the rules.
     Fault(PollingFault),
+    /// Report when everything that is queued now has been sent.
     Report,
+    /// Close it.
     Close {
+        /// Whether to drop what is queued.
         discard: bool,
     },
+    /// Close it because its engine closes; what is queued is dropped.
     Shutdown,
+    /// Close it because its engine is drained; what is queued is sent first.
     Leave,
+    /// Start or stop reporting heartbeats.
     Observe(bool),
-    /// JavaScript has caught up with a paused session.
+    /// Read from its peer again: JavaScript has caught up.
     Resume,
-    /// A message could not be made a JavaScript value.
+    /// End it because the JavaScript value of one of its messages could not be created.
     Undeliverable,
+    /// Panic in the session.
     #[cfg(feature = "test-panic")]
     Panic,
 }
 
-/// One thing to do.
+/// One command.
 #[derive(Debug)]
 pub enum Command {
+    /// Do something with a session.
     Session(SessionId, Action),
-    /// A JavaScript stream brought bytes.
+    /// A JavaScript stream has received bytes.
     StreamReceived {
+        /// The stream's number.
         stream: u32,
+        /// The bytes.
         bytes: Vec<u8>,
     },
-    /// A JavaScript stream has written so many bytes.
+    /// A JavaScript stream has written bytes that it was given.
     StreamSent {
+        /// The stream's number.
         stream: u32,
+        /// How many bytes.
         bytes: usize,
     },
-    /// A JavaScript stream is gone.
+    /// A JavaScript stream has ended or failed.
     StreamLost {
+        /// The stream's number.
         stream: u32,
+        /// How it was lost.
         loss: Loss,
     },
-    /// Answered when the turn that met it has written what it could.
+    /// Signal this channel at the end of the turn, when one attempt to write has been made.
     Barrier(SyncSender<()>),
+    /// Panic outside of any session.
     #[cfg(feature = "test-panic")]
     Panic,
 }
 
-/// Commands in call order, with the bytes of the small messages.
+/// Commands in call order.
 #[derive(Debug, Default)]
 pub struct CommandBatch {
+    /// The commands.
     pub commands: Vec<Command>,
+    /// The bytes of short messages, which [`Body`] refers to.
     pub bytes: Vec<u8>,
 }
 
 impl CommandBatch {
-    /// Whether there is nothing to do.
+    /// Whether it has no commands.
     pub fn is_empty(&self) -> bool {
         self.commands.is_empty()
     }

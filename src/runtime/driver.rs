@@ -1,8 +1,8 @@
 //! One I/O thread: waits for sockets, commands and deadlines, and turns the shard.
 //!
-//! A tokio `current_thread` runtime with a single task. The shard's sockets sit in a poller of
-//! their own (mio), which tokio watches as one descriptor; so a turn costs the same whether one
-//! connection has something to say or a thousand have. The only place that reads the clock.
+//! The thread runs a tokio `current_thread` runtime with a single task. The shard's sockets are in a
+//! poller of their own (mio), which tokio sees as one descriptor, so that the cost of a turn does not
+//! depend on how many connections are ready. This is the only file that reads the clock.
 
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, PoisonError, TryLockError};
@@ -14,24 +14,29 @@ use super::link::Readiness;
 use super::shard::Shard;
 use super::sync::{AtomicBool, Mutex, MutexGuard, Notify};
 
-/// What JavaScript and an I/O thread share.
+/// The command batches that wait for one I/O thread, and what wakes it.
 #[derive(Default)]
 pub struct Mailbox {
+    /// The batches, in the order in which they were flushed.
     batches: Mutex<Vec<CommandBatch>>,
     wakeup: Notify,
+    /// The thread ends after its next turn.
     stopped: AtomicBool,
 }
 
-/// What came of a turn on the JavaScript thread.
+/// The outcome of offering a batch to the calling thread.
 pub enum Inline {
-    /// It was taken; the I/O thread has to look at the shard, or not.
-    Done { wakes: bool },
-    /// It is for the I/O thread.
+    /// The calling thread has applied the batch.
+    Done {
+        /// Whether the I/O thread has to take a turn as well.
+        wakes: bool,
+    },
+    /// The batch is for the I/O thread.
     Declined(CommandBatch),
 }
 
-/// A shard, unless the I/O thread is at work on it. A panic outside of any session leaves a shard
-/// usable.
+/// Locks a shard, unless the I/O thread holds it. A shard stays usable after a panic, because
+/// sessions catch their own.
 fn try_lock<S>(shard: &Mutex<S>) -> Option<MutexGuard<'_, S>> {
     match shard.try_lock() {
         Ok(shard) => Some(shard),
@@ -45,14 +50,14 @@ impl Mailbox {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a batch over and wakes the thread if it sleeps.
+    /// Queues a batch for the I/O thread and wakes the thread.
     pub fn enqueue(&self, batch: CommandBatch) {
         self.lock().push(batch);
         self.wake();
     }
 
-    /// Has a batch carried out: by `turn` on the calling thread, unless the I/O thread is at work on
-    /// the shard, something that was handed over before waits, or `turn` refuses; else by the thread.
+    /// Applies a batch: with `turn` on the calling thread if the shard is free, no earlier batch
+    /// waits and `turn` does not decline; otherwise on the I/O thread.
     pub fn submit<S>(
         &self,
         shard: &Mutex<S>,
@@ -74,25 +79,25 @@ impl Mailbox {
         self.enqueue(batch);
     }
 
-    /// Makes the thread take a turn.
+    /// Wakes the I/O thread for a turn.
     pub fn wake(&self) {
         self.wakeup.notify_one();
     }
 
-    /// Whether all that was handed over has been taken.
+    /// Whether no batch waits.
     pub fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }
 
-    /// Makes the thread end when it has carried out what was handed over.
+    /// Ends the I/O thread once it has applied the batches that wait.
     pub fn stop(&self) {
         self.stopped.store(true, SeqCst);
         self.wakeup.notify_one();
     }
 
-    /// What has been handed over, and whether the thread ends when that is done.
+    /// Takes the batches that wait, and returns whether the thread ends after them.
     pub(super) fn take(&self) -> (Vec<CommandBatch>, bool) {
-        // In this order: what was handed over before the stop must not be left behind.
+        // The flag is read first, so that batches queued before the stop are not left behind.
         let is_stopped = self.stopped.load(SeqCst);
         (std::mem::take(&mut *self.lock()), is_stopped)
     }
@@ -106,13 +111,13 @@ impl Mailbox {
     }
 }
 
-/// The time.
-#[allow(clippy::disallowed_methods)]
+/// The current time.
+#[allow(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
 pub fn now() -> Instant {
     Instant::now()
 }
 
-/// Where sockets are waited for.
+/// Waits for sockets.
 #[cfg(poller)]
 pub struct Poller {
     poll: tokio::io::unix::AsyncFd<mio::Poll>,
@@ -127,35 +132,37 @@ impl Poller {
         Ok(Self { poll, events: mio::Events::with_capacity(1024) })
     }
 
-    /// Resolves when a socket has something to say.
+    /// Resolves when a socket is ready.
     async fn wait(&mut self) {
-        // An error means that the runtime is going away; the stop flag tells the rest.
+        // An error means that the runtime shuts down; the stop flag then ends the loop.
         let _ = self.poll.readable_mut().await;
     }
 
-    /// Tells the shard what the sockets have to say, as far as tokio has heard of it.
+    /// Passes readiness to the shard, if tokio has seen the poller ready.
     fn collect(&mut self, shard: &mut Shard) {
         let Self { poll, events } = self;
         // Does nothing unless tokio has seen the poller ready.
         let _ = poll.try_io_mut(tokio::io::Interest::READABLE, |poll| {
-            // Only a list that is not full has all; then tokio may wait for the next edge.
-            match take_events(poll, events, shard)? {
-                true => Ok(()),
-                false => Err(std::io::ErrorKind::WouldBlock.into()),
+            // A full list may not have all events. Only a shorter one lets tokio wait for the
+            // next edge.
+            if take_events(poll, events, shard)? {
+                Ok(())
+            } else {
+                Err(std::io::ErrorKind::WouldBlock.into())
             }
         });
     }
 
-    /// Tells the shard all that the sockets have to say, whatever tokio has heard: before a
-    /// deadline is judged, what came in time is read. A process that was stopped wakes up with
-    /// deadlines and bytes at once.
+    /// Passes all readiness to the shard, even if tokio has not seen it yet. A process that was
+    /// stopped resumes with expired deadlines and unread bytes, and bytes that came in time must be
+    /// read before the deadlines are checked.
     fn collect_all(&mut self, shard: &mut Shard) {
         let Self { poll, events } = self;
         while take_events(poll.get_mut(), events, shard).unwrap_or(false) {}
     }
 }
 
-/// Takes a list of events. Returns whether it was full.
+/// Passes one list of events to the shard. Returns whether the list was full.
 #[cfg(poller)]
 fn take_events(
     poll: &mut mio::Poll,
@@ -164,14 +171,14 @@ fn take_events(
 ) -> std::io::Result<bool> {
     poll.poll(events, Some(std::time::Duration::ZERO))?;
     let mut count = 0;
-    for event in events.iter() {
+    for event in &*events {
         count += 1;
         shard.note_readiness(event.token().0, Readiness::of(event));
     }
     Ok(count >= events.capacity())
 }
 
-/// Turns the shard until the mailbox says stop. The shard's lock is never held while waiting.
+/// Turns the shard until the mailbox is stopped. The shard's lock is never held while waiting.
 #[cfg(poller)]
 pub async fn drive(shard: Arc<Mutex<Shard>>, mailbox: Arc<Mailbox>, mut poller: Poller) {
     let sleep = tokio::time::sleep_until(now().into());
@@ -210,7 +217,8 @@ pub async fn drive(shard: Arc<Mutex<Shard>>, mailbox: Arc<Mailbox>, mut poller: 
     }
 }
 
-/// Without a poller there are only commands and deadlines.
+/// Turns the shard until the mailbox is stopped; without a poller there are only commands and
+/// deadlines.
 #[cfg(not(poller))]
 pub async fn drive(shard: Arc<Mutex<Shard>>, mailbox: Arc<Mailbox>) {
     loop {

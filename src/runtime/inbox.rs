@@ -1,4 +1,5 @@
-//! Events on their way to JavaScript: batches, one wake-up for as many as are there.
+//! The way of events from the I/O threads to the JavaScript thread: a queue of batches, and one
+//! wake-up for as many batches as are in it. `addon/hot_calls.rs` delivers them.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -13,18 +14,32 @@ use super::sync::{AtomicBool, Mutex, MutexGuard};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
+    /// A text message.
     Text = 0,
+    /// A binary message.
     Binary = 1,
+    /// The session is closed. `extra` has the close reason and the number of unsent messages, the
+    /// payload the details. This is its last event.
     Close = 2,
+    /// A WebSocket has been probed and answered.
     Upgrading = 3,
+    /// The WebSocket has become the transport.
     Upgraded = 4,
+    /// The WebSocket is gone; the session stays on polling.
     UpgradeFailed = 5,
+    /// A pong came.
     Heartbeat = 6,
+    /// A ping was queued.
     PingSent = 7,
+    /// `extra` messages that asked for a receipt have been sent.
     Sent = 8,
+    /// Answer the GET with the token `extra`.
     AnswerGet = 9,
+    /// Refuse the GET with the token `extra`.
     RefuseGet = 10,
+    /// A limit was met; the payload describes it.
     Limit = 11,
+    /// The session can take another POST.
     PostWanted = 12,
 }
 
@@ -32,25 +47,35 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum StreamKind {
+    /// Write the payload.
     Write = 13,
+    /// End it.
     End = 14,
+    /// Destroy it.
     Reset = 15,
+    /// Stop reading it.
     Pause = 16,
+    /// Read it again.
     Resume = 17,
 }
 
 /// What happened, and to which session or stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
+    /// An event of a session.
     Session {
+        /// The session.
         id: SessionId,
+        /// What happened.
         kind: Kind,
-        /// A token, a count or a close reason, depending on `kind`.
+        /// A token, a count or a close reason; 0 for other kinds.
         extra: i32,
     },
+    /// A request to a JavaScript stream.
     Stream {
         /// The stream's number.
         stream: u32,
+        /// What to do.
         kind: StreamKind,
     },
 }
@@ -58,20 +83,25 @@ pub enum Event {
 /// What an event costs beyond the bytes of a message.
 const EVENT_COST: u64 = 64;
 
-/// The bytes of a record.
+/// The bytes of an event: a range of the batch's bytes, or memory of its own if they are many.
 #[derive(Debug)]
 pub enum Payload {
+    /// No bytes.
     None,
-    /// Text that is all ASCII.
+    /// ASCII text within the batch.
     Ascii(Range<usize>),
+    /// UTF-8 text within the batch.
     Utf8(Range<usize>),
+    /// Bytes within the batch.
     Bytes(Range<usize>),
+    /// UTF-8 text in its own memory.
     OwnUtf8(Vec<u8>),
+    /// Bytes in their own memory.
     OwnBytes(Vec<u8>),
 }
 
 impl Payload {
-    /// Bytes of the payload.
+    /// The number of bytes.
     pub fn len(&self) -> usize {
         match self {
             Payload::None => 0,
@@ -80,21 +110,23 @@ impl Payload {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// One event and its bytes.
+/// An event and its bytes.
 #[derive(Debug)]
 pub struct Record {
+    /// What happened.
     pub event: Event,
+    /// The bytes that belong to it.
     pub payload: Payload,
 }
 
-/// Memory of a session's event that counts as undelivered: the event itself, and what a peer has
-/// sent.
+/// The memory of a session's event that counts as undelivered: that of the event itself, and of a
+/// message that the peer has sent.
 pub fn cost(kind: Kind, payload: &Payload) -> u64 {
     match kind {
         Kind::Text | Kind::Binary => EVENT_COST.saturating_add(payload.len() as u64),
@@ -102,16 +134,18 @@ pub fn cost(kind: Kind, payload: &Payload) -> u64 {
     }
 }
 
-/// Events in order, with the bytes of the small ones.
+/// Events in order.
 #[derive(Debug, Default)]
 pub struct EventBatch {
+    /// The events.
     pub records: VecDeque<Record>,
+    /// The bytes of small payloads, which [`Payload`] refers to.
     pub bytes: Vec<u8>,
-    /// Set when all events are of one session, which has a lane of its own.
+    /// The session that all events belong to, if it has a lane of its own.
     pub owner: Option<SessionId>,
 }
 
-/// The longest payload that is stored in a batch; longer ones have their own memory.
+/// The longest payload that is stored within a batch; longer ones have their own memory.
 pub const MAX_SMALL: usize = 8 * 1024;
 
 impl EventBatch {
@@ -129,7 +163,7 @@ impl EventBatch {
         self.records.push_back(Record { event, payload });
     }
 
-    /// Stores text, in the batch or as given away.
+    /// Stores text within the batch, or takes it over if it is long.
     pub fn text(&mut self, text: std::borrow::Cow<'_, [u8]>) -> Payload {
         if text.len() > MAX_SMALL {
             return Payload::OwnUtf8(text.into_owned());
@@ -138,7 +172,7 @@ impl EventBatch {
         if text.is_ascii() { Payload::Ascii(range) } else { Payload::Utf8(range) }
     }
 
-    /// Stores bytes, in the batch or as given away.
+    /// Stores bytes within the batch, or takes them over if they are many.
     pub fn binary(&mut self, bytes: std::borrow::Cow<'_, [u8]>) -> Payload {
         if bytes.len() > MAX_SMALL {
             return Payload::OwnBytes(bytes.into_owned());
@@ -153,33 +187,36 @@ impl EventBatch {
     }
 }
 
-/// Locks what no panic can leave half-changed.
+/// Locks a value that no panic can leave half-changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The way from all I/O threads to one JavaScript thread.
+/// The queue from all I/O threads of an environment to its JavaScript thread.
 pub struct Inbox {
+    /// The batches that JavaScript has not taken.
     queue: Mutex<VecDeque<EventBatch>>,
-    /// JavaScript sleeps and wants to be woken.
+    /// The JavaScript thread has no reason to deliver, so the next batch has to wake it.
     armed: AtomicBool,
+    /// Schedules a delivery on the JavaScript thread.
     wake: Box<dyn Fn() + Send + Sync>,
-    /// JavaScript has taken a turn since this was last looked at.
+    /// The JavaScript thread has taken a batch since this was last checked.
     has_turned: AtomicBool,
+    /// Tells whether the JavaScript thread is blocked; `None` until the first check.
     pulse: Mutex<Option<Pulse>>,
 }
 
-/// The last sign of life of the JavaScript thread, or the question after one.
+/// The last sign of life of the JavaScript thread, or the request for one.
 #[derive(Clone, Copy)]
 enum Pulse {
-    /// A turn was seen then.
+    /// It was known to run at this time.
     Seen(Instant),
-    /// A turn was asked for then, and none has been seen since.
+    /// It was woken at this time, and has not run since.
     Asked(Instant),
 }
 
 impl Inbox {
-    /// `wake` makes JavaScript call [`Self::take`] soon.
+    /// An empty inbox. `wake` schedules a call of [`Self::take`] on the JavaScript thread.
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
         Self {
             queue: Mutex::default(),
@@ -190,37 +227,39 @@ impl Inbox {
         }
     }
 
-    /// Hands a batch over; [`Self::wake`] or [`Self::wake_self`] comes next.
+    /// Adds a batch; call [`Self::wake`] or [`Self::wake_self`] next.
     pub fn put(&self, batch: EventBatch) {
         lock(&self.queue).push_back(batch);
     }
 
-    /// Wakes JavaScript if it sleeps.
+    /// Wakes the JavaScript thread if it sleeps.
     pub fn wake(&self) {
         if self.armed.swap(false, SeqCst) {
             (self.wake)();
         }
     }
 
-    /// Whether there is something to deliver that nobody has been told of. JavaScript, which asks,
-    /// has been told by that.
+    /// As [`Self::wake`], for the JavaScript thread itself: returns whether it has to deliver. It
+    /// does not if nothing is queued or if a wake-up is on its way.
     pub fn wake_self(&self) -> bool {
         !lock(&self.queue).is_empty() && self.armed.swap(false, SeqCst)
     }
 
-    /// The next batch.
+    /// Takes the next batch.
     pub fn take(&self) -> Option<EventBatch> {
         self.has_turned.store(true, SeqCst);
         lock(&self.queue).pop_front()
     }
 
-    /// JavaScript goes to sleep. Returns `false` when something came in between: go on.
+    /// Asks for a wake-up once nothing is queued. Returns `false` if a batch has been added in the
+    /// meantime: then the caller has to go on delivering.
     pub fn arm(&self) -> bool {
         self.armed.store(true, SeqCst);
         lock(&self.queue).is_empty() || !self.armed.swap(false, SeqCst)
     }
 
-    /// Whether JavaScript has taken no turn for `limit`. Asks it for one when it has been quiet.
+    /// Whether the JavaScript thread has been blocked for `limit`. When it has shown no sign of life
+    /// for a quarter of that time, it is woken to give one.
     pub fn stalls(&self, now: Instant, limit: Duration) -> bool {
         let mut pulse = lock(&self.pulse);
         let has_turned = self.has_turned.swap(false, SeqCst);
@@ -245,29 +284,36 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     #[test]
-    fn wakes_once_until_armed_again() {
+    fn a_record_stays_small() {
+        // The kind's niche holds the tag of the event, so its target costs no memory of its own.
+        assert!(size_of::<Event>() <= 16);
+        assert!(size_of::<Record>() <= size_of::<Payload>() + 16);
+    }
+
+    #[test]
+    fn wakes_once_until_it_is_armed_again() {
         let wakes = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&wakes);
         let inbox = Inbox::new(move || {
             counter.fetch_add(1, SeqCst);
         });
-        let publish = || {
+        let put = || {
             inbox.put(EventBatch::default());
             inbox.wake();
         };
-        publish();
-        publish();
+        put();
+        put();
         assert_eq!(wakes.load(SeqCst), 1);
         assert!(inbox.take().is_some());
-        assert!(!inbox.arm(), "one is left");
+        assert!(!inbox.arm(), "one batch is left");
         assert!(inbox.take().is_some());
         assert!(inbox.arm());
-        publish();
+        put();
         assert_eq!(wakes.load(SeqCst), 2);
     }
 
     #[test]
-    fn tells_a_stalled_loop() {
+    fn detects_a_blocked_thread() {
         const SECOND: Duration = Duration::from_secs(1);
         let (now, limit) = (start(), SECOND * 30);
         let inbox = Inbox::new(|| {});

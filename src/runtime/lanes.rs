@@ -1,30 +1,31 @@
-//! Which event JavaScript gets next: first come, first served, but the events of a session with a
-//! long queue come in batches of its own. Each such session is a lane, and lanes take turns with
-//! each other and with the batch that all other sessions share.
+//! The order in which JavaScript gets events. Sessions share one queue, first in, first out, but the
+//! I/O thread puts the events of a session with a long queue into batches of its own. Such a session
+//! is a lane. Lanes take turns with each other and with the shared queue.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::commands::SessionId;
 use super::inbox::EventBatch;
 
-/// Batches that one call of [`Lanes::next`] may take: it runs on the JavaScript thread.
+/// The most batches that one call of [`Lanes::next`] takes, because it runs on the JavaScript thread.
 const MAX_TAKEN: usize = 64;
 
-/// Events on the JavaScript thread, in fair order.
+/// The batches that the JavaScript thread has taken from the inbox, in fair order.
 #[derive(Debug, Default)]
 pub struct Lanes {
     /// The batch that sessions without a lane share.
     current: EventBatch,
+    /// The batches of each lane.
     lanes: HashMap<SessionId, VecDeque<EventBatch>>,
-    /// The lanes, in the order of their turns.
+    /// The lanes that wait for a turn, in order.
     turns: VecDeque<SessionId>,
-    /// The lane that the last turn was given to.
+    /// The lane that had the last turn, unless the shared batch had it.
     last_lane: Option<SessionId>,
 }
 
 impl Lanes {
-    /// The batch to deliver from next, with what `take` gives once the shared one is used up.
-    /// `None` only when `take` has nothing more.
+    /// The batch to deliver from next. Calls `take` for more batches once the shared one is used up,
+    /// and returns `None` when `take` has none left either.
     pub fn next(
         &mut self,
         mut take: impl FnMut() -> Option<EventBatch>,
@@ -45,8 +46,8 @@ impl Lanes {
         self.lanes.get_mut(&self.last_lane?)?.front_mut()
     }
 
-    /// Moves the lane that had the last turn to the end of the line, or removes it when it is used
-    /// up. Returns whether a lane had the last turn.
+    /// Moves the lane that had the last turn to the end of the line, or removes it if it is empty.
+    /// Returns whether a lane had the last turn.
     fn end_turn(&mut self) -> bool {
         let Some(id) = self.last_lane.take() else { return false };
         let Some(batches) = self.lanes.get_mut(&id) else { return true };
@@ -61,6 +62,7 @@ impl Lanes {
         true
     }
 
+    /// Adds a batch to its lane, or makes it the shared one.
     fn sort_in(&mut self, batch: EventBatch) {
         let Some(id) = batch.owner else {
             self.current = batch;
@@ -96,7 +98,7 @@ mod tests {
         batch
     }
 
-    /// Delivers everything, so many events a turn.
+    /// Delivers everything, in groups of up to `group` events.
     fn drain(batches: Vec<EventBatch>, group: usize) -> Vec<(u32, i32)> {
         let mut batches = VecDeque::from(batches);
         let mut lanes = Lanes::default();
@@ -111,12 +113,12 @@ mod tests {
                 seen.push((id.slot, extra));
             }
         }
-        assert!(lanes.lanes.is_empty() && lanes.turns.is_empty(), "lanes that are used up go away");
+        assert!(lanes.lanes.is_empty() && lanes.turns.is_empty(), "empty lanes are removed");
         seen
     }
 
     #[test]
-    fn a_lane_takes_turns_with_the_rest() {
+    fn a_lane_takes_turns_with_the_shared_batch() {
         let long: Vec<(u32, i32)> = (0..6).map(|n| (1, n)).collect();
         let seen = drain(vec![batch(&long, Some(1)), batch(&[(2, 0), (2, 1), (2, 2)], None)], 2);
         assert_eq!(seen, [(1, 0), (1, 1), (2, 0), (2, 1), (1, 2), (1, 3), (2, 2), (1, 4), (1, 5)]);
@@ -131,9 +133,9 @@ mod tests {
     }
 
     #[test]
-    fn order_is_kept_within_a_session() {
-        // A session gets a lane behind what it has in a shared batch, and leaves it when all has
-        // been delivered.
+    fn the_events_of_a_session_keep_their_order() {
+        // A session gets a lane while it has events in a shared batch, and loses it once all of its
+        // events have been delivered.
         let batches = || {
             vec![
                 batch(&[(1, 0), (2, 0)], None),
@@ -148,7 +150,7 @@ mod tests {
             assert_eq!(seen.len(), 10);
             for slot in 1..=3 {
                 let mine: Vec<i32> =
-                    seen.iter().filter(|(who, _)| *who == slot).map(|(_, n)| *n).collect();
+                    seen.iter().filter(|(other, _)| *other == slot).map(|(_, n)| *n).collect();
                 assert!(mine.is_sorted(), "{slot}: {mine:?}");
             }
         }

@@ -1,4 +1,6 @@
-//! What carries a WebSocket's bytes: a TCP socket of ours, or a JavaScript stream.
+//! A link carries the bytes of a WebSocket, through a TCP socket that was taken from Node or through
+//! a JavaScript stream. It belongs to a session until the session releases it; then it sends what is
+//! left and finishes the closing handshake on its own.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -11,19 +13,25 @@ use crate::protocol::websocket::Connection;
 use super::inbox::{EventBatch, Payload, StreamKind};
 use super::shard::SendQueue;
 
-/// Bytes handed to a JavaScript stream that it may not have written yet.
+/// The most bytes given to a JavaScript stream that it has not reported as written.
 pub const STREAM_WINDOW: usize = 256 * 1024;
 
-/// Where bytes go.
+/// What the bytes go through.
 pub enum Io {
+    /// A socket.
     #[cfg(poller)]
     Tcp(mio::net::TcpStream),
-    /// A JavaScript stream, and the bytes it has not reported as written.
-    Stream { id: u32, in_flight: usize },
+    /// A JavaScript stream.
+    Stream {
+        /// The stream's number.
+        number: u32,
+        /// Bytes that it was given and has not reported as written.
+        in_flight: usize,
+    },
 }
 
 impl Io {
-    /// Reads what has come. A stream's bytes come as commands instead.
+    /// Reads from the socket. The bytes of a stream arrive as commands instead.
     #[cfg_attr(not(poller), allow(unused_variables))]
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
@@ -41,7 +49,7 @@ impl Io {
                 [one] => io::Write::write(stream, one),
                 many => io::Write::write_vectored(stream, many),
             },
-            Io::Stream { id, in_flight } => {
+            Io::Stream { number, in_flight } => {
                 let room = STREAM_WINDOW.saturating_sub(*in_flight);
                 let all = slices.iter().flat_map(|slice| slice.iter().copied());
                 let bytes: Vec<u8> = all.take(room).collect();
@@ -50,26 +58,27 @@ impl Io {
                 }
                 let count = bytes.len();
                 *in_flight += count;
-                batch.push_stream(*id, StreamKind::Write, Payload::OwnBytes(bytes));
+                batch.push_stream(*number, StreamKind::Write, Payload::OwnBytes(bytes));
                 Ok(count)
             }
         }
     }
 }
 
-/// What the poller has reported of a connection, and reading and writing have not used up yet.
+/// What a connection is ready for, as the poller reported it.
 #[derive(Debug, Clone, Copy)]
 pub struct Readiness {
     /// There may be something to read.
     pub readable: bool,
-    /// The peer has ended its side, or the connection is broken: it is read until the end shows.
+    /// The peer has ended its side, or the connection is broken. The poller reports this once, so
+    /// the connection is read until the end shows.
     pub is_over: bool,
-    /// The kernel, or the stream's window, may have room.
+    /// The kernel or the stream's window may have room.
     pub writable: bool,
 }
 
 impl Readiness {
-    /// What a poller's event reports.
+    /// What an event of the poller reports.
     #[cfg(poller)]
     pub fn of(event: &mio::event::Event) -> Self {
         let is_over = event.is_read_closed() || event.is_error();
@@ -77,7 +86,7 @@ impl Readiness {
         Self { readable, is_over, writable: event.is_writable() }
     }
 
-    /// Adds what was reported since.
+    /// Adds what a later event reports.
     pub fn add(&mut self, news: Self) {
         self.readable |= news.readable;
         self.is_over |= news.is_over;
@@ -85,30 +94,37 @@ impl Readiness {
     }
 }
 
-/// What a link is used for.
+/// Whom a link belongs to.
 pub enum State {
-    /// It carries the session at `index`, as its transport or as the WebSocket that it probes.
-    Owned { index: usize, role: Role },
-    /// Its session has let go of it. It writes what is left and finishes the closing handshake.
+    /// A session owns it.
+    Owned {
+        /// The session's index in the shard.
+        index: usize,
+        /// Whether it is the session's transport or probed for an upgrade.
+        role: Role,
+    },
+    /// Its session has released it. It sends what is left and finishes the closing handshake.
     Released(Box<Released>),
 }
 
-/// A connection without a session.
+/// The connection of a released link.
 pub struct Released {
+    /// The connection, which its session has given away.
     pub connection: Connection,
+    /// The limits of the session's engine.
     pub limits: Arc<Limits>,
-    /// When the connection is reset: the deadline of its entry among the timers.
+    /// When the connection is reset. Its timer has this deadline.
     pub until: Instant,
-    /// Our side of the connection has been ended.
+    /// Whether our side has been ended.
     pub is_ended: bool,
-    /// Of its waiting bytes, those that are counted in the total.
+    /// How many of its queued bytes are counted in the total.
     pub counted: usize,
     /// Its place among the send queues.
     pub send_queue: SendQueue,
 }
 
 impl Released {
-    /// A connection that its session has just let go of.
+    /// A connection that its session releases now.
     pub fn new(connection: Connection, limits: Arc<Limits>, until: Instant) -> Self {
         let send_queue = SendQueue::default();
         Self { connection, limits, until, is_ended: false, counted: 0, send_queue }
@@ -117,25 +133,28 @@ impl Released {
 
 /// One connection.
 pub struct Link {
+    /// What its bytes go through.
     pub io: Io,
+    /// Whom it belongs to.
     pub state: State,
+    /// What it is ready for.
     pub readiness: Readiness,
-    /// It is on the list of links to write.
+    /// Whether it is on the list of links to write.
     pub is_write_scheduled: bool,
-    /// It is on the list of links to read.
+    /// Whether it is on the list of links to read.
     pub is_read_scheduled: bool,
 }
 
 impl Link {
-    /// A new connection, which may be readable and writable already.
+    /// A new link, which may be readable and writable already.
     pub fn new(io: Io, state: State) -> Self {
         let readiness = Readiness { readable: true, is_over: false, writable: true };
         Self { io, state, readiness, is_write_scheduled: false, is_read_scheduled: false }
     }
 }
 
-/// Keys of a session's links. It has two while it probes, and also after a second probe has reached
-/// a session on WebSocket, until the session releases that one.
+/// The keys of a session's links. A session on polling has at most a probed one, a session on
+/// WebSocket a main one. The latter has both only while it rejects a probe.
 #[derive(Debug, Default)]
 pub struct Links {
     main: Option<usize>,
@@ -143,7 +162,7 @@ pub struct Links {
 }
 
 impl Links {
-    /// The links of a session whose transport has a link, or none.
+    /// The links of a new session: the main one, if it starts on a WebSocket.
     pub fn new(main: Option<usize>) -> Self {
         Self { main, probe: None }
     }
@@ -156,7 +175,7 @@ impl Links {
         }
     }
 
-    /// Takes the link in a role away.
+    /// Removes the link in a role.
     pub fn take(&mut self, role: Role) -> Option<usize> {
         match role {
             Role::Main => self.main.take(),
@@ -169,7 +188,7 @@ impl Links {
         self.probe = Some(key);
     }
 
-    /// Makes the probed link the main one, and returns it.
+    /// Makes the probed link the main one and returns it.
     pub fn promote(&mut self) -> Option<usize> {
         self.main = self.probe.take();
         self.main

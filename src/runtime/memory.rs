@@ -1,27 +1,28 @@
-//! Gives memory that was freed back to the system.
+//! Returns freed memory to the system. Each I/O thread checks at the end of a turn whether much less
+//! is held than at the peak.
 
 use std::time::{Duration, Instant};
 
 use super::shared::Shared;
 
-/// Give memory back once this much less is held than at the peak.
+/// Return memory once this much less is held than at the peak.
 const TRIM_FROM: i64 = 16 * 1024 * 1024;
-/// How long it has to stay that little: memory that is used again soon is better kept.
+/// How long that has to last: memory that is soon used again is better kept.
 const TRIM_DELAY: Duration = Duration::from_secs(1);
 
-/// When a thread gives freed memory back.
+/// When a thread returns freed memory.
 #[derive(Debug, Default)]
 pub struct Trim {
     due: Option<Instant>,
 }
 
 impl Trim {
-    /// When [`Self::turn`] has something to do.
+    /// When to call [`Self::turn`] next.
     pub fn deadline(&self) -> Option<Instant> {
         self.due
     }
 
-    /// Looks at what is held, and gives memory back when it is due.
+    /// Compares what is held with the peak, and returns memory when that is due.
     pub fn turn(&mut self, now: Instant, shared: &Shared) {
         if shared.below_peak() < TRIM_FROM {
             self.due = None;
@@ -39,12 +40,12 @@ impl Trim {
     }
 }
 
-/// glibc keeps the small blocks of a long queue, all of them free, until the process ends.
+/// glibc keeps the small blocks of a long queue until the process ends, even when all are free.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn return_memory() {
     super::descriptor::trim_heap();
 }
 
-/// Other allocators give memory back by themselves.
+/// Other allocators return memory by themselves.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn return_memory() {}

@@ -1,8 +1,10 @@
 //! Ring 2: sockets, threads and time. Decides nothing about the protocol.
 //!
-//! A [`pool`] owns the I/O threads; each [`driver`] turns one [`shard`], which holds the sessions
-//! of a thread, their [`link`]s and [`timers`]. [`commands`] come from JavaScript, events go back
-//! through the [`inbox`]; [`gauge`] and [`shared`] are what both sides count in.
+//! A [`pool`] owns the I/O threads of a Node environment. Each thread runs a [`driver`], which turns
+//! one [`shard`]: the sessions of that thread, their [`link`]s and [`timers`]. [`commands`] come from
+//! JavaScript, and events return through the [`inbox`], which [`lanes`] puts into a fair order.
+//! [`gauge`] and [`shared`] hold what both sides count, and [`slots`] is the table of sessions on the
+//! JavaScript thread.
 
 pub mod commands;
 pub mod descriptor;

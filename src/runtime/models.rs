@@ -1,5 +1,5 @@
-//! Models: what an I/O thread and the JavaScript thread do with what they share, in every order that
-//! loom finds. A wake-up that is lost is a deadlock here, and fails. Run with `npm run loom`.
+//! Models of how the I/O threads and the JavaScript thread use what they share, run in every order
+//! that loom finds. A lost wake-up becomes a deadlock, which fails. Run with `npm run loom`.
 
 use std::sync::Arc;
 use std::sync::PoisonError;
@@ -13,11 +13,11 @@ use super::inbox::{Event, EventBatch, Inbox, Kind, Payload, Record};
 use super::sync::{AtomicBool, Mutex, Notify};
 use std::sync::atomic::Ordering::SeqCst;
 
-/// An inbox whose wake-up rings a bell.
+/// An inbox, and what its wake-up signals.
 fn inbox() -> (Arc<Inbox>, Arc<Notify>) {
-    let bell = Arc::new(Notify::default());
-    let ring = Arc::clone(&bell);
-    (Arc::new(Inbox::new(move || ring.notify_one())), bell)
+    let wakeup = Arc::new(Notify::default());
+    let signal = Arc::clone(&wakeup);
+    (Arc::new(Inbox::new(move || signal.notify_one())), wakeup)
 }
 
 fn events(number: i32) -> EventBatch {
@@ -33,7 +33,7 @@ fn number(record: &Record) -> i32 {
     }
 }
 
-/// As the JavaScript thread delivers: until there is nothing, and then to sleep.
+/// Delivers as the JavaScript thread does: until nothing is queued.
 fn deliver(inbox: &Inbox, seen: &mut Vec<i32>) {
     loop {
         while let Some(batch) = inbox.take() {
@@ -46,9 +46,9 @@ fn deliver(inbox: &Inbox, seen: &mut Vec<i32>) {
 }
 
 #[test]
-fn no_wake_up_of_the_inbox_is_lost() {
+fn the_inbox_loses_no_wake_up() {
     loom::model(|| {
-        let (inbox, bell) = inbox();
+        let (inbox, wakeup) = inbox();
         let io = Arc::clone(&inbox);
         let thread = thread::spawn(move || {
             for number in 0..2 {
@@ -58,7 +58,7 @@ fn no_wake_up_of_the_inbox_is_lost() {
         });
         let mut seen = Vec::new();
         while seen.len() < 2 {
-            bell.wait();
+            wakeup.wait();
             deliver(&inbox, &mut seen);
         }
         assert_eq!(seen, [0, 1]);
@@ -66,11 +66,11 @@ fn no_wake_up_of_the_inbox_is_lost() {
     });
 }
 
-/// Two I/O threads: each one's events keep their order.
+/// Two I/O threads put events at the same time.
 #[test]
 fn several_threads_wake_together() {
     loom::model(|| {
-        let (inbox, bell) = inbox();
+        let (inbox, wakeup) = inbox();
         let threads: Vec<_> = [10, 20]
             .into_iter()
             .map(|number| {
@@ -83,7 +83,7 @@ fn several_threads_wake_together() {
             .collect();
         let mut seen = Vec::new();
         while seen.len() < 2 {
-            bell.wait();
+            wakeup.wait();
             deliver(&inbox, &mut seen);
         }
         seen.sort_unstable();
@@ -92,26 +92,26 @@ fn several_threads_wake_together() {
     });
 }
 
-/// The JavaScript thread takes a turn of the shard itself: what that leaves in the inbox is claimed,
-/// or a wake-up is on its way.
+/// The JavaScript thread takes a turn of the shard itself. It has to deliver the events that this
+/// puts into the inbox, or a wake-up is on its way.
 #[test]
-fn events_of_an_inline_turn_are_claimed_or_woken_for() {
+fn events_of_an_inline_turn_are_delivered() {
     loom::model(|| {
-        let (inbox, bell) = inbox();
+        let (inbox, wakeup) = inbox();
         let io = Arc::clone(&inbox);
         let thread = thread::spawn(move || {
             io.put(events(0));
             io.wake();
         });
         let mut seen = Vec::new();
-        // Before, while, or after the I/O thread has something; and when it has nothing more.
+        // The first turn is before, during or after the I/O thread's; the second is on its own.
         for count in [2, 3] {
             inbox.put(events(count));
             if inbox.wake_self() {
                 deliver(&inbox, &mut seen);
             }
             while seen.len() < count.unsigned_abs() as usize {
-                bell.wait();
+                wakeup.wait();
                 deliver(&inbox, &mut seen);
             }
         }
@@ -119,7 +119,7 @@ fn events_of_an_inline_turn_are_claimed_or_woken_for() {
     });
 }
 
-/// What tells batches apart.
+/// A batch that can be recognised by its number.
 fn commands(number: u32) -> CommandBatch {
     let commands = vec![Command::StreamSent { stream: number, bytes: 0 }];
     CommandBatch { commands, bytes: Vec::new() }
@@ -133,7 +133,7 @@ fn apply(shard: &mut Vec<u32>, batch: &CommandBatch) {
     }
 }
 
-/// As `driver::drive` turns: what was handed over is taken with the shard in hand.
+/// A turn as in `driver::drive`: the batches are taken while the shard is locked.
 fn turn(mailbox: &Mailbox, shard: &Mutex<Vec<u32>>) -> (usize, bool) {
     let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
     let (batches, is_stopped) = mailbox.take();
@@ -143,8 +143,8 @@ fn turn(mailbox: &Mailbox, shard: &Mutex<Vec<u32>>) -> (usize, bool) {
     (shard.len(), is_stopped)
 }
 
-/// Batches that are handed over while the I/O thread works, sleeps, or is about to: each is carried
-/// out once, by one thread or the other, in call order.
+/// Submits batches while the I/O thread works, sleeps, or is about to sleep. Each is applied once, by
+/// either thread, in call order.
 fn submit(inline: [bool; 3]) {
     loom::model(move || {
         let mailbox = Arc::new(Mailbox::default());
@@ -162,7 +162,7 @@ fn submit(inline: [bool; 3]) {
                     return Inline::Declined(batch);
                 }
                 apply(shard, &batch);
-                // The thread waits for the last one.
+                // The thread ends with the last one.
                 Inline::Done { wakes: shard.len() == 3 }
             });
         }
@@ -177,17 +177,17 @@ fn batches_for_the_thread_arrive_in_order() {
 }
 
 #[test]
-fn batches_carried_out_inline_keep_their_place() {
+fn batches_applied_inline_keep_their_place() {
     submit([true, true, true]);
 }
 
 #[test]
-fn inline_batches_wait_for_those_before_them() {
+fn inline_batches_wait_for_earlier_ones() {
     submit([false, true, true]);
     submit([true, false, true]);
 }
 
-/// What was handed over before the thread was told to stop is carried out.
+/// Batches that were queued before the stop are applied.
 #[test]
 fn stopping_loses_no_batch() {
     loom::model(|| {
@@ -207,11 +207,11 @@ fn stopping_loses_no_batch() {
     });
 }
 
-/// Undelivered bytes reach the bound while JavaScript takes the last of them: the I/O thread sees
-/// that nothing is left, or JavaScript sees the mark. Both missing the other would leave the session
+/// The I/O thread pauses a session while JavaScript takes the session's last event. Either the I/O
+/// thread sees that nothing is left, or JavaScript sees the mark; otherwise the session would stay
 /// paused with nothing to deliver.
 #[test]
-fn a_pause_is_noticed_by_one_side_at_least() {
+fn at_least_one_side_notices_a_pause() {
     const COST: u64 = 100;
     loom::model(|| {
         let gauge = Arc::new(Gauge::default());
@@ -219,18 +219,18 @@ fn a_pause_is_noticed_by_one_side_at_least() {
         let resumes = Arc::new(AtomicBool::default());
         let (js, staged) = (Arc::clone(&gauge), Arc::clone(&resumes));
         let javascript = thread::spawn(move || {
-            // As `Host::deliver`.
+            // As in `Host::deliver`.
             js.add_delivered(COST);
             if js.undelivered() == 0 && js.is_paused() {
                 staged.store(true, SeqCst);
             }
         });
-        // As `Shard::pause`.
+        // As in `Shard::pause`.
         gauge.set_paused(true);
         if gauge.undelivered() == 0 {
             gauge.set_paused(false);
         }
         javascript.join().unwrap();
-        assert!(!gauge.is_paused() || resumes.load(SeqCst), "paused, and nothing is left");
+        assert!(!gauge.is_paused() || resumes.load(SeqCst), "the session stays paused");
     });
 }

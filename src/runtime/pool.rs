@@ -1,4 +1,4 @@
-//! The I/O threads of one Node environment.
+//! The I/O threads of one Node environment: started with its first engine, and joined when it ends.
 
 use std::io;
 use std::sync::Arc;
@@ -10,24 +10,25 @@ use super::shard::Shard;
 use super::shared::Shared;
 use super::sync::Mutex;
 
-/// Up to so many commands the JavaScript thread carries out itself; more would keep it too long.
+/// The most commands that the JavaScript thread applies itself; more would block it for too long.
 const INLINE_COMMANDS: usize = 8;
 
+/// One I/O thread, as the JavaScript thread sees it.
 struct Thread {
     mailbox: Arc<Mailbox>,
     shard: Arc<Mutex<Shard>>,
     handle: Option<JoinHandle<()>>,
 }
 
-/// Running I/O threads. Dropping the pool ends them.
+/// Running I/O threads. Dropping the pool stops and joins them.
 pub struct Pool {
     threads: Vec<Thread>,
     shared: Arc<Shared>,
 }
 
 impl Pool {
-    /// Starts a thread for each mailbox. All descriptors they need to wait and be woken are made
-    /// here.
+    /// Starts a thread for each mailbox. This opens all descriptors that the threads need, so that a
+    /// lack of them is an error here and not in a thread.
     pub fn start(shared: Shared) -> io::Result<Self> {
         let shared = Arc::new(shared);
         let mut pool = Self { threads: Vec::new(), shared: Arc::clone(&shared) };
@@ -37,7 +38,7 @@ impl Pool {
         Ok(pool)
     }
 
-    /// How many threads there are; the slots of thread `n` are those with `slot % len() == n`.
+    /// How many threads there are. Thread `n` has the slots with `slot % len() == n`.
     pub fn len(&self) -> u32 {
         u32::try_from(self.threads.len()).unwrap_or(u32::MAX)
     }
@@ -47,13 +48,13 @@ impl Pool {
         self.threads.is_empty()
     }
 
-    /// What the threads share with JavaScript.
+    /// The state that the threads share with the JavaScript thread.
     pub fn shared(&self) -> &Shared {
         &self.shared
     }
 
-    /// Has commands carried out: a few by the calling thread when the I/O thread has nothing to
-    /// do, which saves waking it; else by the I/O thread.
+    /// Applies commands. If they are few and the I/O thread has nothing to do, the calling thread
+    /// applies them, which saves a wake-up; otherwise the I/O thread does.
     pub fn submit(&self, thread: u32, batch: CommandBatch) {
         let Some(thread) = self.threads.get(thread as usize) else { return };
         let turn = |shard: &mut Shard, batch: CommandBatch| {
@@ -73,7 +74,7 @@ impl Drop for Pool {
         }
         for thread in &mut self.threads {
             if let Some(handle) = thread.handle.take() {
-                // A thread that panicked is gone as well.
+                // A thread that panicked has ended as well.
                 let _ = handle.join();
             }
         }
@@ -88,7 +89,7 @@ fn start_thread(number: usize, shared: Arc<Shared>) -> io::Result<Thread> {
     let mailbox = Arc::clone(&shared.mailboxes[number]);
     let shard = Shard::new(shared, number, poll.registry().try_clone()?);
     let poller = {
-        let _guard = runtime.enter();
+        let _context = runtime.enter();
         driver::Poller::new(poll)?
     };
     let drive = move |shard, mailbox| driver::drive(shard, mailbox, poller);

@@ -1,4 +1,5 @@
-//! What the I/O threads of an environment share with each other and with the JavaScript thread.
+//! The state that the I/O threads of an environment share with each other and with the JavaScript
+//! thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
@@ -8,15 +9,17 @@ use super::driver::Mailbox;
 use super::gauge::{SharedLimits, Totals};
 use super::inbox::Inbox;
 
-/// What each thread has at the top of an order of its own: the longest send queue, or the longest wait
-/// for the rest of a message.
+/// One number for each thread, by which the threads agree on which of them acts: the size of its
+/// longest send queue, or the age of its oldest unfinished message.
 #[derive(Debug)]
 pub struct Ranking(Vec<Rank>);
 
+/// The number of one thread.
 #[derive(Debug, Default)]
 struct Rank {
+    /// 0 for none.
     rank: AtomicU64,
-    /// Microseconds since the environment started.
+    /// When it was set, in microseconds since the environment started.
     at: AtomicU64,
 }
 
@@ -29,44 +32,48 @@ impl Ranking {
         self.0.iter().enumerate().filter(move |(other, _)| *other != thread)
     }
 
-    /// Publishes the rank of a thread, as it is at a moment; 0 is none.
+    /// Sets the rank that a thread has at a moment; 0 means that it has none.
     pub fn set(&self, thread: usize, rank: u64, at: u64) {
-        if let Some(published) = self.0.get(thread) {
-            published.rank.store(rank, SeqCst);
-            published.at.store(at, SeqCst);
+        if let Some(own) = self.0.get(thread) {
+            own.rank.store(rank, SeqCst);
+            own.at.store(at, SeqCst);
         }
     }
 
-    /// Whether all other threads have published after a moment.
+    /// Whether all other threads have set their ranks after a moment.
     pub fn is_complete(&self, thread: usize, moment: u64) -> bool {
-        self.others(thread).all(|(_, published)| published.at.load(SeqCst) > moment)
+        self.others(thread).all(|(_, other)| other.at.load(SeqCst) > moment)
     }
 
-    /// The thread with a higher rank than `thread`, if there is one: the highest of them.
+    /// The thread with the highest rank, if that is higher than `rank`, which `thread` has.
     pub fn above(&self, thread: usize, rank: u64) -> Option<usize> {
         let ranks = self.others(thread).map(|(other, it)| (it.rank.load(SeqCst), other));
-        ranks.max().filter(|(published, _)| *published > rank).map(|(_, other)| other)
+        ranks.max().filter(|(highest, _)| *highest > rank).map(|(_, other)| other)
     }
 }
 
 /// The shared state of an environment.
 pub struct Shared {
+    /// Events on their way to JavaScript.
     pub inbox: Inbox,
+    /// Sums over all sessions.
     pub totals: Totals,
+    /// The bounds of those sums.
     pub limits: SharedLimits,
-    /// One for each thread.
+    /// Commands on their way to the threads, one mailbox for each.
     pub mailboxes: Vec<Arc<Mailbox>>,
-    /// Bytes that only the end of the largest queue of a thread would free, while
+    /// How many bytes a thread would free by closing the send queue that holds the most. Set while
     /// `maxTotalSendBuffer` is exceeded.
     pub send_queues: Ranking,
-    /// How early the oldest unfinished message of a thread last grew.
+    /// How long ago a thread's oldest unfinished message last grew: the longer, the higher.
     pub unfinished: Ranking,
-    /// A thread waits for [`Totals::receive_queue`] to fall.
+    /// Whether a thread waits for [`Totals::receive_queue`] to fall.
     waits_for_relief: AtomicBool,
-    /// Bytes of the largest message that any engine takes.
+    /// Bytes of the largest message that any engine accepts.
     largest_message: AtomicI64,
-    /// The most memory that was held since it was last given back.
+    /// The most memory that was held since memory was last returned to the system.
     peak: AtomicI64,
+    /// When the environment started.
     started: Instant,
 }
 
@@ -88,49 +95,49 @@ impl Shared {
         }
     }
 
-    /// Bytes that unfinished messages may have: half of `maxTotalReceiveQueue`, and never less than
-    /// what two messages of the largest size may take while they arrive.
+    /// The most bytes that unfinished messages may take up: half of `maxTotalReceiveQueue`, but at
+    /// least what two messages of the largest size can take while they arrive.
     fn max_unfinished(&self) -> i64 {
         let least = self.largest_message.load(Relaxed).saturating_mul(4);
         (self.limits.max_total_receive_queue / 2).max(least)
     }
 
-    /// Bytes of [`Totals::receive_queue`] that are too many. Above them more than half of
-    /// `maxTotalReceiveQueue` is undelivered, because unfinished messages have less than the rest.
+    /// The bytes of [`Totals::receive_queue`] above which sessions are paused. As unfinished messages
+    /// have a bound of their own, more than half of `maxTotalReceiveQueue` is undelivered then.
     fn max_receive_queue(&self) -> i64 {
         self.max_unfinished().saturating_add(self.limits.max_total_receive_queue / 2)
     }
 
-    /// Whether too much is held of what peers have sent.
+    /// Whether too much of what peers have sent is held.
     pub fn is_overloaded(&self) -> bool {
         self.totals.receive_queue() > self.max_receive_queue()
     }
 
-    /// Whether unfinished messages have more than they may.
+    /// Whether unfinished messages take up too much.
     pub fn has_too_much_unfinished(&self) -> bool {
         self.totals.unfinished.load(SeqCst) > self.max_unfinished()
     }
 
-    /// Whether so little is held that all sessions may be read again. JavaScript can always bring
-    /// that about, as what is unfinished is less.
+    /// Whether so little is held that all sessions may be read again. JavaScript always gets there by
+    /// taking its events, because unfinished messages alone stay below this mark.
     pub fn is_relieved(&self) -> bool {
         self.totals.receive_queue()
             <= self.max_receive_queue() - self.limits.max_total_receive_queue / 4
     }
 
-    /// Notes the largest message that an engine takes.
+    /// Notes the size of the largest message that an engine accepts.
     pub fn allow_message(&self, bytes: usize) {
         self.largest_message.fetch_max(i64::try_from(bytes).unwrap_or(i64::MAX), Relaxed);
     }
 
-    /// Asks for a turn of the calling thread once [`Self::is_relieved`]. Returns whether it is
-    /// already: the other side may have looked before it could see the wish.
+    /// Asks for a wake-up once [`Self::is_relieved`] holds. Returns whether it holds already, because
+    /// the other side may have checked before it could see this request.
     pub fn await_relief(&self) -> bool {
         self.waits_for_relief.store(true, SeqCst);
         self.is_relieved()
     }
 
-    /// Wakes the threads that wait for relief, if it has come.
+    /// Wakes all threads if one of them waits for [`Self::is_relieved`] and it holds now.
     pub fn check_relief(&self) {
         if self.waits_for_relief.load(SeqCst)
             && self.is_relieved()
@@ -140,21 +147,21 @@ impl Shared {
         }
     }
 
-    /// Makes every thread take a turn.
+    /// Wakes every thread.
     pub fn wake_all(&self) {
         for mailbox in &self.mailboxes {
             mailbox.wake();
         }
     }
 
-    /// Makes one thread take a turn.
+    /// Wakes one thread.
     pub fn wake(&self, thread: usize) {
         if let Some(mailbox) = self.mailboxes.get(thread) {
             mailbox.wake();
         }
     }
 
-    /// A moment in microseconds.
+    /// A moment, in microseconds since the environment started.
     pub fn micros(&self, moment: Instant) -> u64 {
         let age = moment.saturating_duration_since(self.started).as_micros();
         u64::try_from(age).unwrap_or(u64::MAX)
@@ -165,7 +172,7 @@ impl Shared {
         u64::MAX.saturating_sub(self.micros(moment))
     }
 
-    /// Bytes by which less is held than at the peak.
+    /// How many bytes less are held than at the peak.
     pub fn below_peak(&self) -> i64 {
         let held = self.totals.memory();
         let peak = self.peak.load(Relaxed);
@@ -175,7 +182,7 @@ impl Shared {
         peak.saturating_sub(held).max(0)
     }
 
-    /// The memory above what is held now has been given back.
+    /// Starts a new peak from what is held now, after memory was returned to the system.
     pub fn forget_peak(&self) {
         self.peak.store(self.totals.memory(), Relaxed);
     }

@@ -1,15 +1,17 @@
-//! The table of sessions as the JavaScript thread sees it: a slot and its generation name one.
+//! The table of sessions on the JavaScript thread. A slot and its generation identify a session.
 
 use std::sync::Arc;
 
 use crate::runtime::commands::SessionId;
 use crate::runtime::gauge::Gauge;
 
+/// A place for one session at a time.
 #[derive(Debug, Default)]
 struct Slot {
+    /// How many sessions have used it before.
     generation: u32,
     gauge: Arc<Gauge>,
-    /// Undelivered bytes below which a paused session goes on.
+    /// Undelivered bytes below which a paused session is resumed.
     resume_below: u64,
 }
 
@@ -17,11 +19,12 @@ struct Slot {
 #[derive(Debug, Default)]
 pub struct Slots {
     slots: Vec<Slot>,
+    /// The slots without a session.
     free: Vec<u32>,
 }
 
 impl Slots {
-    /// A slot for a new session, and the counters both threads share for it.
+    /// Allocates a slot for a new session, and the counters that both threads share for it.
     pub fn allocate(&mut self, max_receive_queue: u64) -> (SessionId, Arc<Gauge>) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
@@ -33,7 +36,7 @@ impl Slots {
         (SessionId { slot, generation: entry.generation }, Arc::clone(&entry.gauge))
     }
 
-    /// Sets the generation of all slots that are free.
+    /// Sets the generation of all free slots.
     #[cfg(feature = "test-panic")]
     pub fn start_generations(&mut self, first: u32) {
         for slot in &self.free {
@@ -41,7 +44,7 @@ impl Slots {
         }
     }
 
-    /// Gives a slot back; whoever still names the session names nobody.
+    /// Frees a slot. From then on the session's identifier is not found.
     pub fn release(&mut self, id: SessionId) {
         if let Some(entry) = self.slots.get_mut(id.slot as usize)
             && entry.generation == id.generation
@@ -51,7 +54,7 @@ impl Slots {
         }
     }
 
-    /// A session's counters, and the undelivered bytes below which it goes on when paused.
+    /// A session's counters, and the undelivered bytes below which it is resumed when paused.
     pub fn gauge(&self, id: SessionId) -> Option<(&Gauge, u64)> {
         let entry = self.slots.get(id.slot as usize)?;
         (entry.generation == id.generation).then_some((&*entry.gauge, entry.resume_below))
@@ -63,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_released_slot_is_somebody_else() {
+    fn reusing_a_slot_changes_its_generation() {
         let mut slots = Slots::default();
         let (first, _) = slots.allocate(0);
         slots.release(first);

@@ -1,5 +1,5 @@
-//! The locks and atomics of what an I/O thread and the JavaScript thread share. In a model
-//! (`npm run loom`) they are loom's, which tries every order in which threads can use them.
+//! The locks and atomics that an I/O thread shares with the JavaScript thread. In models (`npm run
+//! loom`) they are loom's, which tries every order in which the threads can use them.
 
 #[cfg(not(all(test, model)))]
 pub use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -20,8 +20,9 @@ mod model {
     use loom::sync::atomic::{self, fence};
     use loom::sync::{Condvar, Mutex};
 
-    /// loom takes a SeqCst access for an AcqRel one, but knows SeqCst fences: with one behind each
-    /// write, a read that comes later sees what other threads wrote before theirs.
+    /// Adds a fence after a sequentially consistent write. loom treats `SeqCst` accesses as `AcqRel`
+    /// ones, but it models `SeqCst` fences: with one after each write, a later read sees what other
+    /// threads wrote before theirs.
     fn written<T>(ordering: Ordering, value: T) -> T {
         if ordering == SeqCst {
             fence(SeqCst);
@@ -41,7 +42,7 @@ mod model {
 
                 pub fn store(&self, value: $value, ordering: Ordering) {
                     if ordering == SeqCst {
-                        // loom lets a swap read past a store it is not ordered with.
+                        // loom lets a swap miss a store that it is not ordered with.
                         self.swap(value, ordering);
                     } else {
                         self.0.store(value, ordering);
@@ -70,7 +71,7 @@ mod model {
         }
     }
 
-    /// As tokio's: a notification that comes before the wait is kept, once.
+    /// As tokio's: one notification that comes before the wait is kept.
     #[derive(Default)]
     pub struct Notify {
         is_notified: Mutex<bool>,
@@ -88,7 +89,7 @@ mod model {
             self.wait();
         }
 
-        /// For a model, whose threads are no tasks.
+        /// Blocks, because the threads of a model are not tasks.
         pub fn wait(&self) {
             let mut is_notified = self.is_notified.lock().unwrap();
             while !std::mem::take(&mut *is_notified) {

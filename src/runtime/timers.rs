@@ -1,25 +1,26 @@
-//! Deadlines of sessions and links: one entry for each. An entry may be earlier than the deadline it
-//! stands for, because a deadline that moves back, like that of an answered heartbeat, leaves its
-//! entry where it is.
+//! The deadlines of sessions and released links, one entry for each. A deadline that moves back, as
+//! that of an answered heartbeat does, leaves its entry in place; so an entry may be earlier than the
+//! deadline that it stands for.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-/// A member of a shard, with a deadline and a send queue of its own.
+/// A member of a shard that has a deadline and a send queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Member {
-    /// A session, by its index.
+    /// The session at this index.
     Session(usize),
-    /// A link, by its key.
+    /// The link with this key, which its session has released.
     Link(usize),
 }
 
-/// Deadlines, soonest first.
+/// All deadlines, soonest first.
 #[derive(Debug, Default)]
 pub struct Timers(BTreeSet<(Instant, Member)>);
 
 impl Timers {
-    /// Adds an entry. The caller keeps `deadline`, to remove the entry before `member` is gone.
+    /// Adds an entry. The caller keeps `deadline`, because it has to remove the entry before it drops
+    /// the member.
     pub fn add(&mut self, deadline: Instant, member: Member) {
         self.0.insert((deadline, member));
     }
@@ -34,7 +35,7 @@ impl Timers {
         self.0.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Takes an entry that is due.
+    /// Removes an entry that is due.
     pub fn due(&mut self, now: Instant) -> Option<Member> {
         if self.next()? > now {
             return None;

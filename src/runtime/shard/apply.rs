@@ -1,4 +1,4 @@
-//! Commands from JavaScript.
+//! Applies commands from JavaScript: most become inputs of a session, some add or feed links.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,8 +45,8 @@ impl Shard {
         }
     }
 
-    /// A command for a session that is over. Only a stream has to hear of it; a socket closes
-    /// with the command.
+    /// Drops a command for a session that is over. A probed socket is closed with the command, but a
+    /// JavaScript stream has to be reset.
     fn reject(&mut self, action: Action) {
         if let Action::Probe(websocket) = action {
             self.reject_link(&websocket.link);
@@ -54,8 +54,8 @@ impl Shard {
     }
 
     fn reject_link(&mut self, link: &NewLink) {
-        if let NewLink::Stream(id) = link {
-            self.batch.push_stream(*id, StreamKind::Reset, Payload::None);
+        if let NewLink::Stream(number) = link {
+            self.batch.push_stream(*number, StreamKind::Reset, Payload::None);
         }
     }
 
@@ -101,8 +101,8 @@ impl Shard {
         self.count_polling(now, index);
     }
 
-    /// Counts what waits after a command. A WebSocket is given its place among the queues after
-    /// the next write; polling has none.
+    /// Counts what is queued after a command. A session on polling also gets its place among the send
+    /// queues here; one on a WebSocket gets it after the next write.
     fn count_polling(&mut self, now: Instant, index: usize) {
         self.count_session(index);
         if self.entry(index).is_some_and(|entry| entry.links.get(Role::Main).is_none()) {
@@ -111,7 +111,7 @@ impl Shard {
     }
 
     fn send(&mut self, now: Instant, index: usize, message: Outgoing<'_>, receipt: bool) {
-        // Before a queue is judged as full, the kernel gets what it can take.
+        // A queue only counts as full after the kernel has taken what it can.
         if let Some(entry) = self.entry_mut(index)
             && entry.session.is_full()
             && let Some(key) = entry.links.get(Role::Main)
@@ -141,7 +141,7 @@ impl Shard {
                 (Session::websocket(now, Arc::clone(&limits), connection, packet), key)
             }
         };
-        let lost = main.is_none() && session.connection(Role::Main).is_some();
+        let is_lost = main.is_none() && session.connection(Role::Main).is_some();
         self.entries[index] = Some(Box::new(Entry {
             id,
             session,
@@ -158,7 +158,7 @@ impl Shard {
             lane: None,
         }));
         self.schedule_timeout(index);
-        if lost {
+        if is_lost {
             let loss = Loss::Read(None);
             return self.input(now, index, Input::Lost { role: Role::Main, loss });
         }
@@ -186,14 +186,14 @@ impl Shard {
         self.receive_early(now, key, early);
     }
 
-    /// Bytes that came in one piece with the request.
+    /// Handles the bytes that arrived right after the request.
     fn receive_early(&mut self, now: Instant, key: usize, mut bytes: Vec<u8>) {
         if !bytes.is_empty() {
             self.received(now, key, &mut bytes);
         }
     }
 
-    /// Takes a connection in; `None` when the poller will not have it.
+    /// Adds a link. Returns `None` if the poller does not accept its socket.
     fn add_link(
         &mut self,
         link: NewLink,
@@ -213,9 +213,9 @@ impl Shard {
             }
             #[cfg(not(poller))]
             NewLink::Tcp(_) => return None,
-            NewLink::Stream(id) => {
-                self.streams.insert(id, key);
-                Io::Stream { id, in_flight: 0 }
+            NewLink::Stream(number) => {
+                self.streams.insert(number, key);
+                Io::Stream { number, in_flight: 0 }
             }
         };
         entry.insert(Link::new(io, state));
@@ -242,15 +242,16 @@ fn new_connection(answer: &[u8], base64: bool) -> Connection {
     connection
 }
 
-/// How long a peer may be silent at the most.
+/// The longest time for which a peer may stay silent.
 fn patience(limits: &Limits) -> Duration {
     limits.ping_interval + limits.ping_timeout
 }
 
-/// A peer that acknowledges nothing for that long is gone, whatever its heartbeat said last.
+/// Sets the options of a socket. The kernel drops a connection whose peer acknowledges nothing for
+/// `user_timeout`, however recent the last heartbeat is.
 #[cfg(poller)]
 fn prepare_socket(stream: &std::net::TcpStream, user_timeout: Duration) {
-    // A socket that knows no such options (a Unix socket) works without.
+    // Errors are ignored, because other sockets (Unix ones) work without these options.
     let _ = stream.set_nodelay(true);
     #[cfg(target_os = "linux")]
     let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(user_timeout));

@@ -1,4 +1,5 @@
-//! Carries out what a session asks for.
+//! Carries out the effects of a session: messages and events go into its batch, writes and timers are
+//! scheduled, and links change hands.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,20 +18,29 @@ use crate::runtime::inbox::{EventBatch, Kind, Payload};
 use crate::runtime::link::{Link, Links, Released, State};
 use crate::runtime::timers::{Member, Timers};
 
-/// One session's way to the rest of its shard.
+/// Those parts of a shard that one session affects.
 pub struct SessionEffects<'a> {
+    /// The time of the turn.
     pub now: Instant,
+    /// The session.
     pub id: SessionId,
+    /// Its index in the shard.
     pub index: usize,
+    /// The limits of its engine.
     pub limits: &'a Arc<Limits>,
+    /// The batch that its events go into: the shared one, or its lane.
     pub batch: &'a mut EventBatch,
+    /// Its counters.
     pub gauge: &'a Gauge,
+    /// The counters of all sessions.
     pub totals: &'a Totals,
     /// The session's links.
     pub links: &'a mut Links,
     /// The links of all sessions.
     pub all_links: &'a mut Slab<Link>,
+    /// The links to write.
     pub writes: &'a mut Vec<usize>,
+    /// The deadlines of all sessions and released links.
     pub timers: &'a mut Timers,
 }
 
@@ -102,7 +112,7 @@ impl Effects for SessionEffects<'_> {
     }
 
     fn release(&mut self, role: Role, connection: Connection, patience: Duration) {
-        // Without a link the connection was lost before its session was.
+        // There is no link if the session ends because its connection was lost.
         let Some(key) = self.links.take(role) else { return };
         let Some(link) = self.all_links.get_mut(key) else { return };
         let until = after(self.now, patience);
@@ -119,10 +129,10 @@ impl Effects for SessionEffects<'_> {
     }
 }
 
-/// The reason, and in front of it how many messages were not sent. The numbers are the contract with
-/// `lib/engine/engine-socket.js`.
+/// The close reason in the lowest 8 bits, and above it the number of messages that were not sent. The
+/// numbers are the contract with `lib/engine/engine-socket.js`.
 fn close_number(reason: CloseReason, unsent: usize) -> i32 {
-    const MOST: usize = 0x7f_ffff;
+    const MAX_UNSENT: usize = 0x7f_ffff;
     let reason = match reason {
         CloseReason::TransportError => 0,
         CloseReason::TransportClose => 1,
@@ -130,9 +140,10 @@ fn close_number(reason: CloseReason, unsent: usize) -> i32 {
         CloseReason::PingTimeout => 3,
         CloseReason::ParseError => 4,
     };
-    (unsent.min(MOST) as i32) << 8 | reason
+    (unsent.min(MAX_UNSENT) as i32) << 8 | reason
 }
 
+/// The details of a close, as JSON for JavaScript.
 fn describe(detail: &CloseDetail) -> String {
     serde_json::json!({
         "message": detail.message,

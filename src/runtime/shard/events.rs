@@ -1,14 +1,15 @@
-//! Events on their way to the inbox. A session with many events that JavaScript has not taken puts
-//! its events into a batch of its own, so that those of other sessions need not wait for them.
+//! Puts events into the inbox. A session with many undelivered events gets a lane, a batch of its own,
+//! so that the events of other sessions do not have to wait for them. `runtime/lanes.rs` then lets
+//! lanes and other events take turns.
 
 use super::{Entry, Shard};
 use crate::runtime::inbox::{EventBatch, Kind, Payload};
 
-/// Undelivered bytes from which on a session's events go into a batch of its own.
+/// A session with at least this many undelivered bytes gets a lane.
 const LANE_FROM: u64 = 16 * 1024;
 
 impl Shard {
-    /// Puts what there is into the inbox and wakes JavaScript.
+    /// Puts all events into the inbox and wakes the JavaScript thread.
     pub(super) fn publish(&mut self) {
         self.put();
         if std::mem::take(&mut self.has_put) {
@@ -16,7 +17,7 @@ impl Shard {
         }
     }
 
-    /// Puts what there is into the inbox, without a wake-up.
+    /// Puts all events into the inbox, without a wake-up.
     pub(super) fn put(&mut self) {
         if !self.batch.records.is_empty() {
             self.shared.inbox.put(std::mem::take(&mut self.batch));
@@ -27,7 +28,7 @@ impl Shard {
         }
     }
 
-    /// Puts a session's own batch into the inbox.
+    /// Puts the events of a session's lane into the inbox.
     pub(super) fn put_lane(&mut self, index: usize) {
         let Some(entry) = self.entry_mut(index) else { return };
         let id = entry.id;
@@ -37,7 +38,7 @@ impl Shard {
         }
         let mut batch = std::mem::take(&mut **lane);
         batch.owner = Some(id);
-        // What the session has in the shared batch comes before what it has in its own.
+        // The shared batch may have earlier events of the session.
         if !self.batch.records.is_empty() {
             self.shared.inbox.put(std::mem::take(&mut self.batch));
         }
@@ -45,8 +46,8 @@ impl Shard {
         self.has_put = true;
     }
 
-    /// Gives a session a batch of its own, or takes it away once JavaScript has caught up: from
-    /// then on its events cannot overtake any in the other kind of batch.
+    /// Gives a session a lane, or takes it away once all of the session's events have been delivered:
+    /// then its next events cannot overtake any.
     pub(super) fn choose_lane(&mut self, index: usize) {
         let Some(Some(entry)) = self.entries.get_mut(index) else { return };
         let undelivered = entry.gauge.undelivered();
@@ -57,7 +58,7 @@ impl Shard {
         }
     }
 
-    /// Notes that a session's own batch may have events.
+    /// Notes that a session's lane may have events.
     pub(super) fn note_lane(&mut self, index: usize) {
         let Some(Some(entry)) = self.entries.get(index) else { return };
         let has_events = entry.lane.as_ref().is_some_and(|lane| !lane.records.is_empty());
@@ -66,7 +67,7 @@ impl Shard {
         }
     }
 
-    /// An event of a session that does not come from the session itself.
+    /// Adds an event about a session that the shard itself causes.
     pub(super) fn push_event(
         &mut self,
         index: usize,

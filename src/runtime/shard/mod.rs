@@ -1,6 +1,7 @@
-//! The sessions of one I/O thread, and what happens to them in a turn: commands are applied,
-//! sockets read, deadlines met, and then all that has to go out is written, one system call a
-//! connection. Whoever holds the shard may call [`Shard::turn`]; it never waits.
+//! The sessions of one I/O thread. In a turn the shard applies commands, reads sockets and handles
+//! deadlines, and then writes everything that has to go out, with one system call per connection. A
+//! turn never waits. It may be taken by either thread that holds the shard's lock: the I/O thread
+//! takes [`Shard::turn`], the JavaScript thread [`Shard::turn_inline`].
 
 mod apply;
 mod effects;
@@ -35,74 +36,85 @@ use receive_bounds::ReceiveState;
 pub use send_bounds::SendQueue;
 use send_bounds::SendQueues;
 
-/// Bytes read from one connection in a turn.
+/// The most bytes read from one connection in a turn.
 const READ_BUDGET: usize = 64 * 1024;
 
-/// A session and what belongs to it on this side.
+/// A session and the state that the shard keeps for it.
 struct Entry {
     id: SessionId,
     session: Session,
+    /// The limits of its engine.
     limits: Arc<Limits>,
+    /// The counters that it shares with JavaScript.
     gauge: Arc<Gauge>,
+    /// Undelivered bytes above which it is paused.
     max_receive_queue: u64,
     links: Links,
-    /// The deadline of its entry among the timers.
+    /// The deadline of its timer, if it has one.
     scheduled: Option<Instant>,
-    /// Of its waiting bytes, those that are counted in the total.
+    /// How many of its queued bytes are counted in the total.
     counted: usize,
     /// Its place among the send queues.
     send_queue: SendQueue,
-    /// What it holds of what its peer has sent.
+    /// How much of what its peer has sent it holds.
     receive: ReceiveState,
-    /// Its WebSocket is not read, because what it brought before has to be handled first.
+    /// Its WebSocket is not read until the bytes that it holds have been handled.
     is_held: bool,
-    /// It is on the list of sessions with packets to handle.
+    /// It is on the list of sessions that have more packets to handle.
     is_in_backlogs: bool,
-    /// Its own batch of events, while it has more of them than other sessions should wait for.
+    /// A batch for its events alone, while there are so many that other sessions should not wait
+    /// for them.
     lane: Option<Box<EventBatch>>,
 }
 
-/// One I/O thread's state.
+/// The state of one I/O thread.
 pub struct Shard {
     shared: Arc<Shared>,
     /// Which of the environment's threads this is.
     number: usize,
+    /// The sessions, by index.
     entries: Vec<Option<Box<Entry>>>,
+    /// The links of all sessions, and those that sessions have released.
     links: Slab<Link>,
-    /// Links of JavaScript streams, by the stream's number.
+    /// The links of JavaScript streams, by the stream's number.
     streams: HashMap<u32, usize>,
     timers: Timers,
+    /// The events of this turn, except those in lanes.
     batch: EventBatch,
-    /// Sessions whose own batch has events.
+    /// Sessions whose lane has events.
     lanes: Vec<usize>,
-    /// Events are in the inbox that JavaScript has not been woken for.
+    /// The inbox has events for which JavaScript has not been woken.
     has_put: bool,
-    /// Links that may have something to write, or to read.
+    /// Links to write in this turn or the next.
     writes: Vec<usize>,
+    /// Links to read in this turn or the next.
     reads: Vec<usize>,
-    /// Sessions that have packets to handle before more is read.
+    /// Sessions with packets to handle before they are read again.
     backlogs: Vec<SessionId>,
-    /// Sessions that are not read until less is held for JavaScript.
+    /// Sessions that are paused until [`Shared::is_relieved`] holds.
     deferred: Vec<SessionId>,
-    /// How many sessions `maxTotalReceiveQueue` has paused, and when that was last reported.
+    /// How many sessions `maxTotalReceiveQueue` has paused since that was last reported.
     paused: u32,
+    /// When that was last reported.
     reported_at: Option<Instant>,
-    /// Sessions with an unfinished message, by when it last grew.
+    /// Sessions with an unfinished message, by the time at which it last grew.
     growing: BTreeSet<(Instant, usize)>,
     send_queues: SendQueues,
     trim: Trim,
+    /// The memory that sockets are read into.
     buffer: Vec<u8>,
-    /// Threads that wait for the end of this turn.
+    /// Channels to signal at the end of this turn.
     barriers: Vec<SyncSender<()>>,
     /// When the I/O thread wakes up by itself.
     sleeps_until: Option<Instant>,
+    /// Where sockets are added to the poller.
     #[cfg(poller)]
     registry: mio::Registry,
 }
 
 impl Shard {
-    /// The empty shard of thread `number`; `registry` is that of the poller whose events
-    /// [`Self::note_readiness`] receives.
+    /// An empty shard for thread `number`. `registry` belongs to the poller whose events are passed to
+    /// [`Self::note_readiness`].
     pub fn new(shared: Arc<Shared>, number: usize, #[cfg(poller)] registry: mio::Registry) -> Self {
         Self {
             shared,
@@ -131,7 +143,7 @@ impl Shard {
         }
     }
 
-    /// Notes what the poller saw on a link.
+    /// Notes what a link is ready for, and schedules it to be read and written.
     pub fn note_readiness(&mut self, key: usize, news: Readiness) {
         let Some(link) = self.links.get_mut(key) else { return };
         link.readiness.add(news);
@@ -143,7 +155,7 @@ impl Shard {
         }
     }
 
-    /// A turn of the I/O thread: does all that can be done now.
+    /// A turn of the I/O thread: does everything that can be done now.
     pub fn turn(&mut self, now: Instant, batches: Vec<CommandBatch>) {
         self.catch_panic(|shard| {
             for batch in batches {
@@ -152,10 +164,10 @@ impl Shard {
             shard.resume_deferred(now);
             shard.read_scheduled(now);
             shard.read_backlogs(now);
-            shard.meet_deadlines(now);
+            shard.handle_deadlines(now);
             shard.enforce_unfinished_bound(now);
         });
-        // JavaScript can start on what came while this thread writes.
+        // JavaScript can handle these events while this thread writes.
         self.publish();
         self.catch_panic(|shard| {
             shard.write_scheduled(now);
@@ -167,9 +179,9 @@ impl Shard {
         self.trim.turn(now, &self.shared);
     }
 
-    /// A turn taken by the JavaScript thread for a few commands of its own, while the I/O thread
-    /// waits. Events go into the inbox without a wake-up. Returns whether the I/O thread has to
-    /// look at the shard.
+    /// A turn of the JavaScript thread, which applies a few commands of its own while the I/O thread
+    /// sleeps. Events are put into the inbox without a wake-up. Returns whether the I/O thread has to
+    /// take a turn as well.
     pub fn turn_inline(&mut self, now: Instant, batch: CommandBatch) -> bool {
         self.catch_panic(|shard| {
             shard.apply(now, batch);
@@ -188,7 +200,7 @@ impl Shard {
         self.has_work() || is_sooner
     }
 
-    /// A defect outside of any session must not take the thread with it.
+    /// Does some work of the shard, and counts a panic instead of letting it end the thread.
     fn catch_panic(&mut self, work: impl FnOnce(&mut Self)) {
         if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
             self.shared.totals.panics.fetch_add(1, Relaxed);
@@ -197,29 +209,30 @@ impl Shard {
 
     fn answer_barriers(&mut self) {
         for waiter in self.barriers.drain(..) {
-            // Whoever waited may have given up.
+            // The waiting thread may have given up.
             let _ = waiter.try_send(());
         }
     }
 
-    /// Notes until when the I/O thread is going to wait.
+    /// Returns when the I/O thread has to wake up by itself, which it does next, and notes it for
+    /// [`Self::turn_inline`].
     pub fn note_sleep(&mut self) -> Option<Instant> {
         self.sleeps_until = self.deadline();
         self.sleeps_until
     }
 
-    /// Whether another turn has something to do at once.
+    /// Whether another turn is needed at once.
     pub fn has_work(&self) -> bool {
         !self.reads.is_empty() || !self.writes.is_empty() || !self.backlogs.is_empty()
     }
 
-    /// When the next turn is needed at the latest.
+    /// The latest time of the next turn.
     pub fn deadline(&self) -> Option<Instant> {
         let deadlines = [self.timers.next(), self.send_queues.deadline(), self.trim.deadline()];
         deadlines.into_iter().flatten().min()
     }
 
-    fn meet_deadlines(&mut self, now: Instant) {
+    fn handle_deadlines(&mut self, now: Instant) {
         while let Some(member) = self.timers.due(now) {
             match member {
                 Member::Session(index) => self.session_due(now, index),
@@ -240,11 +253,12 @@ impl Shard {
         self.step(now, index, |session, effects| session.handle_timeout(now, effects));
     }
 
+    /// Whether the JavaScript thread has been blocked for too long.
     fn loop_stalls(&self, now: Instant) -> bool {
         self.shared.inbox.stalls(now, self.shared.limits.max_loop_stall)
     }
 
-    /// While JavaScript takes no turns, peers are not told that all is well.
+    /// Puts off a ping that is due. A blocked app must not look alive to its peers.
     fn postpone_ping(&mut self, now: Instant, index: usize) {
         const RETRY: Duration = Duration::from_secs(1);
         if let Some(entry) = self.entry_mut(index)
@@ -262,12 +276,12 @@ impl Shard {
         self.entries.get_mut(index)?.as_deref_mut()
     }
 
-    /// The place of a slot: those of a thread are every n-th, with n threads.
+    /// The index of a slot. With n threads, every n-th slot belongs to this one.
     fn index(&self, slot: u32) -> usize {
         slot as usize / self.shared.mailboxes.len().max(1)
     }
 
-    /// The index of a session that is still there.
+    /// The index of a session, unless it is over.
     fn find(&self, id: SessionId) -> Option<usize> {
         let index = self.index(id.slot);
         let entry = self.entries.get(index)?.as_deref()?;
@@ -278,7 +292,7 @@ impl Shard {
         self.step(now, index, |session, effects| session.handle_input(now, input, effects));
     }
 
-    /// Runs one change of a session. A panic in it ends that session alone.
+    /// Runs one change of a session and carries out its effects. A panic ends that session only.
     fn step(
         &mut self,
         now: Instant,
@@ -323,6 +337,7 @@ impl Shard {
         entry.gauge.set_unsent(0, 0);
     }
 
+    /// Adds or moves a session's timer if its deadline is sooner.
     fn schedule_timeout(&mut self, index: usize) {
         let Some(Some(entry)) = self.entries.get_mut(index) else { return };
         let Some(deadline) = entry.session.deadline() else { return };

@@ -1,5 +1,5 @@
-//! Bytes in: from sockets that the poller named, within a budget a connection and turn, and only
-//! while JavaScript keeps up.
+//! Reads sockets that the poller has reported. Each connection has a budget per turn, and is only read
+//! while JavaScript keeps up with its session.
 
 use std::io;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use crate::runtime::inbox::{Kind, Payload, StreamKind};
 use crate::runtime::link::{Io, State};
 
 impl Shard {
-    /// Puts a link on the list of those to read.
+    /// Puts a link on the list of links to read.
     pub(super) fn schedule_read(&mut self, key: usize) {
         let Some(link) = self.links.get_mut(key) else { return };
         if !link.is_read_scheduled {
@@ -20,6 +20,7 @@ impl Shard {
         }
     }
 
+    /// Reads the links on the list.
     pub(super) fn read_scheduled(&mut self, now: Instant) {
         for key in std::mem::take(&mut self.reads) {
             if let Some(link) = self.links.get_mut(key) {
@@ -29,7 +30,7 @@ impl Shard {
         }
     }
 
-    /// One read of one connection; what is left is read in the next turn.
+    /// Reads a connection once. If there is more, it is read in the next turn.
     fn read_link(&mut self, now: Instant, key: usize) {
         let Some(link) = self.links.get_mut(key) else { return };
         if !link.readiness.readable {
@@ -47,13 +48,13 @@ impl Shard {
         }
         let Some(link) = self.links.get_mut(key) else { return };
         let mut buffer = std::mem::take(&mut self.buffer);
-        // A panic in an earlier read has lost the buffer.
+        // The buffer is empty on the first read, and after a read in which a session has panicked.
         buffer.resize(READ_BUDGET, 0);
         match link.io.read(&mut buffer[..budget]) {
             Ok(0) => self.lose_link(now, key, Loss::Ended),
             Ok(count) => {
-                // A short read has emptied the socket, and the poller tells when more comes; but
-                // it has told already of an end that waits behind these bytes.
+                // After a short read the socket is empty, and the poller reports when more comes.
+                // An end behind these bytes has been reported already.
                 link.readiness.readable = count == budget || link.readiness.is_over;
                 if link.readiness.readable {
                     self.schedule_read(key);
@@ -69,7 +70,7 @@ impl Shard {
         self.buffer = buffer;
     }
 
-    /// Hands bytes to whom the link works for.
+    /// Passes bytes to the session that owns the link, or drops them if the link is released.
     pub(super) fn received(&mut self, now: Instant, key: usize, bytes: &mut [u8]) {
         let Some(link) = self.links.get_mut(key) else { return };
         match &mut link.state {
@@ -85,20 +86,20 @@ impl Shard {
         }
     }
 
-    /// Hands a session what a POST brought.
+    /// Passes a part of a POST to a session.
     pub(super) fn post(&mut self, now: Instant, index: usize, input: Input<'_>) {
         self.input(now, index, input);
         self.check_receive_bounds(now, index);
     }
 
-    /// Counts what a session has taken in, and stops reading where that is too much.
+    /// Counts what a session holds after an input, and pauses it if that is too much.
     fn check_receive_bounds(&mut self, now: Instant, index: usize) {
         self.count_receive_queue(now, index);
         self.pause_if_over(now, index);
         self.check_backlog(index);
     }
 
-    /// Goes on with what was too much for one input, as long as JavaScript keeps up.
+    /// Handles more packets of sessions for which one input was too short, unless they are paused.
     pub(super) fn read_backlogs(&mut self, now: Instant) {
         for id in std::mem::take(&mut self.backlogs) {
             let Some(index) = self.find(id) else { continue };
@@ -121,7 +122,7 @@ impl Shard {
         entry.gauge.set_busy(is_busy);
         let is_held = entry.session.is_holding();
         let was_held = std::mem::replace(&mut entry.is_held, is_held);
-        // One mark for both reasons: what ends one of them is not to end the other.
+        // The stream is paused for either reason, and resumed when neither holds.
         let is_stopped = is_held || is_paused;
         let was_stopped = entry.gauge.is_stream_paused();
         entry.gauge.set_stream_paused(is_stopped);
@@ -141,7 +142,7 @@ impl Shard {
         }
     }
 
-    /// The connection is gone: so is the link, whoever it worked for.
+    /// Drops a link whose connection is lost, and reports the loss to its session.
     pub(super) fn lose_link(&mut self, now: Instant, key: usize, loss: Loss) {
         let Some(link) = self.drop_link(key) else { return };
         if let State::Owned { index, role } = link.state {
@@ -156,8 +157,8 @@ impl Shard {
     fn push_stream_event(&mut self, index: usize, kind: StreamKind) {
         let Some(entry) = self.entry(index) else { return };
         for key in entry.links.keys() {
-            if let Some(Io::Stream { id, .. }) = self.links.get(key).map(|link| &link.io) {
-                self.batch.push_stream(*id, kind, Payload::None);
+            if let Some(Io::Stream { number, .. }) = self.links.get(key).map(|link| &link.io) {
+                self.batch.push_stream(*number, kind, Payload::None);
             }
         }
     }

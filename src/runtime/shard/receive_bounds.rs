@@ -1,8 +1,9 @@
-//! Bounds of what peers have sent and JavaScript has not taken: of one session, and of all together.
+//! The bounds of what peers have sent and JavaScript has not received: `maxReceiveQueue` for one
+//! session and `maxTotalReceiveQueue` for all together.
 //!
-//! Over `maxTotalReceiveQueue` no session is read that has anything undelivered or unfinished, and
-//! all others are read in small pieces. JavaScript frees what is undelivered; what is unfinished
-//! only its peer can finish, so it gets half of the total, and beyond that the session whose
+//! Above the total, sessions that hold anything undelivered or unfinished are paused, and all others
+//! are read in small pieces. JavaScript frees what is undelivered by taking it. Unfinished messages
+//! can only be freed by their peers, so they may use half of the total; beyond that, the session whose
 //! message has not grown for the longest time is closed.
 
 use std::sync::atomic::Ordering::SeqCst;
@@ -12,25 +13,26 @@ use super::{READ_BUDGET, Shard};
 use crate::protocol::session::Input;
 use crate::runtime::inbox::Kind;
 
-/// Bytes read at a time from a session that has nothing undelivered, while all together have too
-/// much.
+/// The most bytes read from a session at a time while the total is exceeded.
 const SCARCE_READ: usize = 4 * 1024;
-/// Pauses for the total are reported this often; the report has their number.
+/// Pauses because of the total are reported together, at most this often.
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What a session holds of what its peer has sent, as counted in the totals.
+/// How much of what its peer has sent a session holds, as counted in the totals.
 #[derive(Debug, Default)]
 pub struct ReceiveState {
+    /// Bytes that have arrived and have not become events.
     unhandled: usize,
+    /// Bytes of a message that has not arrived completely.
     unfinished: usize,
-    /// When the unfinished message last grew: its key among those that grow.
+    /// When that message last grew: its key in [`Shard::growing`].
     grew_at: Option<Instant>,
-    /// It is on the list of sessions that wait for the total to fall.
+    /// Whether it is on the list of sessions that wait for the total to fall.
     is_deferred: bool,
 }
 
 impl Shard {
-    /// How much to read from a session now; `None` when it has been paused instead.
+    /// How much to read from a session now. Returns `None` after pausing it instead.
     pub(super) fn read_budget(&mut self, now: Instant, index: usize) -> Option<usize> {
         if !self.shared.is_overloaded() {
             return Some(READ_BUDGET);
@@ -42,12 +44,13 @@ impl Shard {
         Some(SCARCE_READ)
     }
 
+    /// Whether a session holds anything that counts towards the total.
     fn has_receive_queue(&mut self, index: usize) -> bool {
         self.entry_mut(index)
             .is_some_and(|entry| entry.gauge.undelivered() > 0 || entry.receive.unfinished > 0)
     }
 
-    /// Counts what a session holds after it has taken something in.
+    /// Updates the totals with what a session holds after an input.
     pub(super) fn count_receive_queue(&mut self, now: Instant, index: usize) {
         let Some(Some(entry)) = self.entries.get_mut(index) else { return };
         let totals = &self.shared.totals;
@@ -74,7 +77,7 @@ impl Shard {
         self.rank_oldest();
     }
 
-    /// Takes a session that is over out of the totals.
+    /// Subtracts a session that is over from the totals.
     pub(super) fn forget_receive_queue(&mut self, index: usize, received: &mut ReceiveState) {
         let totals = &self.shared.totals;
         totals.undelivered.fetch_sub(received.unhandled as i64, SeqCst);
@@ -85,17 +88,18 @@ impl Shard {
         }
     }
 
+    /// Sets this thread's rank among those with unfinished messages.
     fn rank_oldest(&self) {
         self.shared.unfinished.set(self.number, self.oldest(), 0);
     }
 
-    /// The rank of the message that has not grown for the longest time; 0 for none.
+    /// The rank of the message that has not grown for the longest time, or 0 if there is none.
     fn oldest(&self) -> u64 {
         self.growing.first().map_or(0, |(grew_at, _)| self.shared.earliness(*grew_at))
     }
 
-    /// Closes the sessions whose unfinished messages have not grown for the longest time, until all
-    /// together fit.
+    /// Closes sessions while unfinished messages take up too much, beginning with the one whose message
+    /// has not grown for the longest time. If that one is on another thread, wakes that thread.
     pub(super) fn enforce_unfinished_bound(&mut self, now: Instant) {
         while self.shared.has_too_much_unfinished() {
             if let Some(other) = self.shared.unfinished.above(self.number, self.oldest()) {
@@ -109,8 +113,8 @@ impl Shard {
         }
     }
 
-    /// Stops reading from a session whose messages JavaScript does not take, or from one that has
-    /// any when all together are too many.
+    /// Pauses a session that is above its own bound, or that holds anything while the total is
+    /// exceeded.
     pub(super) fn pause_if_over(&mut self, now: Instant, index: usize) {
         let Some(entry) = self.entry_mut(index) else { return };
         let (value, limit) = (entry.gauge.undelivered(), entry.max_receive_queue);
@@ -124,6 +128,7 @@ impl Shard {
         }
     }
 
+    /// Pauses a session until the total has fallen.
     fn pause_for_total(&mut self, now: Instant, index: usize) {
         let Some(entry) = self.entry_mut(index) else { return };
         let (id, value) = (entry.id, entry.gauge.undelivered());
@@ -155,20 +160,23 @@ impl Shard {
         self.push_event(index, Kind::Limit, |batch| batch.text(text.into()));
     }
 
+    /// Stops reading from a session.
     fn pause(&mut self, now: Instant, index: usize) {
         let Some(entry) = self.entry_mut(index) else { return };
         entry.gauge.set_paused(true);
         let is_deferred = entry.receive.is_deferred;
         self.input(now, index, Input::Pause);
-        // What JavaScript took before it could see the mark would never resume the session.
-        let is_taken = self.entry_mut(index).is_some_and(|entry| entry.gauge.undelivered() == 0);
-        if is_taken && !is_deferred {
+        // If JavaScript took the last events before it could see the mark, it will not resume the
+        // session.
+        let has_caught_up =
+            self.entry_mut(index).is_some_and(|entry| entry.gauge.undelivered() == 0);
+        if has_caught_up && !is_deferred {
             return self.resume(now, index);
         }
         self.check_backlog(index);
     }
 
-    /// JavaScript has caught up.
+    /// Reads from a paused session again.
     pub(super) fn resume(&mut self, now: Instant, index: usize) {
         let Some(entry) = self.entry_mut(index) else { return };
         entry.gauge.set_paused(false);
@@ -180,7 +188,7 @@ impl Shard {
         self.check_backlog(index);
     }
 
-    /// Lets the sessions go on that were paused for the total, once it has fallen.
+    /// Resumes the sessions that were paused because of the total, once it has fallen.
     pub(super) fn resume_deferred(&mut self, now: Instant) {
         if self.deferred.is_empty() || !self.shared.is_relieved() {
             return;

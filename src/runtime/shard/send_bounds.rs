@@ -1,7 +1,10 @@
-//! The bound of all send queues together, `maxTotalSendBuffer`. It is judged after writing, when the
-//! kernel has been offered everything, and by what a queue holds alone: to drop one of many references
-//! to a broadcast frees nothing. Peers that read are not closed for a broadcast that all of them wait
-//! for; of those that have stopped reading, the last reference counts.
+//! The bound of all send queues together, `maxTotalSendBuffer`. It is enforced after writing, when the
+//! kernel has been offered everything.
+//!
+//! The queue that holds the most memory is closed. A broadcast belongs to no queue in particular,
+//! because dropping one of many references to it frees nothing. So peers that still read are not
+//! closed because of a broadcast that all of them wait for. For a peer that has stopped reading, a
+//! broadcast counts if no other queue refers to it.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,52 +16,52 @@ use crate::protocol::effects::Role;
 use crate::runtime::link::State;
 use crate::runtime::timers::Member;
 
-/// Of the longest queues, how many are compared.
+/// How many of the longest queues are compared.
 const CANDIDATES: usize = 16;
-/// A queue that holds less is closed only when its peer has stopped reading.
+/// A queue that holds less than this is only closed if its peer has stopped reading.
 const MIN_ALONE: usize = 64 * 1024;
-/// A peer that takes nothing for so long has stopped reading.
+/// A peer that takes nothing for this long has stopped reading.
 const STALLED_AFTER: Duration = Duration::from_secs(2);
-/// When to look whether another thread has done its part.
+/// When to check whether the other threads have ranked their queues and closed theirs.
 const ROUND: Duration = Duration::from_millis(5);
-/// A thread that has not looked at its queues by then is not waited for.
+/// How long to wait for other threads to rank their queues.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// When to look again while no queue can be closed.
+/// When to try again while no queue can be closed.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// A queue's place in the order.
+/// A queue's place in the order of [`SendQueues`].
 #[derive(Debug, Default)]
 pub struct SendQueue {
-    /// Bytes that wait, shared ones included; 0 when it has no place.
+    /// Queued bytes, including broadcasts; 0 if it has no place.
     bytes: usize,
-    /// When the peer last took some.
+    /// When the peer last took some of them.
     moved_at: Option<Instant>,
 }
 
-/// Queues that their peers have not taken, in the order of their length.
+/// All send queues that are not empty, ordered by length.
 #[derive(Debug, Default)]
 pub struct SendQueues {
     ordered: BTreeSet<(usize, Member)>,
-    /// Set while all queues together are over the limit.
+    /// Set while all queues together exceed the bound.
     overload: Option<Overload>,
 }
 
-/// What a thread knows of an overload.
+/// How far this thread is with enforcing the bound.
 #[derive(Debug)]
 struct Overload {
-    /// When to judge again.
+    /// When to try again.
     retry_at: Instant,
-    /// When the other threads were asked to look at their queues.
+    /// When the other threads were woken to rank their queues.
     asked_at: Option<Instant>,
 }
 
 impl SendQueues {
-    /// When to judge again.
+    /// When to enforce the bound again.
     pub fn deadline(&self) -> Option<Instant> {
         self.overload.as_ref().map(|overload| overload.retry_at)
     }
 
-    /// Notes how much waits in a queue after a write.
+    /// Updates the length of a queue after a write.
     pub fn set(&mut self, now: Instant, member: Member, queue: &mut SendQueue, bytes: usize) {
         if bytes == queue.bytes {
             return;
@@ -73,13 +76,13 @@ impl SendQueues {
         }
     }
 
-    /// Whether no queue has a place.
+    /// Whether all queues are empty.
     #[cfg(all(test, poller))]
     pub fn is_empty(&self) -> bool {
         self.ordered.is_empty()
     }
 
-    /// Takes a queue out of the order.
+    /// Removes a queue from the order.
     pub fn remove(&mut self, member: Member, queue: &mut SendQueue) {
         if queue.bytes > 0 {
             self.ordered.remove(&(queue.bytes, member));
@@ -91,13 +94,13 @@ impl SendQueues {
 /// A queue that may be closed.
 struct Candidate {
     member: Member,
-    /// Bytes that this frees for certain.
+    /// Bytes that closing it is certain to free.
     alone: usize,
     is_stalled: bool,
 }
 
 impl Shard {
-    /// Closes the longest queues while all together are too long.
+    /// Closes queues while all together are too long.
     pub(super) fn enforce_send_bound(&mut self, now: Instant) {
         let limit = self.shared.limits.max_total_send_buffer;
         if limit == 0 || self.shared.totals.unsent.load(Relaxed) <= limit {
@@ -119,13 +122,15 @@ impl Shard {
         }
     }
 
+    /// Notes when to enforce the bound again.
     fn retry_after(&mut self, now: Instant, delay: Duration) {
         let retry_at = after(now, delay);
         let overload = &mut self.send_queues.overload;
         overload.get_or_insert(Overload { retry_at, asked_at: None }).retry_at = retry_at;
     }
 
-    /// Whether another thread has a queue that should be closed first, or has yet to look.
+    /// Whether this thread has to wait for the others: until they have ranked their queues, or because
+    /// one of them has a queue that should be closed first.
     fn is_for_others(&mut self, now: Instant, rank: u64) -> bool {
         if self.shared.mailboxes.len() < 2 {
             return false;
@@ -145,8 +150,8 @@ impl Shard {
         true
     }
 
-    /// Of the longest queues the one that holds most alone, or else one whose peer has stopped
-    /// reading.
+    /// The queue to close: among the longest ones the one whose end frees the most, or else one whose
+    /// peer has stopped reading.
     fn candidate(&self, now: Instant) -> Option<Candidate> {
         let longest = self.send_queues.ordered.iter().rev().take(CANDIDATES);
         let (mut most, mut stalled): (Option<Candidate>, Option<Candidate>) = (None, None);
@@ -193,7 +198,7 @@ impl Shard {
                 self.step(now, index, |session, effects| {
                     session.evict("maxTotalSendBuffer", limit, effects);
                 });
-                // The link is reset at once, which frees the queue.
+                // Resets the link at once, which frees the queue.
                 if let Some(key) = main {
                     self.write_link(now, key);
                 }
@@ -202,7 +207,7 @@ impl Shard {
         }
     }
 
-    /// Keeps the counters of what waits behind a link after a write.
+    /// Updates the counters of a link's queue after a write.
     pub(super) fn count_waiting(&mut self, now: Instant, key: usize) {
         let Some(link) = self.links.get_mut(key) else { return };
         match &mut link.state {
@@ -222,7 +227,7 @@ impl Shard {
         }
     }
 
-    /// Counts what a session has waiting, for JavaScript and for the total.
+    /// Updates what JavaScript and the total count of a session's queue.
     pub(super) fn count_session(&mut self, index: usize) {
         let Some(Some(entry)) = self.entries.get_mut(index) else { return };
         let own = entry.session.waiting_own();
@@ -233,7 +238,7 @@ impl Shard {
         entry.gauge.set_unsent(entry.session.waiting(), entry.session.waiting_messages());
     }
 
-    /// Gives a session its place among the queues.
+    /// Updates a session's place among the send queues.
     pub(super) fn order_session(&mut self, now: Instant, index: usize) {
         let Some(Some(entry)) = self.entries.get_mut(index) else { return };
         let waiting = entry.session.waiting();

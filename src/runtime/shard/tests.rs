@@ -1,4 +1,4 @@
-//! A shard without its thread: real sockets, simulated time.
+//! Tests of a shard without its thread, with real sockets and simulated time.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -20,15 +20,17 @@ use crate::runtime::shared::Shared;
 
 const MIB: usize = 1024 * 1024;
 
+/// A shard, with stand-ins for its thread and for JavaScript.
 struct World {
     shard: Shard,
     shared: Arc<Shared>,
     now: Instant,
     poll: mio::Poll,
-    /// Bytes of a message.
+    /// The largest message that sessions accept, in bytes.
     max_message: usize,
 }
 
+/// A session, and its peer's end of the socket.
 struct Client {
     id: SessionId,
     gauge: Arc<Gauge>,
@@ -64,12 +66,12 @@ impl World {
         self.turn(vec![Command::Session(id, action)]);
     }
 
-    /// Takes turns until there is nothing to do, and nothing has come for a moment.
+    /// Takes turns until there is nothing to do and no socket becomes ready for a moment.
     fn settle(&mut self) {
         let mut events = mio::Events::with_capacity(1024);
         for _ in 0..10_000 {
             self.turn(Vec::new());
-            let patience = if self.shard.has_work() { 0 } else { 1 };
+            let patience = u64::from(!self.shard.has_work());
             self.poll.poll(&mut events, Some(Duration::from_millis(patience))).unwrap();
             for event in &events {
                 self.shard.note_readiness(event.token().0, Readiness::of(event));
@@ -78,7 +80,7 @@ impl World {
                 return;
             }
         }
-        panic!("a shard that never rests");
+        panic!("the shard does not run out of work");
     }
 
     fn polling(&mut self, slot: u32) -> Client {
@@ -108,10 +110,10 @@ impl World {
         Client { id, gauge, stream: None }
     }
 
-    /// Bytes come for a client.
+    /// Sends bytes as a client.
     fn receive(&mut self, client: &mut Client, bytes: &[u8]) {
         for piece in bytes.chunks(50_000) {
-            // A client that has been closed may have been reset.
+            // The connection of a closed session may have been reset.
             if client.stream.as_mut().unwrap().write_all(piece).is_err() {
                 return;
             }
@@ -123,7 +125,7 @@ impl World {
         self.shard.find(client.id).is_some()
     }
 
-    /// JavaScript takes all events; their kinds.
+    /// Takes all events, as JavaScript does, and returns their slots and kinds.
     fn deliver(&mut self, clients: &[&Client]) -> Vec<(u32, Kind)> {
         let mut seen = Vec::new();
         while let Some(batch) = self.shared.inbox.take() {
@@ -175,7 +177,7 @@ fn a_session_has_one_timer_however_often_it_polls() {
     world.act(client.id, Action::Probe(Box::new(probe)));
     for token in 0..500 {
         world.act(client.id, Action::Get(token));
-        // A GET that is parked during a probe gets a noop.
+        // A GET that is parked during a probe is answered with a noop.
         world.now += NOOP_DELAY;
         world.settle();
         assert!(world.is_open(&client));
@@ -184,7 +186,7 @@ fn a_session_has_one_timer_however_often_it_polls() {
 }
 
 #[test]
-fn a_closed_session_leaves_no_timer() {
+fn a_closed_session_has_no_timer() {
     let mut world = World::new(limits(64 * MIB, 0));
     let client = world.polling(0);
     assert_eq!(world.shard.timers.count(), 1);
@@ -193,7 +195,7 @@ fn a_closed_session_leaves_no_timer() {
 }
 
 #[test]
-fn over_the_total_only_sessions_with_nothing_undelivered_are_read() {
+fn above_the_total_only_sessions_with_nothing_undelivered_are_read() {
     let mut world = World::new(limits(MIB, 0));
     world.max_message = 100_000;
     let mut clients: Vec<Client> = (0..40).map(|slot| world.websocket(slot)).collect();
@@ -206,7 +208,7 @@ fn over_the_total_only_sessions_with_nothing_undelivered_are_read() {
     assert!(received > MIB as i64 && received < 3 * MIB as i64, "{received}");
     let mut quiet = world.websocket(40);
     world.receive(&mut quiet, &client::frame(0x81, b"4quiet"));
-    assert!(quiet.gauge.undelivered() > 0, "a quiet session is heard");
+    assert!(quiet.gauge.undelivered() > 0, "a quiet session is read");
 
     let mut texts = 0;
     for _ in 0..1000 {
@@ -229,7 +231,7 @@ fn over_the_total_only_sessions_with_nothing_undelivered_are_read() {
 }
 
 #[test]
-fn sessions_that_have_only_begun_a_message_resume_when_others_have_been_delivered() {
+fn a_session_with_an_unfinished_message_resumes_once_others_are_delivered() {
     let mut world = World::new(limits(MIB, 0));
     world.max_message = 100_000;
     let mut large = world.websocket(0);
@@ -254,7 +256,7 @@ fn sessions_that_have_only_begun_a_message_resume_when_others_have_been_delivere
 }
 
 #[test]
-fn messages_that_are_large_beside_the_total_arrive() {
+fn messages_almost_as_large_as_the_total_arrive() {
     let mut world = World::new(limits(MIB, 0));
     let mut clients: Vec<Client> = (0..3).map(|slot| world.websocket(slot)).collect();
     let message = client::frame(0x82, &vec![0; 990_000]);
@@ -280,7 +282,7 @@ fn messages_that_are_large_beside_the_total_arrive() {
 }
 
 #[test]
-fn unfinished_messages_have_half_of_the_total() {
+fn unfinished_messages_may_use_half_of_the_total() {
     let mut world = World::new(limits(16 * MIB, 0));
     let mut stalled: Vec<Client> = (0..30).map(|slot| world.websocket(slot)).collect();
     let message = client::frame(0x82, &vec![0; 900_000]);
@@ -291,15 +293,15 @@ fn unfinished_messages_have_half_of_the_total() {
     let unfinished = world.shared.totals.unfinished.load(std::sync::atomic::Ordering::SeqCst);
     assert!(unfinished <= 8 * MIB as i64, "{unfinished}");
     let open: Vec<bool> = stalled.iter().map(|client| world.is_open(client)).collect();
-    assert!(!open[0] && open[29], "the oldest are closed");
-    assert!(open.is_sorted(), "in order");
+    assert!(!open[0] && open[29], "some are closed, the newest is not");
+    assert!(open.is_sorted(), "the oldest are closed first");
     let mut answer = Vec::new();
     stalled[0].stream.take().unwrap().read_to_end(&mut answer).unwrap_or(0);
-    assert!(answer.ends_with(b"\x88\x02\x03\xf5"), "1013");
+    assert!(answer.ends_with(b"\x88\x02\x03\xf5"), "close code 1013");
 }
 
 #[test]
-fn the_longest_queue_of_a_stalled_peer_is_closed() {
+fn the_session_with_the_longest_queue_is_closed() {
     let mut world = World::new(limits(64 * MIB, 40 * MIB));
     let clients: Vec<Client> = (0..4).map(|slot| world.websocket(slot)).collect();
     for (client, mib) in clients.iter().zip([14, 28, 15, 16]) {
@@ -313,7 +315,7 @@ fn the_longest_queue_of_a_stalled_peer_is_closed() {
 }
 
 #[test]
-fn the_longest_queue_of_all_threads_is_closed() {
+fn the_longest_queue_is_found_across_threads() {
     let now = start();
     let shared = Shared::new(now, 2, Inbox::new(|| {}), limits(64 * MIB, 45 * MIB));
     let shared = Arc::new(shared);
@@ -332,11 +334,11 @@ fn the_longest_queue_of_all_threads_is_closed() {
         }
     }
     assert!(!first.is_open(&stalled));
-    assert!(others.iter().all(|client| second.is_open(client)), "they are shorter");
+    assert!(others.iter().all(|client| second.is_open(client)), "shorter queues stay open");
 }
 
 #[test]
-fn a_broadcast_closes_no_peer_that_reads() {
+fn a_broadcast_closes_no_session_whose_peer_reads() {
     let mut world = World::new(limits(64 * MIB, 8 * MIB));
     let mut clients: Vec<Client> = (0..10).map(|slot| world.websocket(slot)).collect();
     let total = Arc::clone(&world.shared.totals.unsent);
@@ -368,7 +370,7 @@ fn a_broadcast_closes_no_peer_that_reads() {
 }
 
 #[test]
-fn a_broadcast_that_only_stalled_peers_hold_closes_them() {
+fn a_broadcast_that_waits_for_stalled_peers_only_closes_sessions() {
     let mut world = World::new(limits(64 * MIB, 8 * MIB));
     let clients: Vec<Client> = (0..3).map(|slot| world.websocket(slot)).collect();
     let total = Arc::clone(&world.shared.totals.unsent);
@@ -380,7 +382,7 @@ fn a_broadcast_that_only_stalled_peers_hold_closes_them() {
     drop(broadcast);
     world.turn(commands);
     world.settle();
-    assert!(clients.iter().all(|client| world.is_open(client)), "they may still read");
+    assert!(clients.iter().all(|client| world.is_open(client)), "the peers may still read");
     for _ in 0..20 {
         world.now += Duration::from_millis(200);
         world.settle();
@@ -390,7 +392,7 @@ fn a_broadcast_that_only_stalled_peers_hold_closes_them() {
 }
 
 #[test]
-fn queues_of_connections_that_are_being_closed_count() {
+fn queues_of_released_connections_count() {
     let mut world = World::new(limits(64 * MIB, 32 * MIB));
     let mut clients: Vec<Client> = (0..12).map(|slot| world.websocket(slot)).collect();
     for client in &mut clients {

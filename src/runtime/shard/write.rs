@@ -1,4 +1,5 @@
-//! Bytes out: all that a connection has to send in a turn leaves in one system call.
+//! Writes to connections. Everything that a connection has to send in a turn leaves in as few system
+//! calls as possible, usually one.
 
 use std::io::{self, IoSlice};
 use std::time::Instant;
@@ -10,12 +11,12 @@ use crate::runtime::inbox::{Payload, StreamKind};
 use crate::runtime::link::{Io, Link, State};
 use crate::runtime::timers::Member;
 
-/// Bytes written to one connection in a turn.
+/// The most bytes written to one connection in a turn.
 const WRITE_BUDGET: usize = 256 * 1024;
-/// Pieces of one system call.
+/// The most pieces of memory in one system call.
 const SLICES: usize = 64;
 
-/// What came of writing.
+/// The outcome of one system call.
 enum Outcome {
     Written(usize),
     Blocked,
@@ -23,7 +24,7 @@ enum Outcome {
 }
 
 impl Shard {
-    /// Puts a link on the list of those to write.
+    /// Puts a link on the list of links to write.
     pub(super) fn schedule_write(&mut self, key: usize) {
         let Some(link) = self.links.get_mut(key) else { return };
         if !link.is_write_scheduled {
@@ -32,8 +33,9 @@ impl Shard {
         }
     }
 
+    /// Writes the links on the list.
     pub(super) fn write_scheduled(&mut self, now: Instant) {
-        // A link that a write puts on the list again waits for the next turn.
+        // A link that its write puts back on the list waits for the next turn.
         for key in std::mem::take(&mut self.writes) {
             if let Some(link) = self.links.get_mut(key) {
                 link.is_write_scheduled = false;
@@ -42,7 +44,7 @@ impl Shard {
         }
     }
 
-    /// Writes until nothing waits, the kernel is full, or the budget is spent.
+    /// Writes until nothing is queued, the kernel is full, or the budget is used up.
     pub(super) fn write_link(&mut self, now: Instant, key: usize) {
         let mut written = 0;
         while written < WRITE_BUDGET {
@@ -90,7 +92,8 @@ impl Shard {
         match io.write(slices, &mut self.batch) {
             Ok(count) => {
                 let offered: usize = slices.iter().map(|slice| slice.len()).sum();
-                // A short write has filled the kernel, or the stream's window; both tell of room.
+                // After a short write the kernel or the stream's window is full, and the poller or
+                // a command reports when there is room.
                 readiness.writable = count == offered;
                 Outcome::Written(count)
             }
@@ -114,7 +117,7 @@ impl Shard {
         }
     }
 
-    /// Ends our side of a released connection that has said all.
+    /// Ends our side of a released connection that has sent everything.
     fn finish_link(&mut self, key: usize) {
         let Some(link) = self.links.get_mut(key) else { return };
         let State::Released(released) = &mut link.state else { return };
@@ -128,17 +131,16 @@ impl Shard {
         match &link.io {
             #[cfg(poller)]
             Io::Tcp(stream) => {
-                // The peer may be gone already; then there is nothing to end.
+                // This fails if the peer is gone already; then there is nothing to end.
                 let _ = stream.shutdown(std::net::Shutdown::Write);
             }
-            Io::Stream { id, .. } => {
-                let id = *id;
-                self.batch.push_stream(id, StreamKind::End, Payload::None);
+            Io::Stream { number, .. } => {
+                self.batch.push_stream(*number, StreamKind::End, Payload::None);
             }
         }
     }
 
-    /// Takes a link out of the shard.
+    /// Removes a link from the shard.
     pub(super) fn drop_link(&mut self, key: usize) -> Option<Link> {
         let mut link = self.links.try_remove(key)?;
         if let State::Released(released) = &mut link.state {
@@ -147,18 +149,18 @@ impl Shard {
             self.send_queues.remove(Member::Link(key), &mut released.send_queue);
         }
         match &link.io {
-            // Closing the descriptor takes it out of the poller as well.
+            // Closing the descriptor also removes it from the poller.
             #[cfg(poller)]
             Io::Tcp(_) => {}
-            Io::Stream { id, .. } => {
-                self.streams.remove(id);
-                self.batch.push_stream(*id, StreamKind::Reset, Payload::None);
+            Io::Stream { number, .. } => {
+                self.streams.remove(number);
+                self.batch.push_stream(*number, StreamKind::Reset, Payload::None);
             }
         }
         Some(link)
     }
 
-    /// Gives a connection up at once: the peer sees a reset.
+    /// Drops a connection at once, so that its peer sees a reset.
     pub(super) fn reset_link(&mut self, key: usize) {
         let Some(link) = self.drop_link(key) else { return };
         #[cfg(poller)]
