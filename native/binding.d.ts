@@ -115,9 +115,9 @@ export interface HostStats {
 }
 
 /**
- * The hot calls, as an object of functions, and what describes the events of one call of
- * `dispatch(count, value, …)`: the Int32Array `meta`, and the Uint8Array `small` with the bytes of
- * small binary messages.
+ * Returns the hot calls as an object of functions. Its `deliver` calls `dispatch(count, value, …)`.
+ * Two arrays on the object describe the events of one such call: the `Int32Array` `meta`, and
+ * the `Uint8Array` `small` with the bytes of small binary messages.
  */
 export declare function hot(dispatch: (count: number, ...values: unknown[]) => void): object
 

@@ -56,8 +56,8 @@ pub fn fail_delivery(nth: u32) {
 }
 
 /// Returns the hot calls as an object of functions. Its `deliver` calls `dispatch(count, value, …)`.
-/// Two arrays on the object describe the events of one such call: the Int32Array `meta`, and the
-/// Uint8Array `small` with the bytes of small binary messages.
+/// Two arrays on the object describe the events of one such call: the `Int32Array` `meta`, and
+/// the `Uint8Array` `small` with the bytes of small binary messages.
 #[napi(ts_args_type = "dispatch: (count: number, ...values: unknown[]) => void")]
 pub fn hot<'env>(env: &'env Env, dispatch: Function<'env, (), ()>) -> Result<Object<'env>> {
     guard(|| {
@@ -135,7 +135,7 @@ impl Export for StageBinary {
 }
 
 /// `broadcast(pairs, count, data, frame)`: stages one message for `count` sessions. `pairs` is an
-/// Int32Array of their slots and generations, `data` a string or Uint8Array. `frame` is a text
+/// `Int32Array` of their slots and generations, `data` a string or `Uint8Array`. `frame` is a text
 /// message's WebSocket form, if the app encoded it.
 struct StageBroadcast;
 
@@ -252,10 +252,7 @@ impl Export for Deliver {
 fn deliver_group(call: &mut Call, dispatch: Dispatch) -> Result<usize> {
     let mut accounting = DeliveryAccounting::default();
     let taken = with(|host| take_group(call, dispatch, host, &mut accounting))?;
-    let called = match taken.values.len() {
-        0 => Ok(()),
-        count => dispatch.call(call, count as u32, &taken.values),
-    };
+    let called = if taken.values.is_empty() { Ok(()) } else { dispatch.call(call, &taken.values) };
     with(|host| accounting.settle(host))?;
     called.map(|()| taken.count)
 }
@@ -292,16 +289,14 @@ fn take_group<'scope>(
         }
         let length = payload.len().try_into().unwrap_or(i32::MAX);
         let offset = copy_small(dispatch, &payload, bytes, &mut used);
-        match value(call, event, payload, bytes) {
-            Ok(value) => taken.values.push(value),
-            Err(_) => {
-                if let Event::Session { id, .. } = event {
-                    undeliverable.add(id);
-                    accounting.undeliverable.push(id);
-                }
-                continue;
+        let Ok(value) = value(call, event, payload, bytes) else {
+            if let Event::Session { id, .. } = event {
+                undeliverable.add(id);
+                accounting.undeliverable.push(id);
             }
-        }
+            continue;
+        };
+        taken.values.push(value);
         let [first, second, kind, extra] = numbers(event);
         let at = (taken.values.len() - 1) * META;
         dispatch.write_meta(at, &[first, second, kind, extra, offset, length]);

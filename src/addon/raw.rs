@@ -466,28 +466,25 @@ impl Dispatch {
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.small.add(at), bytes.len()) };
     }
 
-    /// Calls the function with `count` and up to [`MAX_VALUES`] values. This runs JavaScript.
-    pub fn call<'scope>(
-        &self,
-        call: &mut Call<'scope>,
-        count: u32,
-        values: &[Value<'scope>],
-    ) -> Result<()> {
+    /// Calls the function with up to [`MAX_VALUES`] values, and with their number before them. This
+    /// runs JavaScript.
+    pub fn call<'scope>(&self, call: &mut Call<'scope>, values: &[Value<'scope>]) -> Result<()> {
         let env = call.env;
         let mut arguments = [ptr::null_mut(); MAX_VALUES + 1];
         for (argument, value) in arguments[1..].iter_mut().zip(values) {
             *argument = value.0;
         }
-        let length = values.len().min(MAX_VALUES) + 1;
+        let count = values.len().min(MAX_VALUES);
+        let number = u32::try_from(count).unwrap_or_default();
         let (mut function, mut global) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: the running call keeps its handles alive, the reference lives as long as the
-        // environment, and the first `length` arguments are set.
+        // environment, and `count + 1` arguments are set.
         unsafe {
-            check(sys::napi_create_uint32(env, count, &raw mut arguments[0]))?;
+            check(sys::napi_create_uint32(env, number, &raw mut arguments[0]))?;
             check(sys::napi_get_reference_value(env, self.function, &raw mut function))?;
             check(sys::napi_get_global(env, &raw mut global))?;
             let (start, result) = (arguments.as_ptr(), ptr::null_mut());
-            check(sys::napi_call_function(env, global, function, length, start, result))
+            check(sys::napi_call_function(env, global, function, count + 1, start, result))
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct Lanes {
     /// The batch that sessions without a lane share.
     current: EventBatch,
     /// The batches of each lane.
-    lanes: HashMap<SessionId, VecDeque<EventBatch>>,
+    queues: HashMap<SessionId, VecDeque<EventBatch>>,
     /// The lanes that wait for a turn, in order.
     turns: VecDeque<SessionId>,
     /// The lane that had the last turn, unless the shared batch had it.
@@ -43,19 +43,19 @@ impl Lanes {
             return has_current.then_some(&mut self.current);
         }
         self.last_lane = self.turns.pop_front();
-        self.lanes.get_mut(&self.last_lane?)?.front_mut()
+        self.queues.get_mut(&self.last_lane?)?.front_mut()
     }
 
     /// Moves the lane that had the last turn to the end of the line, or removes it if it is empty.
     /// Returns whether a lane had the last turn.
     fn end_turn(&mut self) -> bool {
         let Some(id) = self.last_lane.take() else { return false };
-        let Some(batches) = self.lanes.get_mut(&id) else { return true };
+        let Some(batches) = self.queues.get_mut(&id) else { return true };
         if batches.front().is_some_and(|batch| batch.records.is_empty()) {
             batches.pop_front();
         }
         if batches.is_empty() {
-            self.lanes.remove(&id);
+            self.queues.remove(&id);
         } else {
             self.turns.push_back(id);
         }
@@ -71,7 +71,7 @@ impl Lanes {
         if batch.records.is_empty() {
             return;
         }
-        let batches = self.lanes.entry(id).or_default();
+        let batches = self.queues.entry(id).or_default();
         if batches.is_empty() {
             self.turns.push_back(id);
         }
@@ -113,7 +113,7 @@ mod tests {
                 seen.push((id.slot, extra));
             }
         }
-        assert!(lanes.lanes.is_empty() && lanes.turns.is_empty(), "empty lanes are removed");
+        assert!(lanes.queues.is_empty() && lanes.turns.is_empty(), "empty lanes are removed");
         seen
     }
 

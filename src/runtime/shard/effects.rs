@@ -132,7 +132,7 @@ impl Effects for SessionEffects<'_> {
 /// The close reason in the lowest 8 bits, and above it the number of messages that were not sent. The
 /// numbers are the contract with `lib/engine/engine-socket.js`.
 fn close_number(reason: CloseReason, unsent: usize) -> i32 {
-    const MAX_UNSENT: usize = 0x7f_ffff;
+    const MAX_UNSENT: i32 = 0x7f_ffff;
     let reason = match reason {
         CloseReason::TransportError => 0,
         CloseReason::TransportClose => 1,
@@ -140,7 +140,8 @@ fn close_number(reason: CloseReason, unsent: usize) -> i32 {
         CloseReason::PingTimeout => 3,
         CloseReason::ParseError => 4,
     };
-    (unsent.min(MAX_UNSENT) as i32) << 8 | reason
+    let unsent = i32::try_from(unsent).unwrap_or(MAX_UNSENT).min(MAX_UNSENT);
+    (unsent << 8) | reason
 }
 
 /// The details of a close, as JSON for JavaScript.

@@ -236,10 +236,10 @@ fn a_session_with_an_unfinished_message_resumes_once_others_are_delivered() {
     world.max_message = 100_000;
     let mut large = world.websocket(0);
     let mut slow = world.websocket(1);
-    let message = client::frame(0x82, &[7; 20_000]);
+    let message = client::frame(0x82, &vec![7; 20_000]);
     world.receive(&mut slow, &message[..10_000]);
     for _ in 0..14 {
-        world.receive(&mut large, &client::frame(0x82, &[0; 90_000]));
+        world.receive(&mut large, &client::frame(0x82, &vec![0; 90_000]));
     }
     world.receive(&mut slow, &message[10_000..]);
     assert!(slow.gauge.is_paused());

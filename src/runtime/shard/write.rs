@@ -49,12 +49,11 @@ impl Shard {
         let mut written = 0;
         while written < WRITE_BUDGET {
             match self.write_once(key) {
-                Outcome::Written(0) => break,
+                Outcome::Written(0) | Outcome::Blocked => break,
                 Outcome::Written(count) => {
                     written += count;
                     self.note_written(now, key, count);
                 }
-                Outcome::Blocked => break,
                 Outcome::Failed(errno) => return self.lose_link(now, key, Loss::Write(errno)),
             }
         }
