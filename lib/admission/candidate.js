@@ -16,15 +16,6 @@ const { namesSession, readQuery } = require('./query')
  * - `answerRefusal(reason)` answers it
  */
 class Candidate {
-  /** The index of the next check in the ladder. */
-  nextCheck = 0
-  /** Exists while app code is asked. @type {PendingRequest | undefined} */
-  pending = undefined
-  /** What the native check has answered. @type {number | undefined} */
-  verdict = undefined
-  /** The id of the session that it opens. @type {string | undefined} */
-  id = undefined
-
   /**
    * @param {import('../engine/engine').Engine} engine
    * @param {import('node:net').Socket} socket the connection
@@ -46,6 +37,14 @@ class Candidate {
       session === undefined
         ? engine._clientLimits.clientAddress(socket?.remoteAddress, req)
         : session.remoteAddress
+    /** The index of the next check in the ladder. */
+    this.nextCheck = 0
+    /** Exists while app code is asked. @type {PendingRequest | undefined} */
+    this.pending = undefined
+    /** What the native check has answered. @type {number | undefined} */
+    this.verdict = undefined
+    /** The id of the session that it opens. @type {string | undefined} */
+    this.id = undefined
   }
 
   /** @param {import('node:events').EventEmitter} peer emits `close` when the client leaves */
