@@ -43,7 +43,7 @@ function parseAddress(text) {
 }
 
 /**
- * The key by which limits per address count: an IPv4 address, or the first 64 bits of an IPv6 address,
+ * The key that limits per address count by: an IPv4 address, or the first 64 bits of an IPv6 address,
  * because one client usually has the whole network of that prefix. `undefined` when there is no address.
  */
 function addressKey(text) {

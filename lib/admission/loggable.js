@@ -1,6 +1,6 @@
 'use strict'
 
-// Parts of requests as debug logs show them: short, on one line, and without what could be a secret.
+// Parts of requests as debug logs show them: short, on one line, and without possible secrets.
 
 const { inspect } = require('node:util')
 const { MESSAGES } = require('./refusal')

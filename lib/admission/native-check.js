@@ -31,7 +31,7 @@ function stringOrNothing(value) {
   return typeof value === 'string' ? value : undefined
 }
 
-/** Whether a native refusal counts more than that of the Origin rule: engine.io's order. */
+/** Whether a native refusal takes precedence over the Origin rule's, as in engine.io. */
 function precedesOrigin({ code, name }) {
   return code === ERRORS.UNKNOWN_TRANSPORT || name === 'INVALID_ORIGIN'
 }

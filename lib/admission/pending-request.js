@@ -61,7 +61,7 @@ class PendingRequest {
     this.#interrupt()
   }
 
-  /** Waits for an answer. An interruption counts more than an answer that came at the same time. */
+  /** Waits for an answer. An interruption takes precedence over an answer that arrives at the same time. */
   async #wait(answer) {
     const settled = await Promise.race([answer, this.#interrupted])
     return this.#interruption ?? settled
@@ -140,7 +140,7 @@ class PendingRequest {
     this.#peer.removeListener('close', this.#onClose)
     this.#engine._pending.delete(this)
     if (this.#place !== undefined) this.#engine._clientLimits.releasePlace(this.handOverPlace())
-    // Answers that are still to come find nobody waiting.
+    // From here on the app's answers are ignored.
     this.refuse(DONE)
   }
 }

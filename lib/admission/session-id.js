@@ -5,7 +5,7 @@ const { randomFillSync } = require('node:crypto')
 const ID_BYTES = 15
 const MAX_LENGTH = 256
 
-/** Random bytes for many ids: one call for each id would cost more than the rest of its making. */
+/** Random bytes for many ids: a call for each id would cost more than the rest of the work. */
 const pool = Buffer.alloc(ID_BYTES * 256)
 let used = pool.length
 

@@ -20,7 +20,7 @@ function engineState(engine, state) {
 
 /** The options of the engine that differ from their defaults. Options of socket.io are left out. */
 function changedOptions(options) {
-  // This default depends on another option.
+  // Some defaults depend on this option.
   const defaults = readOptions({ maxHttpBufferSize: options.maxHttpBufferSize })
   const names = Object.keys(OPTIONS).filter((name) => {
     const initial = name === 'maxHttpBufferSize' ? OPTIONS[name][1] : defaults[name]

@@ -34,7 +34,7 @@ const CLOSE_PATIENCE = 250
  * - `closed`: has no sessions, and opens again when its HTTP server listens
  * - `retired`: has no sessions, and only opens again when it is attached
  *
- * Only the path of an engine that is open or draining is not free for another engine.
+ * An engine that is open or draining owns its path; in the other states another engine may claim it.
  * @typedef {'open' | 'draining' | 'retiring' | 'closed' | 'retired'} EngineState
  */
 
@@ -120,7 +120,7 @@ class Engine extends ObservedEmitter {
     return randomId()
   }
 
-  /** Whether the app has not replaced `generateId`. */
+  /** Whether `generateId` is upwire's own. */
   get _hasDefaultIds() {
     return this.generateId === Engine.prototype.generateId
   }

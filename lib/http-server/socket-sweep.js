@@ -1,7 +1,7 @@
 'use strict'
 
-// Scans the open TCP sockets of this process. Unlike a listener for connections, that finds sockets that
-// are older than upwire's use of the server, and costs nothing per connection.
+// Scans the open TCP sockets of this process. Unlike a listener for connections, a scan also finds sockets
+// that are older than upwire's use of the server, and it costs nothing per connection.
 
 const { Socket } = require('node:net')
 

@@ -1,7 +1,7 @@
 'use strict'
 
 // Routes the requests and upgrades of claimed paths to their engines, before any listener of the server
-// sees them. For that the server gets its own `emit` and `close`; all other events pass unchanged.
+// sees them. For that it replaces the server's `emit` and `close`; all other events pass unchanged.
 
 const { http: log } = require('../debug')
 const { destroyRefused, refuseUpgrade } = require('./answers')

@@ -71,7 +71,7 @@ class PollingRequests {
     this.#socket = socket
   }
 
-  /** Whether a GET is parked that came after the tick `wroteAt`: nothing written answers it. */
+  /** Whether a GET is parked that arrived after the tick `wroteAt`, so that no written message answers it. */
   isParkedSince(wroteAt) {
     return this.#get !== undefined && wroteAt < this.#get.parkedAt
   }
@@ -308,7 +308,7 @@ function waitForRoom(post, resume) {
 
 /** Closes the connection of an answer that has not been sent in time. */
 function closeConnectionIn(milliseconds, { req, res }) {
-  // Of the request: a response that is queued behind others has no socket.
+  // The request's socket: a response that is queued behind others has none.
   const destroy = () => req.socket?.destroy()
   if (milliseconds === 0) return destroy()
   const timer = setTimeout(destroy, milliseconds)

@@ -27,7 +27,7 @@ class WebSocketUpgrade extends Candidate {
   /** The checked headers of the opening handshake. */
   #key
   #protocol
-  /** Whether app code may have seen the request: then the app gets to keep that object. */
+  /** Whether app code may have seen the request object. If so, the session keeps that object. */
   #isSeen
 
   /** @param {boolean} isSeen whether the app has called `handleUpgrade` itself */
