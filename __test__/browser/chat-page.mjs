@@ -16,10 +16,12 @@ export class ChatPage {
   static async open(t, browser, app, name) {
     const context = await browser.newContext()
     t.after(() => context.close())
-    context.setDefaultTimeout(20_000)
+    // A loaded machine takes its time to compile and to render; a failure is still reported.
+    context.setDefaultTimeout(60_000)
     const chat = new ChatPage(await context.newPage(), name)
     await chat.page.addInitScript(recordWhatIsShown)
-    await chat.page.goto(app.url)
+    // The dev server compiles at the first request.
+    await chat.page.goto(app.url, { timeout: 120_000 })
     await chat.page.getByLabel('Your name').fill(name)
     await chat.page.getByRole('button', { name: 'Join the chat' }).click()
     await chat.joined()

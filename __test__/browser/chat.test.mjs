@@ -27,7 +27,7 @@ describe('chat in production', { skip }, () => {
 
   /** A test with visitors of its own. When it fails, it shows the server's output. */
   function chatTest(name, names, body) {
-    test(name, { timeout: 90_000 }, async (t) => {
+    test(name, { timeout: 300_000 }, async (t) => {
       try {
         const visitors = []
         for (const visitor of names) visitors.push(await ChatPage.open(t, browser, app, visitor))

@@ -34,7 +34,7 @@ describe('chat in development', { skip }, () => {
     if (folder) await rm(folder, { recursive: true, force: true, maxRetries: 5 })
   })
 
-  test('an edit is applied while both WebSockets stay open', { timeout: 120_000 }, async (t) => {
+  test('an edit is applied while both WebSockets stay open', { timeout: 300_000 }, async (t) => {
     try {
       const ada = await ChatPage.open(t, browser, app, 'Ada')
       const bob = await ChatPage.open(t, browser, app, 'Bob')
