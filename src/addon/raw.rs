@@ -5,7 +5,7 @@
 //!
 //! - A JavaScript value lives as long as the callback that it was made in. [`Value`] and [`Call`]
 //!   carry that callback's lifetime, and an [`Export`] is generic over it, so no value can be kept.
-//! - Memory of JavaScript stays in place while no JavaScript runs. Whatever points into it borrows
+//! - Memory of JavaScript stays in place while no JavaScript runs. A value that points into it borrows
 //!   the call, and [`Dispatch::call`], which runs JavaScript, needs the call exclusively.
 //! - A `SharedArrayBuffer` can change at any time, so its bytes are copied through raw pointers and
 //!   never referenced.
@@ -111,7 +111,8 @@ unsafe extern "C" fn trampoline<E: Export>(
 }
 
 /// The bytes of a `Uint8Array`. They may be in a `SharedArrayBuffer`, where another thread can write
-/// at any time, so they can only be copied. A copy made meanwhile may hold old and new bytes.
+/// at any time, so they can only be copied. A copy made during a write may mix old and new
+/// bytes.
 #[derive(Clone, Copy)]
 pub struct Bytes<'call> {
     start: NonNull<u8>,
@@ -165,7 +166,7 @@ struct TypedArray {
 }
 
 impl TypedArray {
-    /// Looks at a value, or fails if it is no typed array.
+    /// Looks at a value, or fails if it is not a typed array.
     ///
     /// # Safety
     ///
@@ -308,8 +309,8 @@ impl Call<'_> {
         array.ok().and_then(|array| array.bytes()).unwrap_or(Bytes::EMPTY)
     }
 
-    /// As [`Self::bytes`], without a copy unless the memory is shared. Asking costs one more call of
-    /// Node, which only pays off where the bytes would be copied twice.
+    /// As [`Self::bytes`], without a copy unless the memory is shared. The check costs one more call
+    /// of Node, so this is for large values that would otherwise be copied twice.
     pub fn borrow_bytes(&self, index: usize) -> Cow<'_, [u8]> {
         let Ok(array) = self.typed_array(index) else { return Cow::default() };
         let Some(bytes) = array.bytes() else { return Cow::default() };

@@ -94,13 +94,13 @@ impl Readiness {
     }
 }
 
-/// Whom a link belongs to.
+/// Whether a link belongs to a session.
 pub enum State {
     /// A session owns it.
     Owned {
         /// The session's index in the shard.
         index: usize,
-        /// Whether it is the session's transport or probed for an upgrade.
+        /// Whether it is the session's transport, or a WebSocket that is probed for an upgrade.
         role: Role,
     },
     /// Its session has released it. It sends what is left and finishes the closing handshake.
@@ -109,7 +109,7 @@ pub enum State {
 
 /// The connection of a released link.
 pub struct Released {
-    /// The connection, which its session has given away.
+    /// The protocol's state of the connection, which its session has handed over.
     pub connection: Connection,
     /// The limits of the session's engine.
     pub limits: Arc<Limits>,
@@ -135,7 +135,7 @@ impl Released {
 pub struct Link {
     /// What its bytes go through.
     pub io: Io,
-    /// Whom it belongs to.
+    /// Whether it belongs to a session.
     pub state: State,
     /// What it is ready for.
     pub readiness: Readiness,

@@ -172,7 +172,7 @@ impl Shared {
         u64::MAX.saturating_sub(self.micros(moment))
     }
 
-    /// How many bytes less are held than at the peak.
+    /// How far memory use is below the peak, in bytes.
     pub fn below_peak(&self) -> i64 {
         let held = self.totals.memory();
         let peak = self.peak.load(Relaxed);
@@ -182,7 +182,7 @@ impl Shared {
         peak.saturating_sub(held).max(0)
     }
 
-    /// Starts a new peak from what is held now, after memory was returned to the system.
+    /// Lowers the peak to what is held now. This is called when memory is returned to the system.
     pub fn forget_peak(&self) {
         self.peak.store(self.totals.memory(), Relaxed);
     }

@@ -18,7 +18,7 @@ use crate::runtime::inbox::{EventBatch, Kind, Payload};
 use crate::runtime::link::{Link, Links, Released, State};
 use crate::runtime::timers::{Member, Timers};
 
-/// Those parts of a shard that one session affects.
+/// The parts of a shard that one session can change.
 pub struct SessionEffects<'a> {
     /// The time of the turn.
     pub now: Instant,

@@ -1,7 +1,7 @@
 //! The sessions of one I/O thread. In a turn the shard applies commands, reads sockets and handles
-//! deadlines, and then writes everything that has to go out, with one system call per connection. A
-//! turn never waits. It may be taken by either thread that holds the shard's lock: the I/O thread
-//! takes [`Shard::turn`], the JavaScript thread [`Shard::turn_inline`].
+//! deadlines, and then writes everything that has to go out, usually with one system call per
+//! connection. A turn never waits. The thread that holds the shard's lock can take one: the I/O thread
+//! calls [`Shard::turn`], the JavaScript thread [`Shard::turn_inline`].
 
 mod apply;
 mod effects;
@@ -214,8 +214,8 @@ impl Shard {
         }
     }
 
-    /// Returns when the I/O thread has to wake up by itself, which it does next, and notes it for
-    /// [`Self::turn_inline`].
+    /// Returns when the I/O thread, which is about to sleep, has to wake up by itself. The time is
+    /// kept for [`Self::turn_inline`].
     pub fn note_sleep(&mut self) -> Option<Instant> {
         self.sleeps_until = self.deadline();
         self.sleeps_until

@@ -99,7 +99,8 @@ impl Shard {
         self.check_backlog(index);
     }
 
-    /// Handles more packets of sessions for which one input was too short, unless they are paused.
+    /// Handles more of the packets that sessions could not handle within their last input, unless the
+    /// sessions are paused.
     pub(super) fn read_backlogs(&mut self, now: Instant) {
         for id in std::mem::take(&mut self.backlogs) {
             let Some(index) = self.find(id) else { continue };

@@ -23,7 +23,7 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 pub struct ReceiveState {
     /// Bytes that have arrived and have not become events.
     unhandled: usize,
-    /// Bytes of a message that has not arrived completely.
+    /// Bytes of a message or request body that has not arrived completely.
     unfinished: usize,
     /// When that message last grew: its key in [`Shard::growing`].
     grew_at: Option<Instant>,
