@@ -122,7 +122,11 @@ describe('the code of the README', { timeout: 600_000 }, () => {
         const port = await freePort()
         url = `http://localhost:${port}`
         const env = environment({ NODE_ENV: way.mode, PORT: String(port) })
-        server = new Child(process.execPath, way.args(port), { cwd: apps[way.app], env, isGroup: true })
+        server = new Child(process.execPath, way.args(port), {
+          cwd: apps[way.app],
+          env,
+          isGroup: true,
+        })
         await server.says(/Ready in|^> http/m, READY)
       })
 
