@@ -13,7 +13,7 @@ import { until } from '../support/events.mjs'
 import { freePort, isOpen } from '../support/ports.mjs'
 import { isSource, repository } from './chat-app.mjs'
 
-const BUILD = 120_000
+const BUILD = 300_000
 const READY = 60_000
 /** How long a process may take to end before its test fails. */
 const END = 10_000

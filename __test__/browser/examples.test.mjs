@@ -21,7 +21,7 @@ for (const edition of editions) {
         apps = await Promise.all(examples.map((example) => workshop.build(example)))
         browser = await launchBrowser()
       },
-      { timeout: 240_000 },
+      { timeout: 600_000 },
     )
 
     after(async () => {
@@ -39,7 +39,7 @@ for (const edition of editions) {
             app = apps[index]
             await app.start()
           },
-          { timeout: 60_000 },
+          { timeout: 120_000 },
         )
 
         after(() => app?.kill())
@@ -120,7 +120,7 @@ for (const edition of editions) {
               await app.terminate()
               await app.start({ dev: true })
             },
-            { timeout: 90_000 },
+            { timeout: 180_000 },
           )
 
           exampleTest('an edit is applied while both WebSockets stay open', async (ada, bob) => {

@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url'
 import { environment } from './environment.mjs'
 import { PATIENCE, within } from './events.mjs'
 
+/** How long a process may take until its first message: on a loaded machine, starting takes seconds. */
+const STARTING = 30_000
 const RUNNER = fileURLToPath(new URL('./runner.mjs', import.meta.url))
 
 /** Children that may still run; they end with this process. */
@@ -131,13 +133,17 @@ export class Child {
     return this.#when(() => this.output.match(pattern), `${pattern} in its output`, ms)
   }
 
+  get #patience() {
+    return this.reports.length > 0 ? PATIENCE : STARTING
+  }
+
   /** All values received with a topic. */
   values(topic) {
     return this.reports.filter((report) => report.topic === topic).map(({ value }) => value)
   }
 
   /** The value of message number `count` with this topic. */
-  async report(topic, count = 1, ms = PATIENCE) {
+  async report(topic, count = 1, ms = this.#patience) {
     const find = () => {
       const values = this.values(topic)
       return values.length >= count && { value: values[count - 1] }
@@ -146,7 +152,7 @@ export class Child {
   }
 
   /** The value of the next message with this topic that this method has not returned yet. */
-  message(topic, ms = PATIENCE) {
+  message(topic, ms = this.#patience) {
     const count = (this.#taken.get(topic) ?? 0) + 1
     this.#taken.set(topic, count)
     return this.report(topic, count, ms)
