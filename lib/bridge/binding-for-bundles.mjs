@@ -1,5 +1,5 @@
-// Stands in for the native binding in an app's bundle, where no binary can be: Node loads it from the
-// project's own node_modules.
+// Replaces the native binding in an app's bundle, which cannot contain a binary. It loads the binding
+// from the project's node_modules when the app runs.
 
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -8,13 +8,13 @@ import { warnOnce } from '../errors.js'
 warnOnce(
   'bundled',
   'UPWIRE_BUNDLED',
-  "the app's bundle has upwire in it: put withUpwire around the config in next.config, or name upwire, " +
+  "the app's bundle contains upwire: put withUpwire around the config in next.config, or list upwire, " +
     'socket.io and engine.io in serverExternalPackages (before Next.js 15: ' +
-    'experimental.serverComponentsExternalPackages). Where upwire is linked into the project, bundlers ' +
-    'take it for code of the app: install it',
+    'experimental.serverComponentsExternalPackages). If upwire is linked into the project, install it ' +
+    'instead: bundlers treat linked packages as code of the app',
 )
 
-/** Made when they are needed, so that no bundler follows them. */
+/** These paths are computed, so that bundlers do not follow them. */
 const load = createRequire(join(process.cwd(), 'package.json'))
 const manifest = load.resolve(['upwire', 'package.json'].join('/'))
 

@@ -2,11 +2,14 @@
 
 const { coded } = require('../errors')
 
-/** The native addon, or an error that says which file is missing and how to get it. */
+/**
+ * Loads the native addon.
+ * @throws {Error} `ERR_UPWIRE_NATIVE_MISSING` when there is no binary for this platform
+ */
 function load() {
   try {
-    // A name of package.json's `imports`, because bundlers cannot take what Node loads. They get a
-    // module, and Node a CommonJS file.
+    // package.json's `imports` map this name to a CommonJS file for Node, and to an ES module for
+    // bundlers, which cannot bundle a binary.
     const binding = require('#native')
     return binding.default ?? binding
   } catch (cause) {

@@ -4,27 +4,30 @@ const { toBytes } = require('./message-data')
 
 /**
  * Joins the writes of one broadcast. socket.io writes the packets of a broadcast (a header and its
- * attachments) with one shared options object to each receiver in turn; here each packet becomes
- * one native call with the list of receivers. Order matters only within a receiver, and there it
- * is kept: packets are staged one after the other.
+ * attachments) to one receiver after another, with the same options object. Here each packet becomes
+ * one native call with a list of receivers. Each receiver still gets its packets in order, because the
+ * packets are staged in order.
  */
 class Broadcast {
   #stage
   #options
-  /** The packets, as the first receiver got them, and what is sent: bytes as they are now. */
+  /** The packets that were written to the first receiver. */
   #packets = []
+  /** What is sent: copies of them, as the app may change its bytes afterwards. */
   #copies = []
+  /** Slot and generation of each receiver. */
   #pairs = new Int32Array(64)
   #count = 0
-  /** The receiver that is being written to, and how many packets it has. */
+  /** The receiver that is being written to. */
   #socket
+  /** How many of the packets it has got. */
   #position = 0
 
   constructor(stage) {
     this.#stage = stage
   }
 
-  /** Adds one packet for one receiver. */
+  /** Adds a packet for a receiver. */
   add(socket, data, options) {
     if (options === this.#options && this.#continues(socket, data)) return
     this.flush()
@@ -71,11 +74,11 @@ class Broadcast {
     this.#pairs = pairs
   }
 
-  /** Stages what was gathered; called before anything else is staged. */
+  /** Stages the broadcast. Must be called before anything else is staged. */
   flush() {
     if (this.#count === 0) return
     this.#copies.forEach((data, index) => {
-      // The last receiver may have got only some of the packets.
+      // The last receiver may not have got all packets.
       const count = index < this.#position ? this.#count : this.#count - 1
       if (count > 0) this.#stage(this.#pairs, count, data, this.#options)
     })

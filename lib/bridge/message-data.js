@@ -3,8 +3,8 @@
 const EMPTY = new Uint8Array(0)
 
 /**
- * Bytes of what engine.io takes for binary; `undefined` for anything else. Nothing is copied. What
- * is detached has no bytes, and a view on it must not be asked for its place.
+ * The bytes of data that engine.io sends as binary, without copying them; `undefined` for other data.
+ * A detached buffer has no bytes, and reading the offset of a view on one would throw.
  */
 function toBytes(data) {
   if (data instanceof Uint8Array) return data
@@ -18,7 +18,7 @@ function toBytes(data) {
   return undefined
 }
 
-/** What goes over the wire for data that is neither text nor binary: engine.io's rule. */
+/** The text that engine.io sends for data that is neither a string nor binary. */
 function toText(data) {
   return data ? String(data) : ''
 }
