@@ -251,6 +251,35 @@ declare class EngineSocket extends TypedEmitter<EngineSocketEvents> {
    * @param discard drops the messages that wait to be sent, and closes at once
    */
   close(discard?: boolean): this
+
+  /** The state of the session for bug reports, as an object that can be written as JSON. */
+  debugState(): EngineSocketState
+}
+
+/** The state of a session, for bug reports. */
+interface EngineSocketState {
+  /** The first 4 characters of the id, and an ellipsis. */
+  id: string
+  readyState: ReadyState
+  transport: TransportName
+  upgrading: boolean
+  upgraded: boolean
+  /** Messages that wait to be sent, or that were never sent. */
+  waitingMessages: number
+  /** Bytes that wait to be sent. */
+  waitingBytes: number
+  remoteAddress: string | null
+  /** Milliseconds since the handshake. */
+  age: number
+  /** The HTTP requests of a session that uses polling, or upgraded a moment ago. */
+  requests: {
+    /** Whether a GET waits for packets. */
+    isGetParked: boolean
+    /** The state of the POST that has begun. */
+    post: 'unread' | 'reading' | 'over' | null
+    /** Answers of GETs that have not been sent completely. */
+    answersLeaving: number
+  } | null
 }
 
 /** The transport of a session: engine.io's `Transport`. */
@@ -871,6 +900,7 @@ export type {
   EngineOptions,
   EngineRequest,
   EngineSocketEvents,
+  EngineSocketState,
   EngineStats,
   ErrorCode,
   EventsMap,

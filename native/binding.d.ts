@@ -11,62 +11,41 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 
 /** An engine's native half. */
 export declare class NativeEngine {
-  constructor(options: EngineLimits)
+  /** `limits` is a JSON object with the limits by name, checked and completed in JavaScript. */
+  constructor(limits: string, transports: Array<string>)
+  /** Checks a request. `known` is the transport of the session that its `sid` names. */
+  verify(method: string, upgrade: boolean, transport?: string | undefined | null, eio?: string | undefined | null, sid?: string | undefined | null, known?: SessionTransport | undefined | null, origin?: string | undefined | null): Verdict | Refused
   /**
-   * Checks a request. A good one is a number: 0 GET, 1 POST or 2 upgrade of a session, 3 a
-   * handshake, 4 one for which there is no room.
-   */
-  verify(method: string, upgrade: boolean, transport?: string | undefined | null, eio?: string | undefined | null, sid?: string | undefined | null, origin?: string | undefined | null): number | Refused
-  /**
-   * Checks the WebSocket part of an upgrade request. Its headers come one by one, as
-   * `req.headers` has them: an object would cost more than the check.
+   * Checks the opening handshake of an upgrade request. The headers are arguments, with the values
+   * of `req.headers`, because reading them from an object would cost more than the check.
    */
   verifyUpgrade(httpVersion: string, host: string | undefined | null, hostCount: number, upgrade?: string | undefined | null, connection?: string | undefined | null, key?: string | undefined | null, version?: string | undefined | null, protocol?: string | undefined | null, transferEncoding?: string | undefined | null, contentLength?: string | undefined | null): UpgradeRefused | null
-  /** Opens a polling session; its first GET comes next. */
+  /** The body of a session's open packet. */
+  openPacket(sid: string, canUpgrade: boolean): string
+  /** Opens a polling session. Its first GET follows as a command. */
   openPolling(sid: string, canUpgrade: boolean): Opened
   /**
-   * Opens a session on a WebSocket whose request has been verified. With a `descriptor` of at
-   * least 0 the connection is taken from Node, else its bytes travel through the JavaScript
-   * stream of number `stream`. `headers` are whole lines for the 101, with `base64` binary messages
-   * are sent as text, `early` is what came behind the request.
+   * Opens a session on a WebSocket whose request was accepted. With a `descriptor` of at least 0
+   * the connection is taken from Node; otherwise its bytes travel through the JavaScript stream
+   * with the number `stream`. `headers` are complete lines for the 101 response. With `base64`,
+   * binary messages are sent as text. `early` holds the bytes that followed the request.
    */
   openWebSocket(sid: string, descriptor: number, stream: number, key: string, protocol: string | undefined | null, headers: string, base64: boolean, early?: Uint8Array | undefined | null): Opened
-  /**
-   * Gives a polling session a WebSocket to probe; the arguments are those of
-   * [`Self::open_web_socket`]. Returns whether the descriptor was taken.
-   */
-  probe(sid: string, descriptor: number, stream: number, key: string, protocol: string | undefined | null, headers: string, base64: boolean, early?: Uint8Array | undefined | null): boolean
-  /** The probe has ended: the session is on WebSocket now, or still on polling. */
-  probeEnded(sid: string, upgraded: boolean): void
-  /** The session is over. */
-  forget(sid: string): void
 }
 
-/** Closes the session. */
+/** Closes the session. With `discard`, queued messages are dropped. */
 export declare function close(slot: number, generation: number, discard: boolean): void
 
-/** Options of an engine, checked and completed in JavaScript. Times in milliseconds. */
-export interface EngineLimits {
-  pingInterval: number
-  pingTimeout: number
-  upgradeTimeout: number
-  closeTimeout: number
-  maxDepth: number
-  maxHttpBufferSize: number
-  maxMessageRate: number
-  maxFragments: number
-  maxPendingPongs: number
-  maxSendBuffer: number
-  dropWhenSlow: boolean
-  maxReceiveQueue: number
-  polling: boolean
-  websocket: boolean
-}
+/** Closes the session, once its queue is written, because its engine is drained. */
+export declare function closeDrained(slot: number, generation: number): void
 
-/** A polling request broke the rules. */
+/** The contract, as JSON. */
+export declare function contract(): string
+
+/** A polling request broke the rules, which ends the session. */
 export declare function fault(slot: number, generation: number, fault: Fault): void
 
-/** What a polling request did wrong. */
+/** How a polling request broke the rules. */
 export declare const enum Fault {
   PollLost = 0,
   PostOverlap = 1,
@@ -77,38 +56,27 @@ export declare const enum Fault {
 }
 
 /**
- * Hands over what was staged and blocks until each I/O thread has made one attempt to write it,
- * at most `patience` milliseconds each: for a close after which the process may exit at once.
+ * Flushes the staged commands, and blocks until each I/O thread has made one attempt to write, at most
+ * `patience` milliseconds for each thread. After a close the process may exit at once.
  */
 export declare function flushAndWait(patience: number): void
 
-/** A GET came. */
+/** A GET arrived. */
 export declare function get(slot: number, generation: number, token: number): void
 
-/** The parked GET's connection is gone. */
+/** The connection of the parked GET was lost. */
 export declare function getLost(slot: number, generation: number, token: number): void
 
-/** A GET's answer of so many bytes has left Node, or is lost. */
+/** Node has written the answer of a GET, or lost its connection; the answer had `bytes` bytes. */
 export declare function getSent(slot: number, generation: number, bytes: number): void
 
-/** What all engines of an environment share; taken from the first that starts. */
-export interface HostOptions {
-  ioThreads: number
-  /** Bytes. */
-  maxTotalReceiveQueue: number
-  /** Bytes; 0 is none. */
-  maxTotalSendBuffer: number
-  /** Milliseconds. */
-  maxLoopStall: number
-}
-
-/** Sums over all sessions of this environment. */
+/** Totals of all sessions of this environment. */
 export interface HostStats {
   /** Bytes queued for all peers. */
   unsent: number
-  /** Bytes of messages that JavaScript has not taken. */
+  /** Bytes of events that JavaScript has not taken. */
   undelivered: number
-  /** Bytes of messages and bodies that peers have begun and not finished. */
+  /** Bytes of messages and bodies that peers have begun to send. */
   unfinished: number
   /** Panics caught on I/O threads. */
   panics: number
@@ -121,78 +89,108 @@ export interface HostStats {
  */
 export declare function hot(dispatch: (count: number, ...values: unknown[]) => void): object
 
-/** Names this image of the addon: JavaScript that is evaluated twice in a thread may meet it twice. */
+/**
+ * Identifies the loaded addon. JavaScript files that are evaluated twice in a thread, by a bundler or a
+ * test runner, find out by it whether they share one.
+ */
 export declare function image(): string
 
-/** Whether more is held of what peers have sent than `maxTotalReceiveQueue`. */
+/** Whether undelivered events and unfinished messages exceed `maxTotalReceiveQueue`. */
 export declare function isOverloaded(): boolean
 
-/** Closes the session because the engine is drained: what was sent before goes out first. */
-export declare function leave(slot: number, generation: number): void
+/** Emits a `SENT` event once everything that is queued now has been written. */
+export declare function notifyDrained(slot: number, generation: number): void
 
-/** Whether heartbeats are to be reported. */
+/** Chooses whether heartbeats become events. */
 export declare function observe(slot: number, generation: number, on: boolean): void
 
-/** A session's place. */
+/** A new session: its place in the table of sessions, and how its connection travels. */
 export interface Opened {
   slot: number
   generation: number
-  /** The descriptor was taken; the stream is not needed. */
+  /** Whether the descriptor was taken from Node, so that the stream is not needed. */
   taken: boolean
 }
 
-/** A POST's body is complete. */
+/** The body of a POST is complete. */
 export declare function post(slot: number, generation: number, body: Uint8Array): void
 
 /** A POST has begun. */
 export declare function postBegun(slot: number, generation: number): void
 
-/** A POST's body has so many bytes so far. */
+/** The body of a POST occupies `bytes` bytes so far. */
 export declare function postProgress(slot: number, generation: number, bytes: number): void
 
 /**
- * A refused request: engine.io's code and message, `name` of the context, and the transport in
- * use where that is the matter.
+ * Gives a polling session a WebSocket to probe. The arguments after the session are those of
+ * `NativeEngine::open_web_socket`. Returns whether the descriptor was taken from Node.
  */
+export declare function probe(slot: number, generation: number, descriptor: number, stream: number, key: string, protocol: string | undefined | null, headers: string, base64: boolean, early?: Uint8Array | undefined | null): boolean
+
+/** A refused request. */
 export interface Refused {
+  /** engine.io's error code. */
   code: number
-  message: string
+  /** `context.name` of the `connection_error` event. */
   name?: string
+  /** The session's transport, when the request names another one. */
   previousTransport?: string
-  /** 405 instead of 400. */
+  /** The status is 405 instead of 400. */
   isMethod: boolean
 }
 
-/** The app wants to hear when what waits has left. */
-export declare function report(slot: number, generation: number): void
+/** How the session that a request names travels. */
+export declare const enum SessionTransport {
+  /** HTTP long-polling. */
+  Polling = 0,
+  /** Polling, while a WebSocket is being probed. */
+  Probing = 1,
+  /** A WebSocket. */
+  WebSocket = 2,
+}
 
-/** Closes the session because the engine closes. */
+/** Closes the session because its engine closes. */
 export declare function shutdown(slot: number, generation: number): void
 
 /**
- * Starts the I/O threads of this environment, unless they run. `wake` is called when there is
- * something to deliver. Returns whether they were started now.
+ * Starts the I/O threads of this environment, unless they run. `limits` is a JSON object with the
+ * shared limits by name. `wake` is called when there are events to deliver. Returns whether this call
+ * started the threads.
  */
-export declare function start(options: HostOptions, wake: () => void): boolean
+export declare function start(ioThreads: number, limits: string, wake: () => void): boolean
 
-/** The sums. */
+/** Reads the totals. */
 export declare function stats(): HostStats
 
-/** A JavaScript stream is gone: ended by the peer, or failed. */
+/** A JavaScript stream was ended by the peer, or failed. */
 export declare function streamLost(slot: number, stream: number, failed: boolean): void
 
 /**
- * A JavaScript stream brought bytes. Returns whether its session has enough for now: the stream is
- * to be paused at once, until it is told to go on.
+ * A JavaScript stream received bytes. Returns whether the stream must be paused now, because its
+ * session holds enough; a `STREAM_RESUME` event ends the pause.
  */
 export declare function streamReceived(slot: number, generation: number, stream: number, bytes: Uint8Array): boolean
 
-/** A JavaScript stream has written so many bytes. */
+/** A JavaScript stream has written `bytes` bytes. */
 export declare function streamSent(slot: number, stream: number, bytes: number): void
 
 /** Why a request cannot become a WebSocket. */
 export interface UpgradeRefused {
   message: string
-  /** The answer names the supported version. */
+  /** The answer must name the supported version. */
   isVersion: boolean
+}
+
+/** What an accepted request asks for. */
+export declare const enum Verdict {
+  /** A GET of a polling session. */
+  Get = 0,
+  /** A POST of a polling session. */
+  Post = 1,
+  /** A WebSocket for a polling session. */
+  Upgrade = 2,
+  /** A new session. */
+  Handshake = 3,
+  /** A new session, while too much of what peers have sent is undelivered. */
+  Overloaded = 4,
 }

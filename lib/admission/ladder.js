@@ -8,7 +8,7 @@ const { handshake: log } = require('../debug')
 const { guarded } = require('../errors')
 const { checkHeaderCount } = require('./header-limit')
 const { loggableReason, loggableUrl } = require('./loggable')
-const { Verdict, checkNatively, explain, precedesOrigin } = require('./native-check')
+const { checkNatively, explain, precedesOrigin } = require('./native-check')
 const { ASK } = require('./origin/rule')
 const { namesSession } = require('./query')
 const {
@@ -23,6 +23,8 @@ const {
   tooMany,
   tooManySessions,
 } = require('./refusal')
+
+const { Verdict } = native
 const { checkId } = require('./session-id')
 
 /** In the place of a refusal: the checks that follow may ask app code, which may take its time. */

@@ -4,17 +4,10 @@
 
 const { ERRORS, refusal } = require('./refusal')
 
-/** What the native check answers with for a good request. */
-const Verdict = {
-  Get: 0,
-  Post: 1,
-  Upgrade: 2,
-  Handshake: 3,
-  /** A good handshake, while `maxTotalReceiveQueue` is exceeded. */
-  Overloaded: 4,
-}
-
-/** @returns {number | import('../bridge/binding').Refused} one of `Verdict`, or why it is refused */
+/**
+ * @returns {import('../../native/binding').Verdict | import('../../native/binding').Refused} what the
+ *   request asks for, or why it is refused
+ */
 function checkNatively({ engine, req, isUpgrade }) {
   const { transport, EIO, sid } = req._query
   return engine._native.verify(
@@ -23,6 +16,7 @@ function checkNatively({ engine, req, isUpgrade }) {
     stringOrNothing(transport),
     stringOrNothing(EIO),
     stringOrNothing(sid),
+    engine.clients[sid]?._transportState.native,
     req.headers.origin,
   )
 }
@@ -57,4 +51,4 @@ function explain({ code, name, previousTransport, isMethod }, req) {
   return refusal(code, name ? named[name] : contexts[code])
 }
 
-module.exports = { Verdict, checkNatively, explain, precedesOrigin }
+module.exports = { checkNatively, explain, precedesOrigin }

@@ -1,24 +1,6 @@
 'use strict'
 
-/** engine.io's error codes. */
-const ERRORS = {
-  UNKNOWN_TRANSPORT: 0,
-  UNKNOWN_SID: 1,
-  BAD_HANDSHAKE_METHOD: 2,
-  BAD_REQUEST: 3,
-  FORBIDDEN: 4,
-  UNSUPPORTED_PROTOCOL_VERSION: 5,
-}
-
-/** engine.io's messages, by code. */
-const MESSAGES = {
-  0: 'Transport unknown',
-  1: 'Session ID unknown',
-  2: 'Bad handshake method',
-  3: 'Bad request',
-  4: 'Forbidden',
-  5: 'Unsupported protocol version',
-}
+const { ERRORS, ERROR_MESSAGES: MESSAGES } = require('../bridge/contract')
 
 /**
  * Why a request is refused, and how it is answered.

@@ -1,60 +1,71 @@
 'use strict'
 
-// What sessions send: staged natively during a tick, handed to the I/O threads at its end.
+// Stages commands of sessions in native memory, and flushes them to the I/O threads at the end of the
+// tick.
 
 const native = require('./binding')
 const { Broadcast } = require('./broadcast-batch')
+const { FLAGS } = require('./contract')
 const { toBytes, toText } = require('./message-data')
 
-const RECEIPT = 1
-
-/** The calls made for every message; set when the I/O threads start. */
+/** The native functions that are called for every message. Set when the I/O threads start. */
 let hot
-let tick = 1
-let isStaged = false
-const broadcast = new Broadcast(stageBroadcast)
-/** Sessions whose `drain` somebody waits for, since this tick. */
-const reports = new Set()
-
-/** Delivers events; set with the calls. */
+/** Delivers events. Set together with the functions. */
 let deliver
+let tick = 1
+let willFlush = false
+const broadcast = new Broadcast(stageBroadcast)
+/** Sessions that want a notice when their queue has drained, as it is at the end of this tick. */
+const drainNotices = new Set()
 
-function setHot(calls, deliverEvents) {
+function setHotCalls(calls, deliverEvents) {
   hot = calls
   deliver = deliverEvents
 }
 
-/** The number of the running tick: what was written in it has not been handed over yet. */
+/** The number of the running tick. Messages written in it have not been flushed yet. */
 function currentTick() {
   return tick
 }
 
-/** Sees to it that what is staged in this tick is handed over at its end. */
-function stage() {
-  if (isStaged) return
-  isStaged = true
-  process.nextTick(handOver)
+/** Schedules a flush at the end of the tick. */
+function scheduleFlush() {
+  if (willFlush) return
+  willFlush = true
+  process.nextTick(flushTick)
 }
 
-function handOver() {
-  isStaged = false
-  if (reports.size > 0) stageReports()
+function flushTick() {
+  willFlush = false
+  if (drainNotices.size > 0) stageDrainNotices()
   tick++
+  flush()
+}
+
+function stageDrainNotices() {
+  const sockets = [...drainNotices]
+  drainNotices.clear()
+  for (const socket of sockets) socket._stageDrainNotice()
+}
+
+/** Flushes what is staged. */
+function flush() {
   broadcast.flush()
-  // Not at once: a callback that sends again would keep the loop from going round.
+  // The native side may have carried out commands at once. Their events are delivered from the event
+  // loop: a callback that sends again would block it otherwise.
   if (hot.flush()) setImmediate(deliver)
 }
 
-function stageReports() {
-  const sockets = [...reports]
-  reports.clear()
-  for (const socket of sockets) socket._report()
+/** Flushes, and blocks until each I/O thread has tried to write, for at most `milliseconds` each. */
+function flushAndWait(milliseconds) {
+  broadcast.flush()
+  native.flushAndWait(milliseconds)
 }
 
-/** Stages a message. */
+/** Stages a message. With a receipt, a `SENT` event follows when it was written. */
 function write(socket, data, wantsReceipt) {
   broadcast.flush()
-  const flags = wantsReceipt ? RECEIPT : 0
+  const flags = wantsReceipt ? FLAGS.RECEIPT : 0
   if (typeof data === 'string') {
     hot.text(socket._slot, socket._generation, data, flags)
   } else {
@@ -62,13 +73,13 @@ function write(socket, data, wantsReceipt) {
     if (bytes === undefined) hot.text(socket._slot, socket._generation, toText(data), flags)
     else hot.binary(socket._slot, socket._generation, bytes, flags)
   }
-  stage()
+  scheduleFlush()
 }
 
-/** Stages a message that others get as well: the same data with the same options object. */
+/** Stages a message that other sessions may get as well: the same data and the same options object. */
 function writeShared(socket, data, options) {
   broadcast.add(socket, data, options)
-  stage()
+  scheduleFlush()
 }
 
 function stageBroadcast(pairs, count, data, options) {
@@ -80,42 +91,34 @@ function stageBroadcast(pairs, count, data, options) {
   }
 }
 
-/** Stages a command for a session, behind what was written to it. */
+/**
+ * Stages a command for a session, behind the messages written to it.
+ * @param {string} name an export of src/addon/session.rs
+ */
 function command(name, socket, ...args) {
   broadcast.flush()
-  native[name](socket._slot, socket._generation, ...args)
-  stage()
+  const result = native[name](socket._slot, socket._generation, ...args)
+  scheduleFlush()
+  return result
 }
 
-/** Hands over what is staged, before the tick ends. */
-function flush() {
-  broadcast.flush()
-  if (hot.flush()) setImmediate(deliver)
+/** Asks for a drain notice at the end of the tick, so that it covers all messages of the tick. */
+function requestDrainNotice(socket) {
+  drainNotices.add(socket)
+  scheduleFlush()
 }
 
-/** Hands over and blocks until each I/O thread has tried to write it, at most so many ms each. */
-function flushAndWait(milliseconds) {
-  broadcast.flush()
-  native.flushAndWait(milliseconds)
-}
-
-/** Has a session told when what waits at the end of this tick has left. */
-function reportLater(socket) {
-  reports.add(socket)
-  stage()
-}
-
-/** Messages that wait for a session's peer beyond the kernel's. */
+/** Messages that wait in a session's queue; those in kernel buffers do not count. */
 function unsentMessages(socket) {
   return hot.unsentMessages(socket._slot, socket._generation)
 }
 
-/** Bytes that wait for a session's peer beyond the kernel's. */
+/** Bytes that wait in a session's queue. */
 function unsent(socket) {
   return hot.unsent(socket._slot, socket._generation)
 }
 
-/** Whether a session has packets enough: its next POST has to wait. */
+/** Whether a session's next POST must wait, because enough of its packets are undelivered. */
 function isBusy(socket) {
   return hot.isBusy(socket._slot, socket._generation)
 }
@@ -126,9 +129,9 @@ module.exports = {
   flush,
   flushAndWait,
   isBusy,
-  reportLater,
-  setHot,
-  stage,
+  requestDrainNotice,
+  scheduleFlush,
+  setHotCalls,
   unsent,
   unsentMessages,
   write,

@@ -1,26 +1,28 @@
 'use strict'
 
+const { CLOSE_REASONS, CODES } = require('../bridge/contract')
+
 /**
- * The `description` of a `close` event: an error with engine.io's `type` and `description`, and
- * what upwire knows beyond that.
+ * The `description` of a `close` event: an error with engine.io's `type` and `description`, and with
+ * upwire's details.
  * @param {string} reason
- * @param {string | undefined} json
+ * @param {string | undefined} json the details from the native side
  */
 function closeError(reason, json) {
   if (json === undefined) return undefined
-  const { message, ...detail } = JSON.parse(json)
+  const { message, ...details } = JSON.parse(json)
   const error = withoutStack(message)
-  if (reason === 'transport error') {
+  if (reason === CLOSE_REASONS.TRANSPORT_ERROR) {
     error.type = 'TransportError'
     error.description = withoutStack(message)
   }
-  for (const [name, value] of Object.entries(detail)) {
+  for (const [name, value] of Object.entries(details)) {
     if (value !== null) error[name] = value
   }
   return error
 }
 
-/** What a peer did has no place in the app's code, and looking for one takes longer than the rest. */
+/** A peer caused the error, so no stack of this process explains it, and collecting one is slow. */
 function withoutStack(message) {
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = 0
@@ -29,10 +31,10 @@ function withoutStack(message) {
   return error
 }
 
-/** The `description` of a session that ends with its engine. */
+/** The `description` of a session that is closed because its engine closes. */
 function shutdownError(transport) {
   const error = withoutStack('the server shuts down')
-  error.code = 'ERR_UPWIRE_SHUTDOWN'
+  error.code = CODES.SHUTDOWN
   if (transport === 'websocket') error.wsCode = 1001
   return error
 }

@@ -42,8 +42,7 @@ function toJson(value) {
 function countSessions(sockets) {
   const counts = { polling: {}, websocket: {} }
   for (const socket of sockets) {
-    const isPolling = !socket.upgraded && socket._polling !== undefined
-    const states = isPolling ? counts.polling : counts.websocket
+    const states = counts[socket._transportState.name]
     states[socket.readyState] = (states[socket.readyState] ?? 0) + 1
   }
   return counts

@@ -57,7 +57,7 @@ class Drain {
     while (this.#asked.size < due && this.#asked.size < max) {
       const session = this.#waiting.pop()
       if (session === undefined) return
-      if (session._leave()) this.#asked.add(session)
+      if (session._closeDrained()) this.#asked.add(session)
     }
   }
 

@@ -1,26 +1,46 @@
 'use strict'
 
 const { AsyncResource } = require('node:async_hooks')
-const { closeError } = require('./close-error')
-const { KIND, register, smallBytes, unregister } = require('../bridge/events')
+const { closeError, shutdownError } = require('./close-error')
+const commands = require('../bridge/commands')
+const { CLOSE_REASONS, CLOSE_REASON_BITS, CODES, KIND } = require('../bridge/contract')
+const log = require('../debug')
 const { surface } = require('../errors')
+const { addSession, removeSession, smallBytes } = require('../bridge/events')
 const { ObservedEmitter } = require('./observed-emitter')
 const { PollingRequests } = require('../transports/polling-requests')
-const staging = require('../bridge/commands')
 const { Transport } = require('./transport')
+const { OnPolling, OnWebSocket, Probing, Upgraded } = require('./transport-state')
 
-const REASONS = [
-  'transport error',
-  'transport close',
-  'forced close',
-  'ping timeout',
-  'parse error',
-]
-/** What stands in `writeBuffer` for a message: the message itself is native. */
+/** Close reasons by their native numbers. */
+const REASONS = Object.values(CLOSE_REASONS)
+const REASON_MASK = (1 << CLOSE_REASON_BITS) - 1
+
+/** An entry of `writeBuffer`. The messages themselves are in native memory. */
 const WAITING = Object.freeze({ type: 'message' })
 
-/** The face of a native session: engine.io's `Socket`. */
+/** The JavaScript side of a native session: engine.io's `Socket`. */
 class EngineSocket extends ObservedEmitter {
+  /**
+   * Which transport the session uses.
+   * @type {OnPolling | Probing | Upgraded | OnWebSocket}
+   */
+  _transportState
+  /** The transport in use as the app sees it, made when it is first read. */
+  _transport = undefined
+  #openedAt = performance.now()
+  /** Events are emitted in the async context of the handshake. */
+  #resource = new AsyncResource('UPWIRE_SESSION', { requireManualDestroy: false })
+  /** The tick of the last message, and how many messages were written in it. */
+  #wroteAt = 0
+  #wrote = 0
+  /** What to do for each `SENT` event to come: a callback, or `undefined` for a drain notice. */
+  #callbacks = undefined
+  /** Messages that were never sent; `close` listeners see their number in `writeBuffer`. */
+  #unsentAtEnd = 0
+  /** Whether the I/O thread makes heartbeats events. */
+  #isObserved = false
+
   constructor(engine, { id, request, remoteAddress, place, transport, slot, generation }) {
     super()
     this.id = id
@@ -29,98 +49,97 @@ class EngineSocket extends ObservedEmitter {
     this.protocol = 4
     this.remoteAddress = remoteAddress
     this.readyState = 'open'
-    this.upgrading = false
-    this.upgraded = false
-    /** Its place among the sessions of the engine, and of its address. */
+    /** The place that it occupies among the sessions of the engine, and of its address. */
     this._place = place
+    /** The slot and generation by which events and commands name the session. */
     this._slot = slot
-    // Events name it as a signed integer.
+    // Events carry the generation as a signed integer.
     this._generation = generation | 0
-    this._transportName = transport
-    this._transport = undefined
-    /** The transport that is being probed. */
-    this._probed = undefined
-    this._polling = transport === 'polling' ? new PollingRequests(this) : undefined
-    /** Polling requests that an upgrade has left behind. */
-    this._leftPolling = undefined
-    /** The tick of the last message, and how many there were in it. */
-    this._wroteAt = 0
-    this._wrote = 0
-    /** Messages that were not sent, while `close` is told of them. */
-    this._unsentAtEnd = 0
-    this._callbacks = undefined
-    this._isObserved = false
-    this._resource = new AsyncResource('UPWIRE_SESSION', { requireManualDestroy: false })
-    register(this)
+    this._transportState =
+      transport === 'polling' ? new OnPolling(new PollingRequests(this)) : new OnWebSocket()
+    addSession(this)
+    if (log.session.enabled) {
+      log.session('%s opened: %s from %s', this._shortId, transport, remoteAddress)
+    }
   }
 
   /** The transport in use. */
   get transport() {
-    this._transport ??= new Transport(this, this._transportName)
+    this._transport ??= new Transport(this, this._transportState.name)
     return this._transport
   }
 
-  /** Stands for what waits to be sent: its length is right, the messages are native. */
+  /** Whether a WebSocket is being probed for an upgrade. */
+  get upgrading() {
+    return this._transportState instanceof Probing && this.readyState !== 'closed'
+  }
+
+  /** Whether the session has moved from polling to WebSocket. */
+  get upgraded() {
+    return this._transportState instanceof Upgraded
+  }
+
+  /** A list with as many entries as messages wait; the messages themselves are in native memory. */
   get writeBuffer() {
-    return new Array(this._waitingMessages()).fill(WAITING)
+    return new Array(this.#waitingMessages()).fill(WAITING)
   }
 
-  _waitingMessages() {
-    if (this.readyState === 'closed') return this._unsentAtEnd
-    const staged = this._wroteAt === staging.currentTick() ? this._wrote : 0
-    return staged + staging.unsentMessages(this)
+  #waitingMessages() {
+    if (this.readyState === 'closed') return this.#unsentAtEnd
+    const staged = this.#wroteAt === commands.currentTick() ? this.#wrote : 0
+    return staged + commands.unsentMessages(this)
   }
 
-  /** Sends a message; `callback` is called with the transport when it has left. */
+  /** Sends a message. When it has been sent, `callback` is called with the transport. */
   write(data, options, callback) {
-    return this._write(data, options, callback)
+    return this.#write(data, options, callback)
   }
 
   /** Alias of {@link write}. */
   send(data, options, callback) {
-    return this._write(data, options, callback)
+    return this.#write(data, options, callback)
   }
 
-  _write(data, options, callback) {
+  #write(data, options, callback) {
     if (typeof options === 'function') {
       callback = options
       options = undefined
     }
     if (this.readyState !== 'open') return this
-    if (this._events.packetCreate !== undefined) this._packetCreate(data, options)
-    this._countWrite()
+    if (this._events.packetCreate !== undefined) this.#emitPacketCreate(data, options)
+    this.#countWrite()
     if (callback !== undefined) {
-      this._callbacks ??= []
-      this._callbacks.push(callback)
-      staging.write(this, data, true)
+      this.#callbacks ??= []
+      this.#callbacks.push(callback)
+      commands.write(this, data, true)
     } else if (isShared(options)) {
-      staging.writeShared(this, data, options)
+      commands.writeShared(this, data, options)
     } else {
-      staging.write(this, data, false)
+      commands.write(this, data, false)
     }
-    if (this._isWatched()) this._flush(data, options)
+    if (this.#hasFlushListeners()) this.#emitFlush(data, options)
     return this
   }
 
-  _countWrite() {
-    const tick = staging.currentTick()
-    if (this._wroteAt === tick) {
-      this._wrote++
+  #countWrite() {
+    const tick = commands.currentTick()
+    if (this.#wroteAt === tick) {
+      this.#wrote++
       return
     }
-    this._wroteAt = tick
-    this._wrote = 1
+    this.#wroteAt = tick
+    this.#wrote = 1
   }
 
-  _packetCreate(data, options = {}) {
+  #emitPacketCreate(data, options = {}) {
     options.compress = options.compress !== false
     const packet = { type: 'message', options }
     if (data) packet.data = data
     this.emit('packetCreate', packet)
   }
 
-  /** Whether somebody listens for `flush` or `drain`, here or on the engine. */
-  _isWatched() {
+  /** Whether the session, its transport or the engine has listeners for `flush` or `drain`. */
+  #hasFlushListeners() {
     const own = this._events
     const engine = this.server._events
     return (
@@ -132,9 +151,9 @@ class EngineSocket extends ObservedEmitter {
     )
   }
 
-  /** engine.io's `flush`; `drain` comes when what this tick writes has left. */
-  _flush(data, options) {
-    staging.reportLater(this)
+  /** Emits engine.io's `flush`. `drain` follows when the messages of this tick have been sent. */
+  #emitFlush(data, options) {
+    commands.requestDrainNotice(this)
     const packet = {
       type: 'message',
       options: { ...options, compress: options?.compress !== false },
@@ -145,111 +164,253 @@ class EngineSocket extends ObservedEmitter {
     this.server.emit('flush', this, buffer)
   }
 
-  /** Has `drain` told for what waits already. */
-  _awaitDrain() {
-    if (this.readyState === 'open' && this._waitingMessages() > 0) staging.reportLater(this)
+  /** A new `drain` listener also covers messages that are already queued. */
+  _coverQueued() {
+    if (this.readyState === 'open' && this.#waitingMessages() > 0) commands.requestDrainNotice(this)
   }
 
-  /** Asks the I/O thread to tell when what waits has left. */
-  _report() {
+  /** Asks the I/O thread for a `SENT` event once everything queued has been written. */
+  _stageDrainNotice() {
     if (this.readyState !== 'open') return
-    this._callbacks ??= []
-    this._callbacks.push(undefined)
-    staging.command('report', this)
+    this.#callbacks ??= []
+    this.#callbacks.push(undefined)
+    commands.command('notifyDrained', this)
   }
 
-  _sent(count) {
-    for (const callback of this._callbacks?.splice(0, count) ?? []) {
+  #onSent(count) {
+    for (const callback of this.#callbacks?.splice(0, count) ?? []) {
       try {
         callback?.(this.transport)
       } catch (error) {
         surface(error)
       }
     }
-    told(this._transport, 'drain')
-    told(this, 'drain')
+    notify(this._transport, 'drain')
+    notify(this, 'drain')
     this.server.emit('drain', this)
   }
 
-  _onLimit({ receipt, ...limit }) {
-    // A dropped message has not been sent: its callback is not called.
-    if (typeof receipt === 'number') this._callbacks?.splice(receipt, 1)
+  #onLimit({ receipt, ...limit }) {
+    // The message was dropped, so its callback is never called.
+    if (typeof receipt === 'number') this.#callbacks?.splice(receipt, 1)
     this.server._onLimit(limit, this)
   }
 
-  /** Closes the session; what was written before is sent first, unless `discard`. */
+  /** Closes the session. Messages written before are sent first, unless `discard` is set. */
   close(discard = false) {
     if (this.readyState === 'open' || (discard && this.readyState === 'closing')) {
       this.readyState = 'closing'
-      staging.command('close', this, Boolean(discard))
+      commands.command('close', this, Boolean(discard))
     }
     return this
   }
 
-  /** The engine closes: the peer is told that the server goes away. */
+  /** Closes the session because its engine closes. `_completeShutdown` must follow. */
   _shutdown() {
     if (this.readyState === 'closed') return
-    this._unsentAtEnd = this._waitingMessages()
+    this.#unsentAtEnd = this.#waitingMessages()
     this.readyState = 'closing'
-    staging.command('shutdown', this)
+    commands.command('shutdown', this)
+  }
+
+  /** Ends the session in JavaScript at once: nothing waits for the I/O thread when an engine closes. */
+  _completeShutdown() {
+    this.#completeClose(CLOSE_REASONS.FORCED_CLOSE, shutdownError(this._transportState.name))
   }
 
   /**
-   * The engine is drained: sends what waits, then a close frame with 1001.
-   * Returns `false` when the session is closing already.
+   * Closes the session because its engine is drained: sends the queued messages, and then a close frame
+   * 1001 or a close packet. Returns `false` if the session is closing already.
    */
-  _leave() {
+  _closeDrained() {
     if (this.readyState !== 'open') return false
     this.readyState = 'closing'
-    staging.command('leave', this)
+    commands.command('closeDrained', this)
     return true
   }
 
-  /** Volatile rule: nothing written in this tick, nothing waiting, and on polling a GET parked. */
+  /**
+   * Whether a volatile packet may be sent on the transport `name`: nothing was written in this tick and
+   * nothing waits; on polling, a GET must be parked as well.
+   */
   _isWritable(name) {
-    if (this.readyState !== 'open' || name !== this._transportName) return false
-    if (this._wroteAt === staging.currentTick()) return false
-    if (this._polling !== undefined) return this._polling.isParkedSince(this._wroteAt)
-    return this._unsent() === 0
+    const { name: used, requests } = this._transportState
+    if (this.readyState !== 'open' || name !== used) return false
+    if (this.#wroteAt === commands.currentTick()) return false
+    if (used === 'polling') return requests.isParkedSince(this.#wroteAt)
+    return this._unsentBytes() === 0
   }
 
-  _unsent() {
-    return staging.unsent(this)
+  _unsentBytes() {
+    return commands.unsent(this)
   }
 
-  /** An event from the I/O thread, in the async context of the handshake. */
-  _run(kind, value, extra, offset, length) {
-    this._resource.runInAsyncScope(onEvent, this, kind, value, extra, offset, length)
+  /** The HTTP requests of the session, as long as it has any. */
+  get _polling() {
+    return this._transportState.requests
   }
 
-  /** Ends the face. By then the engine has forgotten it, as engine.io's has. */
-  _finish(reason, description) {
+  /** A WebSocket has come for an upgrade, and is about to be handed to the I/O thread. */
+  _startProbe() {
+    this._transportState = this._transportState.probe()
+    this._polling.announcePost()
+    if (log.upgrade.enabled) log.upgrade('%s: a WebSocket is probed', this._shortId)
+  }
+
+  /** The last polling request of an upgraded session has ended. */
+  _releasePolling() {
+    if (this._transportState instanceof Upgraded) this._transportState.requests = undefined
+  }
+
+  /** Handles an event from the I/O thread, in the async context of the handshake. */
+  _onEvent(kind, value, extra, offset, length) {
+    this.#resource.runInAsyncScope(this.#handleEvent, this, kind, value, extra, offset, length)
+  }
+
+  #handleEvent(kind, value, extra, offset, length) {
+    switch (kind) {
+      case KIND.TEXT:
+        return this.#onMessage(length === 0 ? undefined : value)
+      case KIND.BINARY:
+        return this.#onMessage(offset < 0 ? Buffer.from(value) : smallBytes(offset, length))
+      case KIND.ANSWER_GET:
+        return this._polling?.answer(extra >>> 0, payloadOf(value), length)
+      case KIND.REFUSE_GET:
+        return this._polling?.refuse(extra >>> 0)
+      case KIND.SENT:
+        return this.#onSent(extra)
+      case KIND.HEARTBEAT:
+        if (this._events.packet !== undefined) this.emit('packet', { type: 'pong' })
+        this.emit('heartbeat')
+        return
+      case KIND.PING_SENT:
+        if (this._events.packetCreate !== undefined) {
+          this.emit('packetCreate', { type: 'ping', options: { compress: true } })
+        }
+        return
+      case KIND.UPGRADING:
+        return this.#onProbe()
+      case KIND.UPGRADED:
+        return this.#onUpgraded()
+      case KIND.UPGRADE_FAILED:
+        return this.#onUpgradeFailed()
+      case KIND.POST_WANTED:
+        return this._polling?.readPost()
+      case KIND.LIMIT:
+        return this.#onLimit(JSON.parse(value))
+      case KIND.CLOSE:
+        this.#unsentAtEnd = extra >>> CLOSE_REASON_BITS
+        return this.#onClose(REASONS[extra & REASON_MASK], value)
+    }
+  }
+
+  #onMessage(data) {
+    // As in engine.io, messages that arrive after the app has called `close()` are dropped.
+    if (this.readyState !== 'open') return
+    if (this._events.packet !== undefined) this.emit('packet', { type: 'message', data })
+    this.emit('data', data)
+    this.emit('message', data)
+  }
+
+  #onProbe() {
+    const state = this._transportState
+    state.probed = new Transport(this, 'websocket')
+    if (log.upgrade.enabled) log.upgrade('%s: the probe was answered', this._shortId)
+    this.emit('upgrading', state.probed)
+  }
+
+  #onUpgraded() {
+    const polling = this._transport
+    const { probed, startedAt } = this._transportState
+    this._transportState = this._transportState.upgrade()
+    this._transport = probed
+    if (log.upgrade.enabled) log.upgrade('%s: upgraded after %s', this._shortId, since(startedAt))
+    if (!this._polling.retire()) this._releasePolling()
+    notify(polling, 'close')
+    this.emit('upgrade', this.transport)
+  }
+
+  #onUpgradeFailed() {
+    const { probed, startedAt } = this._transportState
+    this._transportState = this._transportState.fail()
+    if (log.upgrade.enabled) {
+      const step = probed === undefined ? 'before its probe' : 'after its probe'
+      const { upgradeTimeout } = this.server.opts
+      const isLate = performance.now() - startedAt >= upgradeTimeout
+      const reason = isLate
+        ? `upgradeTimeout (${upgradeTimeout} ms)`
+        : 'the WebSocket was closed, or did not send a probe'
+      log.upgrade('%s: failed %s after %s: %s', this._shortId, step, since(startedAt), reason)
+    }
+    notify(probed, 'close')
+  }
+
+  #onClose(reason, json) {
+    const description = closeError(reason, json)
+    if (description?.limit !== undefined) {
+      const { limit: name, value } = description
+      this.server._onLimit({ name, limit: value, value, action: 'closed' }, this)
+    }
+    // socket.io handles a message up to two ticks after its event; all messages go before the close.
+    removeSession(this)
+    setImmediate(() => {
+      this.#resource.runInAsyncScope(this.#completeClose, this, reason, description)
+    })
+  }
+
+  /** Ends the session in JavaScript. As in engine.io, the engine has forgotten it when `close` is emitted. */
+  #completeClose(reason, description) {
     if (this.readyState === 'closed') return
     this.readyState = 'closed'
-    this.upgrading = false
-    if (this._unsentAtEnd > 0) process.nextTick(forgetUnsent, this)
-    unregister(this)
-    const polling = this._polling ?? this._leftPolling
-    polling?.end(isGivenUp(reason, description))
-    this._callbacks = undefined
+    if (this.#unsentAtEnd > 0) process.nextTick(() => (this.#unsentAtEnd = 0))
+    removeSession(this)
+    if (log.session.enabled) this.#logClose(reason, description)
+    this._polling?.end(isUnresponsive(reason, description))
+    this.#callbacks = undefined
     this.server._forget(this)
-    told(this._probed, 'close')
-    told(this._transport, 'close')
+    notify(this._transportState.probed, 'close')
+    notify(this._transport, 'close')
     this.emit('close', reason, description)
   }
 
-  /** Heartbeats and drains cross to JavaScript only where somebody listens. */
+  #logClose(reason, description) {
+    const code = description?.code ?? 'no code'
+    log.session('%s closed: %s (%s) after %s', this._shortId, reason, code, since(this.#openedAt))
+  }
+
+  /** Called before a listener is added. Heartbeats become events only when something listens for them. */
   _observe(event) {
-    if (event === 'drain') return this._awaitDrain()
+    if (event === 'drain') return this._coverQueued()
     if (event !== 'heartbeat' && event !== 'packet' && event !== 'packetCreate') return
-    if (this._isObserved || this.readyState === 'closed') return
-    this._isObserved = true
-    staging.command('observe', this, true)
+    if (this.#isObserved || this.readyState === 'closed') return
+    this.#isObserved = true
+    commands.command('observe', this, true)
+  }
+
+  /** The session's state, for bug reports: a plain object that can be written as JSON. */
+  debugState() {
+    return {
+      id: this._shortId,
+      readyState: this.readyState,
+      transport: this._transportState.name,
+      upgrading: this.upgrading,
+      upgraded: this.upgraded,
+      waitingMessages: this.#waitingMessages(),
+      waitingBytes: this._unsentBytes(),
+      remoteAddress: this.remoteAddress ?? null,
+      age: Math.round(performance.now() - this.#openedAt),
+      requests: this._polling?.debugState() ?? null,
+    }
+  }
+
+  /** The beginning of the id. The whole id would let a reader of logs impersonate the client. */
+  get _shortId() {
+    return `${this.id.slice(0, 4)}…`
   }
 }
 
-/** Emits where more is to come: an error of the app's surfaces, and what is to come comes. */
-function told(emitter, event) {
+/** Emits an event; a listener that throws cannot stop what follows. */
+function notify(emitter, event) {
   try {
     emitter?.emit(event)
   } catch (error) {
@@ -257,105 +418,25 @@ function told(emitter, event) {
   }
 }
 
-function forgetUnsent(socket) {
-  socket._unsentAtEnd = 0
+/** Whether the peer has stopped reading, so that answers on their way to it are cut off. */
+function isUnresponsive(reason, description) {
+  return reason === CLOSE_REASONS.PING_TIMEOUT || description?.code === CODES.SLOW_CONSUMER
 }
 
-/** Whether the peer is not waited for any more: what it has not read is cut off. */
-function isGivenUp(reason, description) {
-  return reason === 'ping timeout' || description?.code === 'ERR_UPWIRE_SLOW_CONSUMER'
-}
-
-/** Whether others get the same data with these options, or the app has framed it itself. */
+/** Whether other sessions may get the same data with these options, or the app has framed the data. */
 function isShared(options) {
   if (options === undefined || options === null) return false
   return options.preEncoded === true || Array.isArray(options.wsPreEncodedFrame)
 }
 
-/** @this {EngineSocket} */
-function onEvent(kind, value, extra, offset, length) {
-  switch (kind) {
-    case KIND.TEXT:
-      return message(this, length === 0 ? undefined : value)
-    case KIND.BINARY:
-      return message(this, offset < 0 ? Buffer.from(value) : smallBytes(offset, length))
-    case KIND.ANSWER_GET:
-      return (this._polling ?? this._leftPolling)?.answer(extra >>> 0, body(value), length)
-    case KIND.REFUSE_GET:
-      return (this._polling ?? this._leftPolling)?.refuse(extra >>> 0)
-    case KIND.SENT:
-      return this._sent(extra)
-    case KIND.HEARTBEAT:
-      if (this._events.packet !== undefined) this.emit('packet', { type: 'pong' })
-      this.emit('heartbeat')
-      return
-    case KIND.PING_SENT:
-      if (this._events.packetCreate !== undefined) {
-        this.emit('packetCreate', { type: 'ping', options: { compress: true } })
-      }
-      return
-    case KIND.UPGRADING:
-      this._probed = new Transport(this, 'websocket')
-      this.emit('upgrading', this._probed)
-      return
-    case KIND.UPGRADED:
-      return upgraded(this)
-    case KIND.UPGRADE_FAILED:
-      this.upgrading = false
-      this.server._native.probeEnded(this.id, false)
-      told(this._probed, 'close')
-      this._probed = undefined
-      return
-    case KIND.POST_WANTED:
-      return (this._polling ?? this._leftPolling)?.readPost()
-    case KIND.LIMIT:
-      return this._onLimit(JSON.parse(value))
-    case KIND.CLOSE:
-      this._unsentAtEnd = extra >>> 8
-      return closed(this, REASONS[extra & 0xff], value)
-  }
-}
-
-/** A payload: a string, or a Buffer where it is large. */
-function body(value) {
+/** A payload is a string, or a Buffer when it is large. */
+function payloadOf(value) {
   return typeof value === 'string' ? value : Buffer.from(value)
 }
 
-function closed(socket, reason, json) {
-  const description = closeError(reason, json)
-  if (description?.limit !== undefined) {
-    const { limit: name, value } = description
-    socket.server._onLimit({ name, limit: value, value, action: 'closed' }, socket)
-  }
-  // socket.io handles a message two ticks after it came; those before the close go first.
-  unregister(socket)
-  setImmediate(finish, socket, reason, description)
-}
-
-function finish(socket, reason, description) {
-  socket._resource.runInAsyncScope(socket._finish, socket, reason, description)
-}
-
-function message(socket, data) {
-  // As in engine.io: what arrives after the app has closed is not for it any more.
-  if (socket.readyState !== 'open') return
-  if (socket._events.packet !== undefined) socket.emit('packet', { type: 'message', data })
-  socket.emit('data', data)
-  socket.emit('message', data)
-}
-
-function upgraded(socket) {
-  socket.upgrading = false
-  socket.upgraded = true
-  socket._transportName = 'websocket'
-  const polling = socket._transport
-  socket._transport = socket._probed
-  socket._probed = undefined
-  socket.server._native.probeEnded(socket.id, true)
-  if (socket._polling.retire()) socket._leftPolling = socket._polling
-  socket._polling = undefined
-  told(polling, 'close')
-  socket.emit('upgrade', socket.transport)
+/** The time since a moment, for logs. */
+function since(moment) {
+  return `${Math.round(performance.now() - moment)} ms`
 }
 
 module.exports = { EngineSocket }

@@ -10,19 +10,19 @@ const { ERRORS, MESSAGES, shuttingDown } = require('../admission/refusal')
 const { randomId } = require('../admission/session-id')
 const native = require('../bridge/binding')
 const commands = require('../bridge/commands')
-const { start, streams } = require('../bridge/events')
+const { streams } = require('../bridge/events')
+const { startThreads } = require('../bridge/io-threads')
 const { guarded, surface, warnOnce } = require('../errors')
 const { claimsOf } = require('../http-server/wrap-server')
 const { EarlyBytes } = require('../transports/early-bytes')
 const { PollingCandidate } = require('../transports/polling-candidate')
 const { WebSocketUpgrade } = require('../transports/websocket-upgrade')
-const { shutdownError } = require('./close-error')
 const { engineState } = require('./debug-state')
 const { Drain } = require('./drain')
 const { EngineSocket } = require('./engine-socket')
 const { LimitCounters } = require('./limit-counters')
 const { ObservedEmitter } = require('./observed-emitter')
-const { pathPrefix, readDrainOptions, readOptions } = require('./options')
+const { nativeLimits, pathPrefix, readDrainOptions, readOptions } = require('./options')
 
 /** Milliseconds that a close waits for the close frames to be written. */
 const CLOSE_PATIENCE = 250
@@ -85,23 +85,8 @@ class Engine extends ObservedEmitter {
      * @type {(req: object, res: object) => boolean} returns whether it has answered
      */
     this._serveStatic = () => false
-    start(this.opts)
-    this._native = new native.NativeEngine({
-      closeTimeout: this.opts.closeTimeout,
-      dropWhenSlow: this.opts.slowConsumer === 'drop',
-      maxDepth: this.opts.maxDepth,
-      maxFragments: this.opts.maxFragments,
-      maxHttpBufferSize: this.opts.maxHttpBufferSize,
-      maxMessageRate: this.opts.maxMessageRate,
-      maxPendingPongs: this.opts.maxPendingPongs,
-      maxReceiveQueue: this.opts.maxReceiveQueue,
-      maxSendBuffer: this.opts.maxSendBuffer,
-      pingInterval: this.opts.pingInterval,
-      pingTimeout: this.opts.pingTimeout,
-      polling: this.opts.transports.includes('polling'),
-      upgradeTimeout: this.opts.upgradeTimeout,
-      websocket: this.opts.transports.includes('websocket'),
-    })
+    startThreads(this.opts)
+    this._native = new native.NativeEngine(nativeLimits(this.opts), this.opts.transports)
     if (this.opts.cors) this.use(this._origins.cors())
   }
 
@@ -184,7 +169,7 @@ class Engine extends ObservedEmitter {
   /** A new `drain` listener also covers messages that are already queued. */
   _observe(event) {
     if (event !== 'drain') return
-    for (const socket of Object.values(this.clients)) socket._awaitDrain()
+    for (const socket of Object.values(this.clients)) socket._coverQueued()
   }
 
   /** Whether polling sessions are offered the upgrade. */
@@ -208,7 +193,7 @@ class Engine extends ObservedEmitter {
       slot,
       generation,
     })
-    commands.stage()
+    commands.scheduleFlush()
     this.clients[id] = socket
     this.clientsCount++
     return socket
@@ -226,7 +211,6 @@ class Engine extends ObservedEmitter {
 
   /** Forgets a session that has closed. */
   _forget(socket) {
-    this._native.forget(socket.id)
     this._pending.endSession(socket.id)
     this._clientLimits.releasePlace(socket._place)
     delete this.clients[socket.id]
@@ -316,7 +300,7 @@ class Engine extends ObservedEmitter {
     commands.flush()
     guarded(() => this.emit('shutdown'))
     for (const socket of sockets) {
-      guarded(() => socket._finish('forced close', shutdownError(socket._transportName)))
+      guarded(() => socket._completeShutdown())
     }
     // The caller may exit at once, so wait until the close frames are written.
     if (sockets.length > 0) commands.flushAndWait(CLOSE_PATIENCE)

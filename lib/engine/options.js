@@ -3,6 +3,7 @@
 const { constants } = require('node:buffer')
 const { totalmem } = require('node:os')
 const { parseBlock } = require('../admission/client-address')
+const { LIMITS, SHARED_LIMITS } = require('../bridge/contract')
 const { originsOf } = require('../admission/origin/cors')
 const { coded, invalid, warnOnce } = require('../errors')
 const { hasSlash, isEntry } = require('../admission/origin/list')
@@ -55,10 +56,10 @@ function cors(name, value) {
   if (typeof origins === 'function') return value
   if (Array.isArray(value.origin) && value.origin.flat(Number.POSITIVE_INFINITY).includes('*')) {
     const text =
-      "'*' in the list cors.origin allows nobody, as in the package cors: write origin: '*'"
+      "'*' in a list of cors.origin allows no origin, as in the package cors: write origin: '*'"
     warnOnce('cors.origin *', 'UPWIRE_ORIGIN', text)
   }
-  // The package takes what is empty for no origin: an entry from an environment variable, say.
+  // Like the package, ignore empty entries: one may come from an environment variable that is not set.
   const entries = [origins].flat(Number.POSITIVE_INFINITY).filter(Boolean)
   for (const entry of entries) if (entry !== true) checkOrigin('cors.origin', entry)
   return value
@@ -77,7 +78,7 @@ function checkOrigin(name, entry) {
     throw invalid(name, entry, `${wanted}, or a function`)
   }
   if (hasSlash(entry)) {
-    const text = `no origin ends in a slash: "${entry}" in ${name} is taken without it`
+    const text = `origins do not end in a slash: the one of "${entry}" in ${name} is ignored`
     warnOnce(`${name} ${entry}`, 'UPWIRE_ORIGIN', text)
   }
 }
@@ -95,13 +96,13 @@ const milliseconds = (min) => integer(min, MAX_MILLISECONDS, 'milliseconds')
 const bytes = (min) => integer(min, Number.MAX_SAFE_INTEGER, 'bytes')
 const count = (min) => integer(min, MAX_COUNT, 'items')
 
-/** More than that is no JavaScript string any more. */
+/** A longer message could not become a JavaScript string. */
 const MAX_MESSAGE = constants.MAX_STRING_LENGTH
 
 function messageSize(name, value) {
   bytes(1)(name, value)
   if (value <= MAX_MESSAGE) return value
-  const text = `${name} ${value} is more than a string can hold: ${MAX_MESSAGE} is used`
+  const text = `${name} ${value} is longer than a string can be: ${MAX_MESSAGE} is used`
   warnOnce(name, 'UPWIRE_MAX_MESSAGE', text)
   return MAX_MESSAGE
 }
@@ -114,43 +115,46 @@ function quarterOfMemory() {
   return Math.max(Math.floor(available / 4), 256 * MiB)
 }
 
-/** Name, check, default. Defaults that depend on other options are filled in afterwards. */
+/**
+ * Check and default of each option. The native side defines the defaults of the limits that it enforces.
+ * `readOptions` fills in the defaults that depend on other options.
+ */
 const OPTIONS = {
   addTrailingSlash: [boolean, true],
   allowRequest: [func, undefined],
   allowUpgrades: [boolean, true],
   allowedOrigins: [allowedOrigins, undefined],
-  closeTimeout: [milliseconds(1), 3000],
+  closeTimeout: [milliseconds(1), LIMITS.closeTimeout],
   cors: [cors, false],
   destroyUpgrade: [boolean, true],
   destroyUpgradeTimeout: [milliseconds(0), 1000],
   handshakeTimeout: [milliseconds(1), 20_000],
   ioThreads: [integer(1, 64, 'threads'), 1],
-  maxDepth: [count(0), 0],
-  maxFragments: [count(1), 16_384],
+  maxDepth: [count(0), LIMITS.maxDepth],
+  maxFragments: [count(1), LIMITS.maxFragments],
   maxHandshakeRate: [integer(0, MAX_RATE, 'handshakes a second'), 0],
-  maxHttpBufferSize: [messageSize, 1_000_000],
-  maxLoopStall: [milliseconds(1), 30_000],
-  maxMessageRate: [integer(0, MAX_RATE, 'messages a second'), 0],
+  maxHttpBufferSize: [messageSize, LIMITS.maxHttpBufferSize],
+  maxLoopStall: [milliseconds(1), SHARED_LIMITS.maxLoopStall],
+  maxMessageRate: [integer(0, MAX_RATE, 'messages a second'), LIMITS.maxMessageRate],
   maxPendingHandshakes: [count(1), 16_384],
-  maxPendingPongs: [count(1), 60],
+  maxPendingPongs: [count(1), LIMITS.maxPendingPongs],
   maxReceiveQueue: [bytes(1), undefined],
-  maxSendBuffer: [bytes(0), 16 * MiB],
+  maxSendBuffer: [bytes(0), LIMITS.maxSendBuffer],
   maxSessions: [count(0), 100_000],
   maxSessionsPerAddress: [count(0), 0],
-  maxTotalReceiveQueue: [bytes(1), 64 * MiB],
+  maxTotalReceiveQueue: [bytes(1), SHARED_LIMITS.maxTotalReceiveQueue],
   maxTotalSendBuffer: [bytes(0), undefined],
   path: [checkPath, '/engine.io'],
-  pingInterval: [milliseconds(1), 25_000],
-  pingTimeout: [milliseconds(1), 20_000],
+  pingInterval: [milliseconds(1), LIMITS.pingInterval],
+  pingTimeout: [milliseconds(1), LIMITS.pingTimeout],
   requireOrigin: [boolean, false],
-  slowConsumer: [oneOf(['close', 'drop']), 'close'],
+  slowConsumer: [oneOf(['close', 'drop']), LIMITS.slowConsumer],
   transports: [transports, TRANSPORTS],
   trustProxy: [trustProxy, []],
-  upgradeTimeout: [milliseconds(1), 10_000],
+  upgradeTimeout: [milliseconds(1), LIMITS.upgradeTimeout],
 }
 
-/** Features of engine.io that are not there yet: asking for one is an error, never ignored. */
+/** Features of engine.io that upwire does not have yet. Asking for one is an error. */
 const UNSUPPORTED = {
   allowEIO3: 'Engine.IO protocol 3',
   cookie: 'the session cookie',
@@ -164,11 +168,11 @@ function unsupported(name, feature) {
   return coded(
     Error,
     'ERR_UPWIRE_UNSUPPORTED_OPTION',
-    `upwire: option ${name} asks for ${feature}, which this version does not have`,
+    `upwire: option ${name} asks for ${feature}, which this version does not support`,
   )
 }
 
-/** `httpCompression` is on by default in engine.io, so only an explicit wish is refused. */
+/** Refuses options that ask for an unsupported feature. `false` and `null` do not ask for it. */
 function refuseUnsupported(given) {
   for (const [name, feature] of Object.entries(UNSUPPORTED)) {
     if (given[name] !== undefined && given[name] !== false && given[name] !== null) {
@@ -182,17 +186,17 @@ function refuseUnsupported(given) {
 }
 
 /** Options that `false` and `null` switch off. */
-const OFF_WITHOUT = ['cors', 'allowRequest', 'trustProxy']
+const CAN_BE_OFF = ['cors', 'allowRequest', 'trustProxy']
 
-/** What engine.io takes for "not given", where it only asks whether there is something. */
+/** Whether engine.io treats a value as if the option were not given. */
 function isOff(name, value) {
   if (name === 'path') return value === '' || value === null
-  return (value === false || value === null) && OFF_WITHOUT.includes(name)
+  return (value === false || value === null) && CAN_BE_OFF.includes(name)
 }
 
 /**
- * Checks the options of an engine and fills in defaults. Names that upwire does not know are kept:
- * socket.io passes all its options through.
+ * Checks the options of an engine and fills in defaults. Unknown names are kept, because socket.io passes
+ * its own options along.
  * @param {Record<string, unknown>} given
  */
 function readOptions(given = {}) {
@@ -211,10 +215,10 @@ function readOptions(given = {}) {
   return options
 }
 
-/** How long `drain()` takes at most. */
+/** The default of `drain()`'s `deadline`, in milliseconds. */
 const DRAIN_DEADLINE = 10_000
 
-/** Checks the options of `drain()`. Without a rate it is such that the deadline is just met. */
+/** Checks the options of `drain()`. The default of `rate` depends on how many sessions there are. */
 function readDrainOptions(given = {}) {
   if (given === null || typeof given !== 'object') throw invalid('options', given, 'an object')
   const { deadline = DRAIN_DEADLINE, rate } = given
@@ -224,10 +228,19 @@ function readDrainOptions(given = {}) {
   }
 }
 
-/** The prefix that a request's URL must have: engine.io's rule. */
+/** The prefix that a request's URL must have, by engine.io's rule. */
 function pathPrefix({ path: given, addTrailingSlash }) {
   const bare = (given ?? '/engine.io').replace(/\/$/, '')
   return addTrailingSlash === false ? bare : `${bare}/`
 }
 
-module.exports = { OPTIONS, pathPrefix, readDrainOptions, readOptions }
+/**
+ * The limits of an engine that the native side enforces, as `NativeEngine` takes them.
+ * @param {ReturnType<typeof readOptions>} options
+ */
+function nativeLimits(options) {
+  const limits = Object.keys(LIMITS).map((name) => [name, options[name]])
+  return JSON.stringify(Object.fromEntries(limits))
+}
+
+module.exports = { OPTIONS, nativeLimits, pathPrefix, readDrainOptions, readOptions }

@@ -2,11 +2,11 @@
 
 const { EventEmitter } = require('node:events')
 
-/** The transport of a session as engine.io shows it; made when somebody asks. */
+/** A transport of a session: engine.io's `Transport`. Made when an app reads it. */
 class Transport extends EventEmitter {
   #socket
   #name
-  #facade
+  #webSocket
 
   constructor(socket, name) {
     super()
@@ -32,14 +32,18 @@ class Transport extends EventEmitter {
     return this.#socket._isWritable(this.#name)
   }
 
+  /** Whether the session uses another transport now. */
   get discarded() {
-    const socket = this.#socket
-    return this.#name !== socket._transportName && socket._probed !== this
+    return this.#name !== this.#socket._transportState.name && !this.#isProbed
   }
 
   get readyState() {
     if (this.discarded) return 'closed'
-    return this.#socket._probed === this ? 'open' : this.#socket.readyState
+    return this.#isProbed ? 'open' : this.#socket.readyState
+  }
+
+  get #isProbed() {
+    return this.#socket._transportState.probed === this
   }
 
   /** Closes the session. */
@@ -47,15 +51,15 @@ class Transport extends EventEmitter {
     this.#socket.close()
   }
 
-  /** What the WebSocket library's object would tell; what it would do, the session does. */
+  /** The WebSocket, as far as apps read it. */
   get socket() {
     if (this.#name !== 'websocket') return undefined
-    this.#facade ??= new WebSocketFacade(this.#socket)
-    return this.#facade
+    this.#webSocket ??= new WebSocketFacade(this.#socket)
+    return this.#webSocket
   }
 }
 
-/** What apps read of the object that stands for a WebSocket in engine.io. */
+/** Has the properties that apps read from engine.io's WebSocket object; its methods act on the session. */
 class WebSocketFacade {
   #socket
 
@@ -67,10 +71,10 @@ class WebSocketFacade {
 
   /** Bytes that wait for the peer. */
   get bufferedAmount() {
-    return this.#socket._unsent()
+    return this.#socket._unsentBytes()
   }
 
-  /** 1 while it is open, else 3: the numbers of the WebSocket API. */
+  /** The number of the WebSocket API: 1 when the session is open, otherwise 3. */
   get readyState() {
     return this.#socket.readyState === 'open' ? 1 : 3
   }

@@ -1,8 +1,8 @@
 'use strict'
 
 const { Candidate } = require('../admission/candidate')
-const { Verdict } = require('../admission/native-check')
 const { enterQueue } = require('../admission/queued-responses')
+const { Verdict } = require('../bridge/binding')
 const { failRequest, refuseRequest } = require('../http-server/answers')
 const { payloadHeaders } = require('./polling-requests')
 
@@ -60,9 +60,7 @@ class PollingCandidate extends Candidate {
   #handshakeHeaders() {
     const { engine, req, id } = this
     if (!engine._hasHeaderListeners) return undefined
-    const { pingInterval, pingTimeout, maxHttpBufferSize: maxPayload } = engine.opts
-    const upgrades = engine._canUpgrade() ? ['websocket'] : []
-    const packet = JSON.stringify({ sid: id, upgrades, pingInterval, pingTimeout, maxPayload })
+    const packet = engine._native.openPacket(id, engine._canUpgrade())
     const headers = payloadHeaders(req, 1 + Buffer.byteLength(packet))
     if (engine._emitHeaders(headers, req)) return headers
     failRequest(this.#res)

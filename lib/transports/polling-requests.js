@@ -248,8 +248,7 @@ class PollingRequests {
 
   /** Lets an upgraded session forget this object when the last request has ended. */
   #releaseIfIdle() {
-    const socket = this.#socket
-    if (socket._leftPolling === this && this.#isIdle) socket._leftPolling = undefined
+    if (this.#isIdle) this.#socket._releasePolling()
   }
 
   /** Announces a POST that has begun: the probe of a WebSocket, which comes next, waits for it. */

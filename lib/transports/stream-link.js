@@ -1,8 +1,9 @@
 'use strict'
 
 const native = require('../bridge/binding')
-const { KIND, nextStream, streams } = require('../bridge/events')
 const commands = require('../bridge/commands')
+const { KIND } = require('../bridge/contract')
+const { nextStream, streams } = require('../bridge/events')
 
 /**
  * Carries a WebSocket's bytes over a JavaScript stream where the native side cannot take a descriptor:
@@ -25,7 +26,7 @@ class StreamLink {
     stream.on('data', (chunk) => {
       // Paused at once: the event that asks for it waits behind what JavaScript has not taken.
       if (native.streamReceived(slot, generation, this.number, chunk)) stream.pause()
-      commands.stage()
+      commands.scheduleFlush()
     })
     stream.on('end', () => this.#onLost(false))
     stream.on('error', () => this.#onLost(true))
@@ -36,7 +37,7 @@ class StreamLink {
   #onLost(failed) {
     if (!streams.delete(this.number | 0)) return
     native.streamLost(this.#slot, this.number, failed)
-    commands.stage()
+    commands.scheduleFlush()
     this.#stream.destroy()
   }
 
@@ -48,7 +49,7 @@ class StreamLink {
         stream.write(Buffer.from(value), () => {
           if (!streams.has(this.number | 0)) return
           native.streamSent(this.#slot, this.number, value.byteLength)
-          commands.stage()
+          commands.scheduleFlush()
         })
         return
       case KIND.STREAM_END:

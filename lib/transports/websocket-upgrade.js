@@ -98,10 +98,8 @@ class WebSocketUpgrade extends Candidate {
   join(session) {
     const link = this.#makeLink()
     if (link === undefined) return
-    session.upgrading = true
-    session._polling.announcePost()
-    const isTaken = this.engine._native.probe(session.id, ...link.arguments)
-    commands.stage()
+    session._startProbe()
+    const isTaken = commands.command('probe', session, ...link.arguments)
     this.#handOver(link.stream, isTaken, session)
   }
 

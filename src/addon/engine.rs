@@ -1,50 +1,56 @@
-//! One engine: what it allows, and which sessions it has.
+//! The native half of an engine: it checks requests, and opens sessions with the engine's limits.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use napi::Either;
 use napi_derive::napi;
 
 use super::environment::{is_overloaded, with};
-use super::guard::{Result, guard};
+use super::guard::{Result, guard, internal};
 use super::raw::{CopiedBytes, NodeDescriptor};
 use crate::protocol::handshake::{
     self, Accepted, KnownSession, Refusal, Request, Rules, TransportName,
 };
-use crate::protocol::limits::{Limits, SlowConsumer};
+use crate::protocol::limits::Limits;
 use crate::protocol::websocket::opening::{self, UpgradeHeaders, UpgradeRefusal};
-use crate::runtime::commands::{Action, NewLink, NewWebSocket, Open, SessionId};
+use crate::runtime::commands::{Action, NewLink, NewWebSocket, Open};
 
-/// Options of an engine, checked and completed in JavaScript. Times in milliseconds.
-#[napi(object)]
-pub struct EngineLimits {
-    pub ping_interval: f64,
-    pub ping_timeout: f64,
-    pub upgrade_timeout: f64,
-    pub close_timeout: f64,
-    pub max_depth: f64,
-    pub max_http_buffer_size: f64,
-    pub max_message_rate: u32,
-    pub max_fragments: u32,
-    pub max_pending_pongs: u32,
-    pub max_send_buffer: f64,
-    pub drop_when_slow: bool,
-    pub max_receive_queue: f64,
-    pub polling: bool,
-    pub websocket: bool,
+/// What an accepted request asks for.
+#[napi]
+pub enum Verdict {
+    /// A GET of a polling session.
+    Get,
+    /// A POST of a polling session.
+    Post,
+    /// A WebSocket for a polling session.
+    Upgrade,
+    /// A new session.
+    Handshake,
+    /// A new session, while too much of what peers have sent is undelivered.
+    Overloaded,
 }
 
-/// A refused request: engine.io's code and message, `name` of the context, and the transport in
-/// use where that is the matter.
+/// How the session that a request names travels.
+#[napi]
+pub enum SessionTransport {
+    /// HTTP long-polling.
+    Polling,
+    /// Polling, while a WebSocket is being probed.
+    Probing,
+    /// A WebSocket.
+    WebSocket,
+}
+
+/// A refused request.
 #[napi(object)]
 pub struct Refused {
+    /// engine.io's error code.
     pub code: u32,
-    pub message: String,
+    /// `context.name` of the `connection_error` event.
     pub name: Option<String>,
+    /// The session's transport, when the request names another one.
     pub previous_transport: Option<String>,
-    /// 405 instead of 400.
+    /// The status is 405 instead of 400.
     pub is_method: bool,
 }
 
@@ -52,16 +58,16 @@ pub struct Refused {
 #[napi(object)]
 pub struct UpgradeRefused {
     pub message: String,
-    /// The answer names the supported version.
+    /// The answer must name the supported version.
     pub is_version: bool,
 }
 
-/// A session's place.
+/// A new session: its place in the table of sessions, and how its connection travels.
 #[napi(object)]
 pub struct Opened {
     pub slot: u32,
     pub generation: u32,
-    /// The descriptor was taken; the stream is not needed.
+    /// Whether the descriptor was taken from Node, so that the stream is not needed.
     pub taken: bool,
 }
 
@@ -69,52 +75,29 @@ pub struct Opened {
 #[napi]
 pub struct NativeEngine {
     limits: Arc<Limits>,
-    max_receive_queue: u64,
     rules: Rules,
-    sessions: HashMap<String, KnownSession<SessionId>>,
 }
-
-const GET: f64 = 0.0;
-const POST: f64 = 1.0;
-const UPGRADE: f64 = 2.0;
-const HANDSHAKE: f64 = 3.0;
-const OVERLOADED: f64 = 4.0;
 
 #[napi]
 #[allow(clippy::needless_pass_by_value)]
 impl NativeEngine {
+    /// `limits` is a JSON object with the limits by name, checked and completed in JavaScript.
     #[napi(constructor)]
-    pub fn new(options: EngineLimits) -> Self {
-        let millis = |value: f64| Duration::from_secs_f64((value / 1000.0).clamp(0.0, 1e9));
-        let limits = Limits {
-            ping_interval: millis(options.ping_interval),
-            ping_timeout: millis(options.ping_timeout),
-            upgrade_timeout: millis(options.upgrade_timeout),
-            close_timeout: millis(options.close_timeout),
-            max_message: options.max_http_buffer_size as usize,
-            max_fragments: options.max_fragments,
-            max_depth: options.max_depth as usize,
-            max_message_rate: options.max_message_rate,
-            max_pending_pongs: options.max_pending_pongs,
-            max_send_buffer: options.max_send_buffer as usize,
-            slow_consumer: if options.drop_when_slow {
-                SlowConsumer::Drop
-            } else {
-                SlowConsumer::Close
+    pub fn new(limits: String, transports: Vec<String>) -> Result<Self> {
+        let limits = serde_json::from_str(&limits).map_err(|error| internal(error.to_string()))?;
+        let allows = |wanted| transports.iter().any(|it| TransportName::parse(it) == Some(wanted));
+        Ok(Self {
+            limits: Arc::new(Limits::from_json(&limits)),
+            rules: Rules {
+                polling: allows(TransportName::Polling),
+                websocket: allows(TransportName::WebSocket),
             },
-            ..Limits::default()
-        };
-        Self {
-            limits: Arc::new(limits),
-            max_receive_queue: options.max_receive_queue as u64,
-            rules: Rules { polling: options.polling, websocket: options.websocket },
-            sessions: HashMap::new(),
-        }
+        })
     }
 
-    /// Checks a request. A good one is a number: 0 GET, 1 POST or 2 upgrade of a session, 3 a
-    /// handshake, 4 one for which there is no room.
+    /// Checks a request. `known` is the transport of the session that its `sid` names.
     #[napi]
+    #[allow(clippy::too_many_arguments)]
     pub fn verify(
         &self,
         method: String,
@@ -122,8 +105,9 @@ impl NativeEngine {
         transport: Option<String>,
         eio: Option<String>,
         sid: Option<String>,
+        known: Option<SessionTransport>,
         origin: Option<String>,
-    ) -> Result<Either<f64, Refused>> {
+    ) -> Result<Either<Verdict, Refused>> {
         guard(|| {
             let request = Request {
                 method: &method,
@@ -133,20 +117,19 @@ impl NativeEngine {
                 sid: sid.as_deref(),
                 origin: origin.as_deref(),
             };
-            let lookup = |sid: &str| self.sessions.get(sid).copied();
-            Ok(match handshake::verify(&request, self.rules, lookup) {
-                Ok(Accepted::Get(_)) => Either::A(GET),
-                Ok(Accepted::Post(_)) => Either::A(POST),
-                Ok(Accepted::Upgrade(_)) => Either::A(UPGRADE),
-                Ok(Accepted::Handshake(_)) if is_overloaded() => Either::A(OVERLOADED),
-                Ok(Accepted::Handshake(_)) => Either::A(HANDSHAKE),
+            Ok(match handshake::verify(&request, self.rules, |_| known.map(known_session)) {
+                Ok(Accepted::Get(())) => Either::A(Verdict::Get),
+                Ok(Accepted::Post(())) => Either::A(Verdict::Post),
+                Ok(Accepted::Upgrade(())) => Either::A(Verdict::Upgrade),
+                Ok(Accepted::Handshake(_)) if is_overloaded() => Either::A(Verdict::Overloaded),
+                Ok(Accepted::Handshake(_)) => Either::A(Verdict::Handshake),
                 Err(refusal) => Either::B(refused(refusal)),
             })
         })
     }
 
-    /// Checks the WebSocket part of an upgrade request. Its headers come one by one, as
-    /// `req.headers` has them: an object would cost more than the check.
+    /// Checks the opening handshake of an upgrade request. The headers are arguments, with the values
+    /// of `req.headers`, because reading them from an object would cost more than the check.
     #[napi]
     #[allow(clippy::too_many_arguments)]
     pub fn verify_upgrade(
@@ -182,21 +165,26 @@ impl NativeEngine {
         })
     }
 
-    /// Opens a polling session; its first GET comes next.
+    /// The body of a session's open packet.
     #[napi]
-    pub fn open_polling(&mut self, sid: String, can_upgrade: bool) -> Result<Opened> {
-        let upgrades: &[&str] = if can_upgrade { &["websocket"] } else { &[] };
-        guard(|| self.open(sid, upgrades, None))
+    pub fn open_packet(&self, sid: String, can_upgrade: bool) -> Result<String> {
+        guard(|| Ok(self.packet(&sid, can_upgrade)))
     }
 
-    /// Opens a session on a WebSocket whose request has been verified. With a `descriptor` of at
-    /// least 0 the connection is taken from Node, else its bytes travel through the JavaScript
-    /// stream of number `stream`. `headers` are whole lines for the 101, with `base64` binary messages
-    /// are sent as text, `early` is what came behind the request.
+    /// Opens a polling session. Its first GET follows as a command.
+    #[napi]
+    pub fn open_polling(&self, sid: String, can_upgrade: bool) -> Result<Opened> {
+        guard(|| self.open(self.packet(&sid, can_upgrade), None))
+    }
+
+    /// Opens a session on a WebSocket whose request was accepted. With a `descriptor` of at least 0
+    /// the connection is taken from Node; otherwise its bytes travel through the JavaScript stream
+    /// with the number `stream`. `headers` are complete lines for the 101 response. With `base64`,
+    /// binary messages are sent as text. `early` holds the bytes that followed the request.
     #[napi]
     #[allow(clippy::too_many_arguments)]
     pub fn open_web_socket(
-        &mut self,
+        &self,
         sid: String,
         #[napi(ts_arg_type = "number")] descriptor: NodeDescriptor,
         stream: u32,
@@ -209,73 +197,39 @@ impl NativeEngine {
         guard(|| {
             let answer = opening::response(&key, protocol.as_deref(), &headers);
             let link = new_websocket(descriptor, stream, answer, base64, early);
-            self.open(sid, &[], Some(link))
+            self.open(self.packet(&sid, false), Some(link))
         })
     }
+}
 
-    fn open(
-        &mut self,
-        sid: String,
-        upgrades: &[&str],
-        link: Option<(NewWebSocket, bool)>,
-    ) -> Result<Opened> {
-        let (transport, websocket, taken) = match link {
-            Some((websocket, taken)) => (TransportName::WebSocket, Some(websocket), taken),
-            None => (TransportName::Polling, None, false),
-        };
-        let packet = handshake::open_packet(&sid, upgrades, &self.limits);
-        let (limits, max_receive_queue) = (Arc::clone(&self.limits), self.max_receive_queue);
+impl NativeEngine {
+    fn packet(&self, sid: &str, can_upgrade: bool) -> String {
+        let upgrades: &[&str] = if can_upgrade { &["websocket"] } else { &[] };
+        handshake::open_packet(sid, upgrades, &self.limits)
+    }
+
+    fn open(&self, packet: String, link: Option<(NewWebSocket, bool)>) -> Result<Opened> {
+        let (websocket, taken) = link.unzip();
+        let limits = Arc::clone(&self.limits);
+        let max_receive_queue = limits.max_receive_queue as u64;
         let id = with(|host| {
             let (id, gauge) = host.slots.allocate(max_receive_queue);
             let open = Open { limits, max_receive_queue, gauge, packet, websocket };
             host.stage(id, Action::Open(Box::new(open)));
             id
         })?;
-        self.sessions.insert(sid, KnownSession { session: id, transport, upgrading: false });
-        Ok(Opened { slot: id.slot, generation: id.generation, taken })
+        Ok(Opened { slot: id.slot, generation: id.generation, taken: taken.unwrap_or(false) })
     }
+}
 
-    /// Gives a polling session a WebSocket to probe; the arguments are those of
-    /// [`Self::open_web_socket`]. Returns whether the descriptor was taken.
-    #[napi]
-    #[allow(clippy::too_many_arguments)]
-    pub fn probe(
-        &mut self,
-        sid: String,
-        #[napi(ts_arg_type = "number")] descriptor: NodeDescriptor,
-        stream: u32,
-        key: String,
-        protocol: Option<String>,
-        headers: String,
-        base64: bool,
-        #[napi(ts_arg_type = "Uint8Array | undefined | null")] early: Option<CopiedBytes>,
-    ) -> Result<bool> {
-        guard(|| {
-            let Some(known) = self.sessions.get_mut(&sid) else { return Ok(false) };
-            known.upgrading = true;
-            let answer = opening::response(&key, protocol.as_deref(), &headers);
-            let (websocket, taken) = new_websocket(descriptor, stream, answer, base64, early);
-            with(|host| host.stage(known.session, Action::Probe(Box::new(websocket))))?;
-            Ok(taken)
-        })
-    }
-
-    /// The probe has ended: the session is on WebSocket now, or still on polling.
-    #[napi]
-    pub fn probe_ended(&mut self, sid: String, upgraded: bool) {
-        if let Some(known) = self.sessions.get_mut(&sid) {
-            known.upgrading = false;
-            if upgraded {
-                known.transport = TransportName::WebSocket;
-            }
-        }
-    }
-
-    /// The session is over.
-    #[napi]
-    pub fn forget(&mut self, sid: String) {
-        self.sessions.remove(&sid);
-    }
+/// What the check of a request needs to know about its session.
+fn known_session(transport: SessionTransport) -> KnownSession<()> {
+    let (transport, upgrading) = match transport {
+        SessionTransport::Polling => (TransportName::Polling, false),
+        SessionTransport::Probing => (TransportName::Polling, true),
+        SessionTransport::WebSocket => (TransportName::WebSocket, false),
+    };
+    KnownSession { session: (), transport, upgrading }
 }
 
 fn refused(refusal: Refusal) -> Refused {
@@ -286,15 +240,14 @@ fn refused(refusal: Refusal) -> Refused {
     };
     Refused {
         code: refusal.code() as u32,
-        message: refusal.code().message().to_owned(),
         name: refusal.name().map(str::to_owned),
         previous_transport: previous.map(str::to_owned),
         is_method: refusal == Refusal::MethodNotAllowed,
     }
 }
 
-/// Takes the connection from Node where that can be had.
-fn new_websocket(
+/// A WebSocket whose opening handshake was accepted, and whether its descriptor was taken from Node.
+pub fn new_websocket(
     descriptor: NodeDescriptor,
     stream: u32,
     answer: String,

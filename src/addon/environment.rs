@@ -1,5 +1,5 @@
-//! What one JavaScript thread owns: its I/O threads, its sessions' slots, and the commands staged
-//! in this tick.
+//! The state of one JavaScript thread: its I/O threads, the slots of its sessions, and the commands
+//! staged in this tick.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -22,20 +22,21 @@ use crate::runtime::pool::Pool;
 use crate::runtime::shared::Shared;
 use crate::runtime::slots::Slots;
 
-/// One environment's state.
+/// The state of one Node environment.
 pub struct Host {
     pub pool: Pool,
     pub slots: Slots,
+    /// One batch for each I/O thread.
     staged: Vec<CommandBatch>,
-    /// What is being delivered.
+    /// Events that wait for delivery.
     pub lanes: Lanes,
-    /// Sessions that end because an event of theirs could not be delivered.
     pub undeliverable: Undeliverable,
-    /// Events that JavaScript gets in one call.
+    /// How many events one call of JavaScript delivers.
     pub group: usize,
 }
 
-/// Sessions of which no more messages are delivered: there would be a hole before them.
+/// Sessions that are closing because an event could not become a JavaScript value. Their later
+/// messages are skipped, because the app would not see that one is missing before them.
 #[derive(Default)]
 pub struct Undeliverable(HashSet<SessionId>);
 
@@ -45,7 +46,7 @@ impl Undeliverable {
         self.0.insert(id);
     }
 
-    /// Whether an event is to be left out. The last one, the close, is not.
+    /// Whether to skip an event. The close event, the last of a session, is delivered.
     pub fn skips(&mut self, id: SessionId, kind: Kind) -> bool {
         if self.0.is_empty() {
             return false;
@@ -61,7 +62,7 @@ thread_local! {
     static HOST: RefCell<Option<Host>> = const { RefCell::new(None) };
 }
 
-/// Runs `run` with this thread's host.
+/// Calls `run` with this thread's host.
 pub fn with<T>(run: impl FnOnce(&mut Host) -> T) -> Result<T> {
     HOST.with_borrow_mut(|host| host.as_mut().map(run)).ok_or_else(not_running)
 }
@@ -71,19 +72,19 @@ impl Host {
         slot % self.pool.len().max(1)
     }
 
-    /// The batch of the thread that has a slot.
+    /// The batch of the I/O thread that owns a slot.
     pub fn batch(&mut self, slot: u32) -> &mut CommandBatch {
         let thread = self.thread_of(slot) as usize;
         &mut self.staged[thread]
     }
 
-    /// Stages a command.
+    /// Stages a command for a session.
     pub fn stage(&mut self, id: SessionId, action: Action) {
         self.batch(id.slot).commands.push(Command::Session(id, action));
     }
 
-    /// Counts a delivered event. Returns whether its paused session may go on: JavaScript has
-    /// caught up with it, and with all others or at least with all of this one.
+    /// Counts a delivered event. Returns whether to resume its paused session: JavaScript has taken
+    /// all events of this session, or enough of them and of all other sessions'.
     pub fn deliver(&mut self, id: SessionId, cost: u64) -> bool {
         let shared = self.pool.shared();
         shared.totals.undelivered.fetch_sub(cost.cast_signed(), SeqCst);
@@ -93,7 +94,7 @@ impl Host {
         gauge.is_paused() && (left == 0 || (left <= resume_below && shared.is_relieved()))
     }
 
-    /// Hands over what was staged.
+    /// Flushes the staged commands to the I/O threads.
     pub fn flush(&mut self) {
         for thread in 0..self.pool.len() {
             let batch = &mut self.staged[thread as usize];
@@ -103,7 +104,7 @@ impl Host {
         }
     }
 
-    /// Hands over what was staged and waits until it has been written as far as that goes at once.
+    /// Flushes the staged commands, and waits until each I/O thread has made one attempt to write.
     fn flush_and_wait(&mut self, patience: Duration) {
         let count = self.pool.len() as usize;
         let (done, waiter) = sync_channel(count);
@@ -111,7 +112,7 @@ impl Host {
             batch.commands.push(Command::Barrier(done.clone()));
         }
         self.flush();
-        // A turn taken inline tells nobody of its events.
+        // When this thread carries out commands itself, their events wake nothing.
         self.pool.shared().inbox.wake();
         for _ in 0..count {
             if waiter.recv_timeout(patience).is_err() {
@@ -121,30 +122,20 @@ impl Host {
     }
 }
 
-/// Names this image of the addon: JavaScript that is evaluated twice in a thread may meet it twice.
+/// Identifies the loaded addon. JavaScript files that are evaluated twice in a thread, by a bundler or a
+/// test runner, find out by it whether they share one.
 #[napi]
 pub fn image() -> String {
     static HERE: u8 = 0;
     format!("{:p}", &raw const HERE)
 }
 
-/// What all engines of an environment share; taken from the first that starts.
-#[napi(object)]
-pub struct HostOptions {
-    pub io_threads: u32,
-    /// Bytes.
-    pub max_total_receive_queue: f64,
-    /// Bytes; 0 is none.
-    pub max_total_send_buffer: f64,
-    /// Milliseconds.
-    pub max_loop_stall: f64,
-}
-
-/// Starts the I/O threads of this environment, unless they run. `wake` is called when there is
-/// something to deliver. Returns whether they were started now.
+/// Starts the I/O threads of this environment, unless they run. `limits` is a JSON object with the
+/// shared limits by name. `wake` is called when there are events to deliver. Returns whether this call
+/// started the threads.
 #[napi]
 #[allow(clippy::needless_pass_by_value)]
-pub fn start(env: Env, options: HostOptions, wake: Function<(), ()>) -> Result<bool> {
+pub fn start(env: Env, io_threads: u32, limits: String, wake: Function<(), ()>) -> Result<bool> {
     guard(|| {
         if with(|_| ()).is_ok() {
             return Ok(false);
@@ -158,23 +149,19 @@ pub fn start(env: Env, options: HostOptions, wake: Function<(), ()>) -> Result<b
         let inbox = Inbox::new(move || {
             wake.call((), NonBlocking);
         });
-        let limits = SharedLimits {
-            max_loop_stall: Duration::from_secs_f64(options.max_loop_stall / 1000.0),
-            max_total_receive_queue: options.max_total_receive_queue as i64,
-            max_total_send_buffer: options.max_total_send_buffer as i64,
-        };
-        let shared = Shared::new(now(), options.io_threads, inbox, limits);
+        let limits = serde_json::from_str(&limits).map_err(|error| internal(error.to_string()))?;
+        let shared = Shared::new(now(), io_threads, inbox, SharedLimits::from_json(&limits));
         let pool = Pool::start(shared).map_err(|error| internal(error.to_string()))?;
         let host = Host {
             pool,
             slots: Slots::default(),
-            staged: (0..options.io_threads).map(|_| CommandBatch::default()).collect(),
+            staged: (0..io_threads).map(|_| CommandBatch::default()).collect(),
             lanes: Lanes::default(),
             undeliverable: Undeliverable::default(),
             group: 1,
         };
         HOST.set(Some(host));
-        // The threads end before the environment's memory goes.
+        // The threads must end before the environment's memory is freed.
         env.add_env_cleanup_hook((), |()| {
             let host = HOST.take();
             if let Some(mut host) = host {
@@ -186,27 +173,27 @@ pub fn start(env: Env, options: HostOptions, wake: Function<(), ()>) -> Result<b
     })
 }
 
-/// Hands over what was staged and blocks until each I/O thread has made one attempt to write it,
-/// at most `patience` milliseconds each: for a close after which the process may exit at once.
+/// Flushes the staged commands, and blocks until each I/O thread has made one attempt to write, at most
+/// `patience` milliseconds for each thread. After a close the process may exit at once.
 #[napi]
 pub fn flush_and_wait(patience: f64) -> Result<()> {
     guard(|| with(|host| host.flush_and_wait(Duration::from_secs_f64(patience / 1000.0))))
 }
 
-/// Sums over all sessions of this environment.
+/// Totals of all sessions of this environment.
 #[napi(object)]
 pub struct HostStats {
     /// Bytes queued for all peers.
     pub unsent: f64,
-    /// Bytes of messages that JavaScript has not taken.
+    /// Bytes of events that JavaScript has not taken.
     pub undelivered: f64,
-    /// Bytes of messages and bodies that peers have begun and not finished.
+    /// Bytes of messages and bodies that peers have begun to send.
     pub unfinished: f64,
     /// Panics caught on I/O threads.
     pub panics: f64,
 }
 
-/// The sums.
+/// Reads the totals.
 #[napi]
 pub fn stats() -> Result<HostStats> {
     guard(|| {
@@ -222,7 +209,7 @@ pub fn stats() -> Result<HostStats> {
     })
 }
 
-/// Whether more is held of what peers have sent than `maxTotalReceiveQueue`.
+/// Whether undelivered events and unfinished messages exceed `maxTotalReceiveQueue`.
 #[napi]
 pub fn is_overloaded() -> bool {
     with(|host| host.pool.shared().is_overloaded()).unwrap_or(false)
@@ -242,7 +229,7 @@ pub fn panic_thread(slot: u32) -> Result<()> {
     guard(|| with(|host| host.batch(slot).commands.push(Command::Panic)))
 }
 
-/// Lets the slots of new sessions begin with a generation.
+/// Sets the generation of all free slots.
 #[cfg(feature = "test-panic")]
 #[napi]
 pub fn start_generations(first: u32) -> Result<()> {

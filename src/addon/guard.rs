@@ -10,7 +10,7 @@ pub type Result<T> = std::result::Result<T, napi::Error<&'static str>>;
 const INTERNAL: &str = "ERR_UPWIRE_INTERNAL";
 /// `code` of an error for a call while no I/O threads run: before `start`, or after the environment
 /// has ended.
-const NOT_RUNNING: &str = "ERR_UPWIRE_NOT_RUNNING";
+pub const NOT_RUNNING: &str = "ERR_UPWIRE_NOT_RUNNING";
 
 /// Runs the body of an export and turns a panic into an error.
 pub fn guard<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {

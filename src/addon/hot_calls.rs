@@ -23,7 +23,7 @@ use crate::runtime::inbox::{Event, EventBatch, Kind, MAX_SMALL, Payload, Record,
 /// The most events that one call of `dispatch` receives.
 const MAX_GROUP: usize = MAX_VALUES;
 /// Integers that describe one event: slot, generation, kind, extra, offset, length.
-const META: usize = 6;
+pub const META: usize = 6;
 /// The most events that one `deliver()` delivers; [`TURN_TIME`] is the other bound.
 const TURN_EVENTS: usize = 64;
 /// A `deliver()` starts no further group after this time.
@@ -36,7 +36,7 @@ const BUFFER_FROM: usize = 64 * 1024;
 /// memory.
 const MAX_INLINE: usize = 4 * 1024;
 /// The only flag of a write: report when the message has been sent.
-const RECEIPT: u32 = 1;
+pub const RECEIPT: u32 = 1;
 
 thread_local! {
     static DISPATCH: Cell<Option<Dispatch>> = const { Cell::new(None) };

@@ -1,30 +1,56 @@
-//! What JavaScript asks of one session, apart from sending: staged, and handed over with the tick.
+//! Commands for one session, apart from sending: staged, and flushed to the I/O thread at the end of
+//! the tick.
 
 use napi_derive::napi;
 
+use super::engine::new_websocket;
 use super::environment::{Host, with};
 use super::guard::{Result, guard};
-use super::raw::CopiedBytes;
+use super::raw::{CopiedBytes, NodeDescriptor};
 use crate::protocol::session::{Loss, PollingFault};
+use crate::protocol::websocket::opening;
 use crate::runtime::commands::{Action, Command, SessionId};
 
 fn stage(slot: u32, generation: u32, action: Action) -> Result<()> {
     guard(|| with(|host| host.stage(SessionId { slot, generation }, action)))
 }
 
-/// A GET came.
+/// Gives a polling session a WebSocket to probe. The arguments after the session are those of
+/// `NativeEngine::open_web_socket`. Returns whether the descriptor was taken from Node.
+#[napi]
+#[allow(clippy::needless_pass_by_value, clippy::too_many_arguments)]
+pub fn probe(
+    slot: u32,
+    generation: u32,
+    #[napi(ts_arg_type = "number")] descriptor: NodeDescriptor,
+    stream: u32,
+    key: String,
+    protocol: Option<String>,
+    headers: String,
+    base64: bool,
+    #[napi(ts_arg_type = "Uint8Array | undefined | null")] early: Option<CopiedBytes>,
+) -> Result<bool> {
+    guard(|| {
+        let answer = opening::response(&key, protocol.as_deref(), &headers);
+        let (websocket, taken) = new_websocket(descriptor, stream, answer, base64, early);
+        stage(slot, generation, Action::Probe(Box::new(websocket)))?;
+        Ok(taken)
+    })
+}
+
+/// A GET arrived.
 #[napi]
 pub fn get(slot: u32, generation: u32, token: u32) -> Result<()> {
     stage(slot, generation, Action::Get(token))
 }
 
-/// The parked GET's connection is gone.
+/// The connection of the parked GET was lost.
 #[napi]
 pub fn get_lost(slot: u32, generation: u32, token: u32) -> Result<()> {
     stage(slot, generation, Action::GetLost(token))
 }
 
-/// A GET's answer of so many bytes has left Node, or is lost.
+/// Node has written the answer of a GET, or lost its connection; the answer had `bytes` bytes.
 #[napi]
 pub fn get_sent(slot: u32, generation: u32, bytes: u32) -> Result<()> {
     stage(slot, generation, Action::GetSent(bytes as usize))
@@ -36,13 +62,13 @@ pub fn post_begun(slot: u32, generation: u32) -> Result<()> {
     stage(slot, generation, Action::PostBegun)
 }
 
-/// A POST's body has so many bytes so far.
+/// The body of a POST occupies `bytes` bytes so far.
 #[napi]
 pub fn post_progress(slot: u32, generation: u32, bytes: u32) -> Result<()> {
     stage(slot, generation, Action::PostProgress(bytes as usize))
 }
 
-/// A POST's body is complete.
+/// The body of a POST is complete.
 #[napi]
 pub fn post(
     slot: u32,
@@ -52,7 +78,7 @@ pub fn post(
     stage(slot, generation, Action::Post(body.0))
 }
 
-/// What a polling request did wrong.
+/// How a polling request broke the rules.
 #[napi]
 pub enum Fault {
     PollLost,
@@ -63,7 +89,7 @@ pub enum Fault {
     EncodedContent,
 }
 
-/// A polling request broke the rules.
+/// A polling request broke the rules, which ends the session.
 #[napi]
 pub fn fault(slot: u32, generation: u32, fault: Fault) -> Result<()> {
     let fault = match fault {
@@ -77,43 +103,44 @@ pub fn fault(slot: u32, generation: u32, fault: Fault) -> Result<()> {
     stage(slot, generation, Action::Fault(fault))
 }
 
-/// The app wants to hear when what waits has left.
+/// Emits a `SENT` event once everything that is queued now has been written.
 #[napi]
-pub fn report(slot: u32, generation: u32) -> Result<()> {
+pub fn notify_drained(slot: u32, generation: u32) -> Result<()> {
     stage(slot, generation, Action::Report)
 }
 
-/// Closes the session.
+/// Closes the session. With `discard`, queued messages are dropped.
 #[napi]
 pub fn close(slot: u32, generation: u32, discard: bool) -> Result<()> {
     stage(slot, generation, Action::Close { discard })
 }
 
-/// Closes the session because the engine closes.
+/// Closes the session because its engine closes.
 #[napi]
 pub fn shutdown(slot: u32, generation: u32) -> Result<()> {
     stage(slot, generation, Action::Shutdown)
 }
 
-/// Closes the session because the engine is drained: what was sent before goes out first.
+/// Closes the session, once its queue is written, because its engine is drained.
 #[napi]
-pub fn leave(slot: u32, generation: u32) -> Result<()> {
+pub fn close_drained(slot: u32, generation: u32) -> Result<()> {
     stage(slot, generation, Action::Leave)
 }
 
-/// Whether heartbeats are to be reported.
+/// Chooses whether heartbeats become events.
 #[napi]
 pub fn observe(slot: u32, generation: u32, on: bool) -> Result<()> {
     stage(slot, generation, Action::Observe(on))
 }
 
-/// Streams are not bound to a slot's thread by their number alone: the session's slot tells it.
+/// Stages a command for a JavaScript stream. The number of a stream does not determine its thread, so
+/// the slot of its session does.
 fn stage_stream(slot: u32, command: Command) -> Result<()> {
     guard(|| with(|host: &mut Host| host.batch(slot).commands.push(command)))
 }
 
-/// A JavaScript stream brought bytes. Returns whether its session has enough for now: the stream is
-/// to be paused at once, until it is told to go on.
+/// A JavaScript stream received bytes. Returns whether the stream must be paused now, because its
+/// session holds enough; a `STREAM_RESUME` event ends the pause.
 #[napi]
 pub fn stream_received(
     slot: u32,
@@ -131,13 +158,13 @@ pub fn stream_received(
     })
 }
 
-/// A JavaScript stream has written so many bytes.
+/// A JavaScript stream has written `bytes` bytes.
 #[napi]
 pub fn stream_sent(slot: u32, stream: u32, bytes: u32) -> Result<()> {
     stage_stream(slot, Command::StreamSent { stream, bytes: bytes as usize })
 }
 
-/// A JavaScript stream is gone: ended by the peer, or failed.
+/// A JavaScript stream was ended by the peer, or failed.
 #[napi]
 pub fn stream_lost(slot: u32, stream: u32, failed: bool) -> Result<()> {
     let loss = if failed { Loss::Read(None) } else { Loss::Ended };

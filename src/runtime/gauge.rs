@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{self, AtomicI64, Ordering::Relaxed, Ordering::SeqCst};
+use std::time::Duration;
 
 use super::sync::{AtomicBool, AtomicU64};
+use crate::protocol::limits::limits;
 
 /// The counters and marks of one session.
 #[derive(Debug, Default)]
@@ -127,14 +129,15 @@ impl Totals {
     }
 }
 
-/// The bounds of [`Totals`].
-#[derive(Debug, Clone)]
-pub struct SharedLimits {
-    /// How long the JavaScript thread may be blocked before pings stop.
-    pub max_loop_stall: std::time::Duration,
-    /// Bytes of [`Totals::receive_queue`] above which sessions that hold any of them are paused.
-    pub max_total_receive_queue: i64,
-    /// Bytes of [`Totals::unsent`] above which the session with the longest queue is closed; 0
-    /// disables this.
-    pub max_total_send_buffer: i64,
+limits! {
+    /// The bounds of [`Totals`].
+    pub struct SharedLimits {
+        /// How long the JavaScript thread may be blocked before pings stop.
+        max_loop_stall: Duration = Duration::from_secs(30), "maxLoopStall";
+        /// Bytes of [`Totals::receive_queue`] above which sessions that hold any of them are paused.
+        max_total_receive_queue: i64 = 64 * 1024 * 1024, "maxTotalReceiveQueue";
+        /// Bytes of [`Totals::unsent`] above which the session with the longest queue is closed; 0
+        /// disables this. JavaScript computes another default.
+        max_total_send_buffer: i64 = 0, "maxTotalSendBuffer";
+    }
 }

@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 use super::commands::SessionId;
 use super::sync::{AtomicBool, Mutex, MutexGuard};
 
-/// What happened to a session. The numbers are the contract with `lib/bridge/events.js`.
+/// Bits of a close event's `extra` that hold the close reason; the bits above count unsent messages.
+pub const CLOSE_REASON_BITS: u32 = 8;
+
+/// What happened to a session. `src/addon/contract.rs` exports the numbers to JavaScript.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {

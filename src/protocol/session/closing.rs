@@ -7,6 +7,7 @@ use super::{CloseCause, Poll, Session, Transport};
 use crate::protocol::close_reason::{CloseDetail, CloseReason, code};
 use crate::protocol::deadline::after;
 use crate::protocol::effects::{Effects, Event, Role};
+use crate::protocol::limits::Limits;
 use crate::protocol::packet::PacketType;
 use crate::protocol::payload::Backlog;
 
@@ -59,7 +60,7 @@ impl Session {
             Transport::Polling(polling) => {
                 let (until, cause) = match polling.poll {
                     Poll::Parked { token, .. } => return self.close_with_answer(token, cause, fx),
-                    Poll::Absent => (after(now, self.limits.polling_close_timeout), cause),
+                    Poll::Absent => (after(now, Limits::POLLING_CLOSE_TIMEOUT), cause),
                     Poll::Closing { until, cause: CloseCause::App } => (until, cause),
                     Poll::Closing { until, cause: CloseCause::Drain } => (until, CloseCause::Drain),
                 };

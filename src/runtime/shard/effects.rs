@@ -14,7 +14,7 @@ use crate::protocol::packet::Message;
 use crate::protocol::websocket::Connection;
 use crate::runtime::commands::SessionId;
 use crate::runtime::gauge::{Gauge, Totals};
-use crate::runtime::inbox::{EventBatch, Kind, Payload};
+use crate::runtime::inbox::{CLOSE_REASON_BITS, EventBatch, Kind, Payload};
 use crate::runtime::link::{Link, Links, Released, State};
 use crate::runtime::timers::{Member, Timers};
 
@@ -129,19 +129,11 @@ impl Effects for SessionEffects<'_> {
     }
 }
 
-/// The close reason in the lowest 8 bits, and above it the number of messages that were not sent. The
-/// numbers are the contract with `lib/engine/engine-socket.js`.
+/// The close reason in the lowest bits, and above it the number of messages that were not sent.
 fn close_number(reason: CloseReason, unsent: usize) -> i32 {
-    const MAX_UNSENT: i32 = 0x7f_ffff;
-    let reason = match reason {
-        CloseReason::TransportError => 0,
-        CloseReason::TransportClose => 1,
-        CloseReason::ForcedClose => 2,
-        CloseReason::PingTimeout => 3,
-        CloseReason::ParseError => 4,
-    };
+    const MAX_UNSENT: i32 = i32::MAX >> CLOSE_REASON_BITS;
     let unsent = i32::try_from(unsent).unwrap_or(MAX_UNSENT).min(MAX_UNSENT);
-    (unsent << 8) | reason
+    (unsent << CLOSE_REASON_BITS) | reason as i32
 }
 
 /// The details of a close, as JSON for JavaScript.
