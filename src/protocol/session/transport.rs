@@ -131,6 +131,8 @@ impl WebSocket {
     }
 
     /// Queues a message.
+    // Runs for each message, and is not inlined into the driver's crate without this attribute.
+    #[inline]
     pub fn send(&mut self, message: Outgoing<'_>, receipt: bool) {
         let prefix = [PacketType::Message as u8];
         match message {
@@ -156,6 +158,7 @@ impl WebSocket {
     }
 
     /// Removes written bytes from the queue. Returns the number of receipts that are now due.
+    #[inline]
     pub fn written(&mut self, count: usize) -> u32 {
         self.connection.written(count);
         let total = self.connection.wire().written_total();

@@ -11,6 +11,7 @@ pub mod close_frame;
 pub mod connection;
 pub mod frame;
 pub mod opening;
+mod partial_header;
 mod piece;
 pub mod reader;
 pub mod unread;

@@ -9,7 +9,8 @@ use std::mem;
 
 use super::assembly::Assembly;
 use super::close_frame::{self, CloseBody};
-use super::frame::{self, Control, Data, Header, MAX_HEADER, OpCode};
+use super::frame::{self, Control, Data, Header, OpCode};
+use super::partial_header::PartialHeader;
 use super::unread::Unread;
 use super::violation::Violation;
 
@@ -63,13 +64,6 @@ impl Default for Stage {
     }
 }
 
-/// The first bytes of a header; none before the first has arrived.
-#[derive(Debug, Default)]
-struct PartialHeader {
-    bytes: [u8; MAX_HEADER],
-    len: usize,
-}
-
 /// A control frame whose payload is still arriving.
 #[derive(Debug)]
 struct ControlFrame {
@@ -107,37 +101,19 @@ impl Reader {
         limits: MessageLimits,
     ) -> Result<Option<Incoming<'a>>, Violation> {
         loop {
-            match &mut self.stage {
-                Stage::Header(partial) => {
-                    let Some(header) = partial.read(unread)? else { return Ok(None) };
-                    self.check(&header, limits)?;
-                    if let Some(incoming) = self.read_whole(&header, unread)? {
-                        return Ok(Some(incoming));
-                    }
-                    self.begin_frame(&header);
+            let Stage::Header(partial) = &mut self.stage else {
+                match self.read_payload(unread)? {
+                    Progress::Incoming(incoming) => return Ok(Some(incoming)),
+                    Progress::FrameRead => continue,
+                    Progress::Starved => return Ok(None),
                 }
-                Stage::Control(frame) => {
-                    frame.bytes.extend_from_slice(frame.payload.take(unread));
-                    if frame.payload.remaining > 0 {
-                        return Ok(None);
-                    }
-                    let bytes = mem::take(&mut frame.bytes);
-                    let incoming = read_control(frame.kind, Cow::Owned(bytes))?;
-                    self.stage = Stage::default();
-                    return Ok(Some(incoming));
-                }
-                Stage::Data(frame) => {
-                    let piece = frame.payload.take(unread);
-                    let rest = frame.is_final.then_some(frame.payload.remaining);
-                    frame.message.append(piece, rest)?;
-                    if frame.payload.remaining > 0 {
-                        return Ok(None);
-                    }
-                    if let Some(incoming) = self.finish_data()? {
-                        return Ok(Some(incoming));
-                    }
-                }
+            };
+            let Some(header) = partial.read(unread)? else { return Ok(None) };
+            self.check(&header, limits)?;
+            if let Some(incoming) = self.read_whole(&header, unread)? {
+                return Ok(Some(incoming));
             }
+            self.begin_frame(&header);
         }
     }
 
@@ -216,53 +192,52 @@ impl Reader {
         };
     }
 
-    /// Ends a data frame whose payload has arrived: returns its message if that is complete.
-    fn finish_data<'a>(&mut self) -> Result<Option<Incoming<'a>>, Violation> {
-        if let Stage::Data(DataFrame { is_final, message, .. }) = mem::take(&mut self.stage) {
-            if is_final {
-                let is_text = message.is_text();
-                let bytes = Cow::Owned(message.finish()?);
+    /// Reads on in the payload of a frame that arrives in pieces.
+    fn read_payload<'a>(&mut self, unread: &mut Unread<'a>) -> Result<Progress<'a>, Violation> {
+        let remaining = match &mut self.stage {
+            Stage::Header(_) => return Ok(Progress::FrameRead),
+            Stage::Control(frame) => {
+                frame.bytes.extend_from_slice(frame.payload.take(unread));
+                frame.payload.remaining
+            }
+            Stage::Data(frame) => {
+                let piece = frame.payload.take(unread);
+                let rest = frame.is_final.then_some(frame.payload.remaining);
+                frame.message.append(piece, rest)?;
+                frame.payload.remaining
+            }
+        };
+        if remaining > 0 {
+            return Ok(Progress::Starved);
+        }
+        match mem::take(&mut self.stage) {
+            Stage::Header(_) => Ok(Progress::FrameRead),
+            Stage::Control(frame) => {
+                read_control(frame.kind, Cow::Owned(frame.bytes)).map(Progress::Incoming)
+            }
+            Stage::Data(frame) if frame.is_final => {
+                let is_text = frame.message.is_text();
+                let bytes = Cow::Owned(frame.message.finish()?);
                 let incoming =
                     if is_text { Incoming::Text(bytes) } else { Incoming::Binary(bytes) };
-                return Ok(Some(incoming));
+                Ok(Progress::Incoming(incoming))
             }
-            self.message = Some(message);
+            Stage::Data(frame) => {
+                self.message = Some(frame.message);
+                Ok(Progress::FrameRead)
+            }
         }
-        Ok(None)
     }
 }
 
-impl PartialHeader {
-    /// Reads on in a header; `None` when more bytes are needed.
-    fn read(&mut self, unread: &mut Unread<'_>) -> Result<Option<Header>, Violation> {
-        if self.len == 0 {
-            if let Some(header) = frame::parse(unread.bytes())? {
-                unread.take(header.size);
-                return Ok(Some(header));
-            }
-            self.push(unread.take_all());
-            return Ok(None);
-        }
-        while !unread.is_empty() {
-            self.push(unread.take(1));
-            if let Some(header) = frame::parse(self.filled())? {
-                self.len = 0;
-                return Ok(Some(header));
-            }
-        }
-        Ok(None)
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        for (space, byte) in self.bytes.iter_mut().skip(self.len).zip(bytes) {
-            *space = *byte;
-        }
-        self.len = self.len.saturating_add(bytes.len()).min(MAX_HEADER);
-    }
-
-    fn filled(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or(&[])
-    }
+/// The result of reading on in a payload.
+enum Progress<'a> {
+    /// A message or control frame is complete.
+    Incoming(Incoming<'a>),
+    /// The frame is complete, but its message is not.
+    FrameRead,
+    /// More bytes are needed.
+    Starved,
 }
 
 impl Payload {
