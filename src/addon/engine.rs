@@ -79,7 +79,6 @@ pub struct NativeEngine {
 }
 
 #[napi]
-#[allow(clippy::needless_pass_by_value)]
 impl NativeEngine {
     /// `limits` is a JSON object with the limits by name, checked and completed in JavaScript.
     #[napi(constructor)]
@@ -131,7 +130,7 @@ impl NativeEngine {
     /// Checks the opening handshake of an upgrade request. The headers are arguments, with the values
     /// of `req.headers`, because reading them from an object would cost more than the check.
     #[napi]
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, clippy::unused_self)]
     pub fn verify_upgrade(
         &self,
         http_version: String,

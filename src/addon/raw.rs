@@ -237,6 +237,7 @@ impl NodeDescriptor {
     /// Without a poller there is nothing to wait for a socket with; the session is fed through the
     /// JavaScript stream.
     #[cfg(not(poller))]
+    #[allow(clippy::unused_self)]
     pub fn duplicate(self) -> io::Result<TcpStream> {
         Err(io::ErrorKind::Unsupported.into())
     }
