@@ -71,7 +71,7 @@ export async function assertTaken(world, kind, headers) {
   peer.destroy()
 }
 
-/** Checks the answer to a refused request byte by byte, and what the app is told about it. */
+/** Checks the answer to a refused request byte by byte, and the event that the app receives. */
 export async function assertRefused(world, kind, headers, refusal = {}) {
   const { client, peer } = await ask(world, kind, headers)
   const { name = 'ORIGIN_NOT_ALLOWED', message = 'Origin not allowed', origin, ...more } = refusal

@@ -1,6 +1,6 @@
 // Upgrades behind requests that are not answered yet, on one connection: the answers come in order
 // while the peer stays, and its end is noticed whatever it waits for. Also upgrades without an
-// owner where nothing is to be answered (docs/protocol.md#other-upgrades-and-descriptors).
+// owner when there is nothing to answer (docs/protocol.md#other-upgrades-and-descriptors).
 
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'

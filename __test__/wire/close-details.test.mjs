@@ -14,7 +14,7 @@ const lost = 'ERR_UPWIRE_CONNECTION_LOST'
 /** Headers of a POST whose body comes in pieces. */
 const chunked = { Host: '127.0.0.1', 'Transfer-Encoding': 'chunked' }
 
-/** What a WebSocket client does, and what the app is told about the end. */
+/** What a WebSocket client does, and how the app learns of the end. */
 const webSockets = {
   'a close frame with code and reason': [
     ({ peer }) => peer.write(frame(OP.CLOSE, Buffer.from([0x0f, 0xa0, 0x62, 0x79, 0x65]))),

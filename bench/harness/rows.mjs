@@ -1,5 +1,4 @@
-// The rows of the report: the figure of a scenario of the same name, and its target
-// (docs/design.md).
+// The rows of the report: the figure that each takes from the scenario of the same name, and its target.
 
 const cpu = { unit: 'CPU µs', value: ({ cpu }) => cpu }
 const page = { unit: 'GET p99 ms', value: ({ get }) => get?.p99 }

@@ -246,7 +246,7 @@ class Engine extends ObservedEmitter {
     warnOnce(
       `limit ${name} ${action}`,
       'UPWIRE_LIMIT',
-      `the limit ${name} (${limit}) was met, and ${target} was ${action}; see the limits in the README`,
+      `the limit ${name} (${limit}) was met, and ${target} was ${action}; see the limits in docs/api.md`,
     )
   }
 

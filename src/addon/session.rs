@@ -106,7 +106,7 @@ pub fn fault(slot: u32, generation: u32, fault: Fault) -> Result<()> {
 /// Emits a `SENT` event once everything that is queued now has been written.
 #[napi]
 pub fn notify_drained(slot: u32, generation: u32) -> Result<()> {
-    stage(slot, generation, Action::Report)
+    stage(slot, generation, Action::NotifyDrained)
 }
 
 /// Closes the session. With `discard`, queued messages are dropped.
@@ -124,7 +124,7 @@ pub fn shutdown(slot: u32, generation: u32) -> Result<()> {
 /// Closes the session, once its queue is written, because its engine is drained.
 #[napi]
 pub fn close_drained(slot: u32, generation: u32) -> Result<()> {
-    stage(slot, generation, Action::Leave)
+    stage(slot, generation, Action::CloseDrained)
 }
 
 /// Chooses whether heartbeats become events.

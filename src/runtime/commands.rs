@@ -103,7 +103,7 @@ pub enum Action {
     /// End the session because a polling request broke the rules.
     Fault(PollingFault),
     /// Report when everything that is queued now has been sent.
-    Report,
+    NotifyDrained,
     /// Close it.
     Close {
         /// Whether to drop what is queued.
@@ -112,7 +112,7 @@ pub enum Action {
     /// Close it because its engine closes; what is queued is dropped.
     Shutdown,
     /// Close it because its engine is drained; what is queued is sent first.
-    Leave,
+    CloseDrained,
     /// Start or stop reporting heartbeats.
     Observe(bool),
     /// Read from its peer again: JavaScript has caught up.

@@ -68,7 +68,7 @@ pub enum Input<'a> {
     /// The engine closes. The queue is dropped, and the peer learns that the server goes away.
     Shutdown,
     /// The engine is drained. The queue is sent, then the peer learns that the server goes away.
-    Leave,
+    CloseDrained,
     /// Nothing is read from the peer until `Resume`.
     Pause,
     /// The peer is read again.

@@ -158,7 +158,7 @@ impl Session {
             Input::NotifyDrained => self.notify_drained(fx),
             Input::Close { discard } => self.close(now, CloseCause::App, discard, fx),
             Input::Shutdown => self.shutdown(fx),
-            Input::Leave => self.close(now, CloseCause::Drain, false, fx),
+            Input::CloseDrained => self.close(now, CloseCause::Drain, false, fx),
             Input::Pause => {
                 self.heartbeat.pause(now, &self.limits);
                 self.rate.pause(now);

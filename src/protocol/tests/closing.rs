@@ -42,14 +42,14 @@ fn a_discarding_close_drops_the_queue() {
 fn a_drained_session_sends_its_queue_before_it_closes() {
     let mut world = World::websocket(limits());
     world.send("last");
-    world.input(Input::Leave);
+    world.input(Input::CloseDrained);
     assert!(world.effects().contains(&Effect::Closed(CloseReason::ForcedClose)));
     assert_eq!(world.written_after_release(), b"\x81\x030{}\x81\x054last\x88\x02\x03\xe9");
 
     let mut world = World::polling(limits());
     world.input(Input::Get { token: 1 });
     world.send("last");
-    world.input(Input::Leave);
+    world.input(Input::CloseDrained);
     assert!(!world.session.is_closed(), "the client has not fetched its last message");
     world.input(Input::Get { token: 2 });
     world.input(Input::Get { token: 3 });

@@ -37,7 +37,7 @@ enum Phase {
     Closing,
     /// No more frames are read or queued. The queue is still written.
     Finishing,
-    /// The connection is to be reset without a close frame.
+    /// The connection must be reset without a close frame.
     Aborted,
 }
 
@@ -234,12 +234,12 @@ impl Connection {
         self.wire.discard();
     }
 
-    /// Gives up on the peer: the connection is to be reset, and nothing more is written.
+    /// Gives up on the peer: the caller must reset the connection, and nothing more is written.
     pub fn abort(&mut self) {
         self.phase = Phase::Aborted;
     }
 
-    /// Whether the connection is to be reset.
+    /// Whether the connection must be reset.
     pub fn is_aborted(&self) -> bool {
         match self.phase {
             Phase::Open | Phase::Closing | Phase::Finishing => false,

@@ -90,10 +90,10 @@ impl Shard {
             }
             Action::Post(body) => return self.post(now, index, Input::Post(body)),
             Action::Fault(fault) => Input::Fault(fault),
-            Action::Report => Input::NotifyDrained,
+            Action::NotifyDrained => Input::NotifyDrained,
             Action::Close { discard } => Input::Close { discard },
             Action::Shutdown => Input::Shutdown,
-            Action::Leave => Input::Leave,
+            Action::CloseDrained => Input::CloseDrained,
             Action::Observe(on) => Input::Observe(on),
             Action::Undeliverable => Input::Undeliverable,
         };
