@@ -119,10 +119,11 @@ export class Peer {
 
   /** Reads up to and including a delimiter. */
   readThrough(delimiter) {
+    const bytes = Buffer.from(delimiter, 'latin1')
     return this.#when(
       () => {
-        const at = this.#joined().indexOf(delimiter)
-        if (at >= 0) return this.#take(at + delimiter.length)
+        const at = this.#joined().indexOf(bytes)
+        if (at >= 0) return this.#take(at + bytes.length)
         if (this.ended) throw new Error(`wanted ${JSON.stringify(delimiter)}; ${this.#ending()}`)
         return undefined
       },
