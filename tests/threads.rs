@@ -31,7 +31,7 @@ const CLIENTS: usize = 4;
 const SESSIONS: usize = 6;
 const MESSAGES: usize = 150;
 /// Small enough that sessions are paused all the time.
-const RECEIVE_QUEUE: u64 = 4_000;
+const RECEIVE_QUEUE: usize = 4_000;
 /// A wait that takes longer than this fails the test.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -68,14 +68,14 @@ impl JavaScript {
         });
         let limits = SharedLimits {
             max_loop_stall: Duration::from_secs(30),
-            max_total_receive_queue: 10 * RECEIVE_QUEUE.cast_signed(),
+            max_total_receive_queue: 10 * RECEIVE_QUEUE as i64,
             max_total_send_buffer: 1 << 30,
         };
         let javascript = Self {
             pool: Pool::start(Shared::new(now(), THREADS, inbox, limits)).unwrap(),
             slots: Slots::default(),
             staged: (0..THREADS).map(|_| CommandBatch::default()).collect(),
-            limits: Arc::new(Limits::default()),
+            limits: Arc::new(Limits { max_receive_queue: RECEIVE_QUEUE, ..Limits::default() }),
             wakeups,
             closed: 0,
             delivered: 0,
@@ -100,12 +100,11 @@ impl JavaScript {
 
     fn open(&mut self, stream: TcpStream) {
         stream.set_nonblocking(true).unwrap();
-        let (id, gauge) = self.slots.allocate(RECEIVE_QUEUE);
+        let (id, gauge) = self.slots.allocate(RECEIVE_QUEUE as u64);
         let link = NewLink::Tcp(stream);
         let websocket = NewWebSocket { link, answer: Vec::new(), base64: false, early: Vec::new() };
         let open = Open {
             limits: Arc::clone(&self.limits),
-            max_receive_queue: RECEIVE_QUEUE,
             gauge,
             packet: "{}".into(),
             websocket: Some(websocket),

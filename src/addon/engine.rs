@@ -210,10 +210,9 @@ impl NativeEngine {
     fn open(&self, packet: String, link: Option<(NewWebSocket, bool)>) -> Result<Opened> {
         let (websocket, taken) = link.unzip();
         let limits = Arc::clone(&self.limits);
-        let max_receive_queue = limits.max_receive_queue as u64;
         let id = with(|host| {
-            let (id, gauge) = host.slots.allocate(max_receive_queue);
-            let open = Open { limits, max_receive_queue, gauge, packet, websocket };
+            let (id, gauge) = host.slots.allocate(limits.max_receive_queue as u64);
+            let open = Open { limits, gauge, packet, websocket };
             host.stage(id, Action::Open(Box::new(open)));
             id
         })?;

@@ -49,8 +49,6 @@ pub struct NewWebSocket {
 pub struct Open {
     /// The limits of its engine.
     pub limits: Arc<Limits>,
-    /// Undelivered bytes above which it is paused.
-    pub max_receive_queue: u64,
     /// The counters that it shares with JavaScript.
     pub gauge: Arc<Gauge>,
     /// The body of the open packet.

@@ -127,7 +127,7 @@ impl Shard {
         if self.entries.len() <= index {
             self.entries.resize_with(index + 1, || None);
         }
-        let Open { limits, max_receive_queue, gauge, packet, websocket } = open;
+        let Open { limits, gauge, packet, websocket } = open;
         self.shared.allow_message(limits.max_message);
         let mut early = Vec::new();
         let (session, main) = match websocket {
@@ -147,7 +147,6 @@ impl Shard {
             session,
             limits,
             gauge,
-            max_receive_queue,
             links: Links::new(main),
             scheduled: None,
             counted: 0,

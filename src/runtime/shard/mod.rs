@@ -47,8 +47,6 @@ struct Entry {
     limits: Arc<Limits>,
     /// The counters that it shares with JavaScript.
     gauge: Arc<Gauge>,
-    /// Undelivered bytes above which it is paused.
-    max_receive_queue: u64,
     links: Links,
     /// The deadline of its timer, if it has one.
     scheduled: Option<Instant>,

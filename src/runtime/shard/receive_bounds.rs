@@ -117,7 +117,7 @@ impl Shard {
     /// exceeded.
     pub(super) fn pause_if_over(&mut self, now: Instant, index: usize) {
         let Some(entry) = self.entry_mut(index) else { return };
-        let (value, limit) = (entry.gauge.undelivered(), entry.max_receive_queue);
+        let (value, limit) = (entry.gauge.undelivered(), entry.limits.max_receive_queue as u64);
         if value > limit {
             if !entry.gauge.is_paused() {
                 self.report_pause(index, "maxReceiveQueue", limit, value, 1);
@@ -197,7 +197,7 @@ impl Shard {
             let Some(index) = self.find(id) else { continue };
             let Some(entry) = self.entry_mut(index) else { continue };
             entry.receive.is_deferred = false;
-            let is_full = entry.gauge.undelivered() > entry.max_receive_queue / 2;
+            let is_full = entry.gauge.undelivered() > entry.limits.max_receive_queue as u64 / 2;
             if entry.gauge.is_paused() && !is_full {
                 self.resume(now, index);
             }

@@ -98,10 +98,14 @@ impl World {
         let id = SessionId { slot, generation: 0 };
         let gauge: Arc<Gauge> = Arc::default();
         let max_message = self.max_message;
-        let limits = Limits { max_send_buffer: 0, max_message, ..Limits::default() };
+        let limits = Limits {
+            max_send_buffer: 0,
+            max_message,
+            max_receive_queue: 64 * MIB,
+            ..Limits::default()
+        };
         let open = Open {
             limits: Arc::new(limits),
-            max_receive_queue: 64 * MIB as u64,
             gauge: Arc::clone(&gauge),
             packet: "{}".into(),
             websocket,
