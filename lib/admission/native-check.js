@@ -9,13 +9,14 @@ const { ERRORS, refusal } = require('./refusal')
  *   request asks for, or why it is refused
  */
 function checkNatively({ engine, req, isUpgrade }) {
-  const { transport, EIO, sid } = req._query
+  const { transport, EIO, sid: named } = req._query
+  const sid = stringOrNothing(named)
   return engine._native.verify(
     req.method,
     isUpgrade,
     stringOrNothing(transport),
     stringOrNothing(EIO),
-    stringOrNothing(sid),
+    sid,
     engine.clients[sid]?._transportState.native,
     req.headers.origin,
   )

@@ -134,7 +134,6 @@ pub fn image() -> String {
 /// shared limits by name. `wake` is called when there are events to deliver. Returns whether this call
 /// started the threads.
 #[napi]
-#[allow(clippy::needless_pass_by_value)]
 pub fn start(env: Env, io_threads: u32, limits: String, wake: Function<(), ()>) -> Result<bool> {
     guard(|| {
         if with(|_| ()).is_ok() {

@@ -18,7 +18,7 @@ fn stage(slot: u32, generation: u32, action: Action) -> Result<()> {
 /// Gives a polling session a WebSocket to probe. The arguments after the session are those of
 /// `NativeEngine::open_web_socket`. Returns whether the descriptor was taken from Node.
 #[napi]
-#[allow(clippy::needless_pass_by_value, clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments)]
 pub fn probe(
     slot: u32,
     generation: u32,
