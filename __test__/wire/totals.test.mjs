@@ -85,7 +85,7 @@ describe('maxTotalSendBuffer', () => {
     for (const { peer } of [longest, shorter]) peer.pause()
     app.send('send', { sid: longest.sid, size: 27 * MB })
     await app.report('sent', 1)
-    assert.deepEqual(app.values('close'), [], 'nobody is closed below the limit')
+    assert.deepEqual(app.values('close'), [], 'no session is closed below the limit')
     app.send('send', { sid: shorter.sid, size: 20 * MB })
     await app.report('sent', 2)
     const close = await app.report('close')
