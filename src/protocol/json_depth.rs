@@ -121,7 +121,8 @@ mod tests {
     /// JSON whose strings contain quotes and brackets; [`depth_of`] measures its depth recursively.
     fn any_json() -> impl Strategy<Value = Json> {
         let leaf = "[a\\[\\]{}\"\\\\]{0,6}".prop_map(Json::Text);
-        leaf.prop_recursive(8, 32, 4, |inner| {
+        let (depth, size) = if cfg!(miri) { (3, 6) } else { (8, 32) };
+        leaf.prop_recursive(depth, size, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Json::List),
                 ("[a\\[{\"\\\\]{0,3}", inner)

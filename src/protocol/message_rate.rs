@@ -69,7 +69,9 @@ mod tests {
 
     #[test]
     fn allows_a_burst_of_twice_the_rate_and_then_the_rate() {
-        for limit in [1, 3, 7, 10, 1000, 1_000_000] {
+        // Miri needs hours for millions of messages.
+        let largest = if cfg!(miri) { 1000 } else { 1_000_000 };
+        for limit in [1, 3, 7, 10, largest] {
             let (mut rate, now) = (MessageRate::default(), start());
             let burst = 2 * limit as usize;
             assert_eq!(passing(&mut rate, now, limit, burst + 1), burst, "{limit}");
@@ -81,7 +83,8 @@ mod tests {
     #[test]
     fn zero_disables_the_limit() {
         let mut rate = MessageRate::default();
-        assert_eq!(passing(&mut rate, start(), 0, 100_000), 100_000);
+        let messages = if cfg!(miri) { 1000 } else { 100_000 };
+        assert_eq!(passing(&mut rate, start(), 0, messages), messages);
     }
 
     #[test]
