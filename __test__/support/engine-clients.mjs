@@ -78,8 +78,8 @@ async function answered(peer) {
 }
 
 /** Opens a polling session. */
-export async function openPolling(world, query = '') {
-  const answer = await answered(await world.peer(get(POLLING + query)))
+export async function openPolling(world, query = '', headers = {}) {
+  const answer = await answered(await world.peer(get(POLLING + query, headers)))
   assert.equal(answer.status, 200, answer.text)
   assert.equal(answer.text[0], '0')
   return new PollingClient(world, JSON.parse(answer.text.slice(1)), await world.session())

@@ -12,9 +12,12 @@ export const EVIL = 'https://evil.example'
 /** A WebSocket request with the required headers and those given, and no others. */
 export const upgrade = (target, headers) => request(`GET ${target}`, { ...UPGRADE, ...headers })
 
+/** The headers of a handshake after which the sid says nothing for pages of other origins. */
+export const OPENING = { Referer: 'http://page.example/chat' }
+
 /** A polling session with a queued message, so that a GET is answered at once. */
 async function openFull(world) {
-  const client = await openPolling(world)
+  const client = await openPolling(world, '', OPENING)
   client.session.socket.send('waiting')
   return client
 }

@@ -28,8 +28,8 @@ export function request(line, headers = { Host: '127.0.0.1' }, body = '') {
 }
 
 /** A GET. */
-export function get(target) {
-  return request(`GET ${target}`)
+export function get(target, headers = {}) {
+  return request(`GET ${target}`, { Host: '127.0.0.1', ...headers })
 }
 
 /** A POST with Content-Length. */

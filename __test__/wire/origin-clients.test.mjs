@@ -152,8 +152,9 @@ describe('warnings', () => {
     const app = await start(t)
     for (let n = 0; n < 3; n++) await send(app, poll({ Origin: EVIL }), 403)
     await send(app, poll({ Origin: 'http://a.example', 'X-Forwarded-Host': 'b.example' }), 403)
-    await app.report('warning', 2)
-    const [first, second] = app.values('warning')
+    await send(app, poll({ Origin: EVIL, Host: 'other.example' }), 403)
+    await app.report('warning', 3)
+    const [first, second, third] = app.values('warning')
     assert.equal(first.code, 'UPWIRE_ORIGIN')
     for (const part of [
       '"https://evil.example"',
@@ -166,12 +167,13 @@ describe('warnings', () => {
     }
     assert.ok(!first.message.includes('polling'), first.message)
     assert.ok(second.message.includes('X-Forwarded-Host "b.example"'), second.message)
-    assert.equal(app.values('warning').length, 2)
+    for (const host of [EVIL, 'Host "other.example"']) assert.ok(third.message.includes(host))
+    assert.equal(app.values('warning').length, 3, 'once for each pair of an origin and a host')
   })
 
   test('a refused upgrade says that the session stays on polling', async (t) => {
     const app = await start(t)
-    const { text } = await send(app, poll(), 200)
+    const { text } = await send(app, poll({ Referer: `${OWN}/chat` }), 200)
     const { sid } = JSON.parse(text.slice(1))
     const headers = { Host: HOST, Origin: EVIL }
     await send(app, upgrade(`${WEBSOCKET}&sid=${sid}`, headers), 403)
@@ -246,42 +248,92 @@ test('attach() passes the options on', async (t) => {
   assert.equal(error.type, 'TransportError')
 })
 
-test('every accepted origin is one to the URL standard too, with the same parts', () => {
-  const parts = [
-    ['http', 'https', 'HTTP', 'tauri', 'null', '', 'ht tp', '1a'],
-    ['://', ':', ':/', '//', ':\\\\', '', ':///'],
-    [
-      'app.example',
-      'App.Example',
-      'a',
-      '',
-      '[::1]',
-      '[',
-      'a_b',
-      'a@b',
-      'a%2eb',
-      'a b',
-      'a,b',
-      'ä.b',
-    ],
-    ['', ':', ':80', ':443', ':3000', ':99999', ':3000a', ':-1'],
-    ['', '/', '//', '/x', '?', '#', '\\', '@a.b', '.', ' ', ', http://a'],
+describe('the URL standard', () => {
+  const SCHEMES = ['http', 'https', 'ws', 'wss', 'HTTP', 'WSS', 'tauri', 'null', '', 'ht tp', '1a']
+  const SEPARATORS = ['://', ':', ':/', '//', ':\\\\', '', ':///']
+  const HOSTS = ['app.example', 'App.Example', 'a', '', '[::1]', '[', 'a_b', 'a@b', 'a%2eb', 'a b']
+  const MORE_HOSTS = ['a,b', 'ä.b', 'a\\b', 'a:b@c', 'a\tb', '.', 'a..b']
+  const PORTS = ['', ':', ':80', ':443', ':3000', ':99999', ':3000a', ':-1']
+  const PATHS = ['', '/', '//', '/x', '?', '#', '\\', '@a.b', '.', ' ', ', http://a', '/@a.b']
+  const MORE_PATHS = [
+    '?@a.b',
+    '#@a.b',
+    '/x?y#z',
+    '\\@a.b',
+    '/\\a.b',
+    '/ x',
+    '/ä',
+    '/:80',
+    '?:80',
+    '//a.b',
   ]
-  let taken = 0
-  for (const text of product(parts)) {
-    const origin = originList.parseLoosely(text)
-    if (origin === undefined) continue
-    taken++
+  const texts = product([
+    SCHEMES,
+    SEPARATORS,
+    [...HOSTS, ...MORE_HOSTS],
+    PORTS,
+    [...PATHS, ...MORE_PATHS],
+  ])
+
+  /** Asserts that a text has the same parts to the URL standard. */
+  function assertSameParts(text, { scheme, host, port }) {
     const url = new URL(text)
-    assert.equal(`${origin.scheme}:`, url.protocol, text)
-    assert.equal(origin.host ?? '', url.hostname.toLowerCase(), text)
-    if (['http', 'https'].includes(origin.scheme)) {
-      assert.equal(origin.port, url.port || { http: '80', https: '443' }[origin.scheme], text)
+    const page = { 'ws:': 'http:', 'wss:': 'https:' }[url.protocol] ?? url.protocol
+    assert.equal(`${scheme}:`, page, text)
+    assert.equal(host ?? '', url.hostname.toLowerCase(), text)
+    if (['http', 'https'].includes(scheme)) {
+      assert.equal(port, url.port || { http: '80', https: '443' }[scheme], text)
     }
-    assert.deepEqual([url.username, url.search, url.hash], ['', '', ''], text)
-    assert.ok(['', '/'].includes(url.pathname), text)
+    assert.deepEqual([url.username, url.password], ['', ''], text)
+    return url
   }
-  assert.ok(taken > 50, `${taken} were accepted`)
+
+  test('reads every origin of a header in the same way', () => {
+    let [plain, longer] = [0, 0]
+    for (const text of texts) {
+      const origin = originList.parseHeader(text)
+      if (origin === undefined) continue
+      const { pathname, search, hash } = assertSameParts(text, origin)
+      if (pathname.length > 1 || search || hash) longer++
+      else plain++
+    }
+    assert.ok(plain > 100 && longer > 500, `${plain} and ${longer} were accepted`)
+  })
+
+  test('reads every entry of a list in the same way, and entries have no path', () => {
+    let taken = 0
+    for (const text of texts.filter((each) => originList.isOrigin(each) && each !== 'null')) {
+      taken++
+      const origin = originList.parseHeader(text)
+      const url = assertSameParts(text, origin)
+      assert.deepEqual([url.search, url.hash], ['', ''], text)
+      assert.ok(['', '/'].includes(url.pathname), text)
+      assert.ok(new originList.OriginList([text]).has(text.replace(/(?<=[^/])\/$/, '')), text)
+    }
+    assert.ok(taken > 50, `${taken} were accepted`)
+  })
+
+  test('a list has exactly the texts that name one of its origins', () => {
+    const list = new originList.OriginList(['https://app.example', 'http://a:3000', 'tauri://a'])
+    const expected = new Set(['https://app.example', 'http://a:3000', 'tauri://a'])
+    let found = 0
+    for (const text of texts.filter((each) => list.has(each))) {
+      found++
+      const { protocol, host } = new URL(text.replace(/^ws/i, 'http'))
+      assert.ok(expected.has(`${protocol}//${host.toLowerCase().replace(/:443$/, '')}`), text)
+    }
+    assert.ok(found > 50, `${found} were found`)
+  })
+
+  test('takes time in proportion to the length of a header', () => {
+    const list = new originList.OriginList(['https://app.example', /^https:\/\/a$/])
+    for (const part of ['/', '?#', '://', 'a.', ':1', 'ws:']) {
+      const header = `https://a${part.repeat(16_000 / part.length)}ä`
+      const started = performance.now()
+      assert.equal(list.has(header), false)
+      assert.ok(performance.now() - started < 200, part)
+    }
+  })
 })
 
 function product([first, ...rest]) {

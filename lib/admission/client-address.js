@@ -83,6 +83,12 @@ class TrustedProxies {
     return this.#lists[family].check(address, family)
   }
 
+  /** Whether the TCP peer with this address is a trusted proxy. */
+  trusts(peer) {
+    const parsed = parseAddress(peer)
+    return parsed !== undefined && this.#trusts(parsed)
+  }
+
   /**
    * The client's address: that of the TCP peer, unless the peer is a trusted proxy. Then it is the last
    * address in the forwarding header that is not a trusted proxy's: only trusted proxies have written the

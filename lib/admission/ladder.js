@@ -188,10 +188,11 @@ function checkRequest(candidate) {
 
 /** A verdict of the native check, a refusal, or `ASK` before `allowedOrigins` has been asked. */
 function checkProtocolAndOrigin(candidate) {
-  const { engine, req, isUpgrade } = candidate
+  const { engine, req, isUpgrade, sid } = candidate
   const verdict = checkNatively(candidate)
   if (precedesOrigin(verdict)) return explain(verdict, req)
-  const refused = engine._origins.check(req, isUpgrade)
+  const opener = sid === undefined ? undefined : engine.clients[sid]?._handshakePage
+  const refused = engine._origins.check(req, isUpgrade, opener)
   if (refused !== undefined) return refused
   return typeof verdict === 'number' ? verdict : explain(verdict, req)
 }

@@ -28,6 +28,8 @@ class EngineSocket extends ObservedEmitter {
   _transportState
   /** The transport in use as the app sees it, made when it is first read. */
   _transport = undefined
+  /** What the Origin rule knows about the page that has opened the session: see `handshakePage`. */
+  _handshakePage = /** @type {string | undefined} */ (undefined)
   #openedAt = performance.now()
   /** Events are emitted in the async context of the handshake. */
   #resource = new AsyncResource('UPWIRE_SESSION', { requireManualDestroy: false })

@@ -3,7 +3,7 @@
 const { createServer } = require('node:http')
 const { ClientLimits } = require('../admission/client-limits')
 const { decide } = require('../admission/ladder')
-const { OriginRule } = require('../admission/origin/rule')
+const { OriginRule, handshakePage } = require('../admission/origin/rule')
 const { PendingRequests } = require('../admission/pending-requests')
 const { namesSession } = require('../admission/query')
 const { ERRORS, MESSAGES, shuttingDown } = require('../admission/refusal')
@@ -193,6 +193,9 @@ class Engine extends ObservedEmitter {
       slot,
       generation,
     })
+    if (transport === 'polling') {
+      socket._handshakePage = handshakePage(request, this._hasDefaultIds)
+    }
     commands.scheduleFlush()
     this.clients[id] = socket
     this.clientsCount++

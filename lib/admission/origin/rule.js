@@ -8,14 +8,15 @@
 
 const { corsMiddleware, hasFunction, originsOf } = require('./cors')
 const { warn, warnOnce } = require('../../errors')
-const { OriginList, isAt, isOrigin, parseLoosely } = require('./list')
+const { TrustedProxies } = require('../client-address')
+const { OriginList, isAt, isOrigin, isSame, parseHeader } = require('./list')
 const { isRenderWorker } = require('../../environment/render-workers')
 const { ERRORS, refusal } = require('../refusal')
 
 /** `check` needs the answer of `allowedOrigins` first: see `ask`. */
 const ASK = Symbol('ask')
 
-/** How many refused origins get a warning, each one once. */
+/** How many pairs of a refused origin and a host get a warning, each one once. */
 const MAX_WARNED = 16
 /** How many characters of a header appear in a warning. */
 const MAX_SHOWN = 200
@@ -30,10 +31,14 @@ class OriginRule {
   /** Whether the functions in `cors` decide about origins. */
   #doesCorsDecide
   #isRequired
+  /** The proxies whose headers are believed even where a page could have set them. */
+  #proxies
+  /** The pairs of origin and host that have got a warning. */
   #warned = new Set()
 
-  constructor({ allowedOrigins, cors, requireOrigin }) {
+  constructor({ allowedOrigins, cors, requireOrigin, trustProxy }) {
     this.#cors = cors
+    this.#proxies = trustProxy.length > 0 ? new TrustedProxies(trustProxy) : undefined
     this.#isRequired = requireOrigin
     this.#doesCorsDecide = allowedOrigins === undefined && Boolean(cors) && hasFunction(cors)
     if (typeof allowedOrigins === 'function') this.#isAllowed = allowedOrigins
@@ -61,8 +66,11 @@ class OriginRule {
     return this.#isAllowed !== undefined && req.headers.origin !== undefined
   }
 
-  /** Returns `undefined` for a request that may go on, a refusal, or `ASK`. */
-  check(req, isUpgrade) {
+  /**
+   * Returns `undefined` for a request that may go on, a refusal, or `ASK`.
+   * @param {string | undefined} opener the `handshakePage` of the session that the request names
+   */
+  check(req, isUpgrade, opener) {
     // A preflight has no effect but its answer, and `cors` gives that.
     if (req.method === 'OPTIONS' && !isUpgrade) return undefined
     const { origin } = req.headers
@@ -71,7 +79,8 @@ class OriginRule {
     const answer = this.#answers.get(req)
     // Node joins the values of several headers with commas.
     if (!origin.includes(',')) {
-      if (isSameOrigin(req, isUpgrade) || this.#list.has(origin)) return undefined
+      if (this.#isSameOrigin(req, isUpgrade) || this.#list.has(origin)) return undefined
+      if (knowsSid(req, opener)) return undefined
       if (this.#mustAsk(req)) return ASK
       if (new OriginList(answer?.origins).has(origin)) return undefined
       if (!isUpgrade && isHostHidden(req) && !maySetHeaders(req)) return undefined
@@ -89,6 +98,34 @@ class OriginRule {
     return isOwn || this.#list.isAny ? undefined : notAllowed(req)
   }
 
+  /** Whether a page was loaded from this server, according to the headers of the browser or of a proxy. */
+  #isSameOrigin(req, isUpgrade) {
+    const { headers } = req
+    // The browser has compared the origin with the address that the user sees; no script can set this header.
+    if (headers['sec-fetch-site'] === 'same-origin') return true
+    const origin = parseHeader(headers.origin)
+    if (origin === undefined || !isWeb(origin, req)) return false
+    const host = hostOf(req)
+    if (host !== undefined && isAt(origin, host)) return true
+    const forwarded = this.#forwardedHost(req, isUpgrade)
+    return forwarded !== undefined && isAt(origin, forwarded)
+  }
+
+  /** The host that a proxy has forwarded, unless the page may have written it. */
+  #forwardedHost(req, isUpgrade) {
+    const { headers, socket } = req
+    let entry = first
+    if (!isUpgrade && maySetHeaders(req)) {
+      // The page's entries come before those of the proxy.
+      if (!this.#proxies?.trusts(socket?.remoteAddress)) return undefined
+      entry = last
+    }
+    const host = entry(headers['x-forwarded-host'])
+    const port = entry(headers['x-forwarded-port'])
+    const isComplete = host === undefined || !port || /:\d+$/.test(host)
+    return isComplete ? host : `${host}:${port}`
+  }
+
   #mustAsk(req) {
     return this.#isAllowed !== undefined && !this.#answers.has(req)
   }
@@ -100,11 +137,12 @@ class OriginRule {
     this.#answers.set(req, { origins: Boolean(answer) })
   }
 
-  /** Warns about the first refusal of an origin: most likely a setting is wrong. */
+  /** Warns about the first refusal of an origin at a host: most likely a setting is wrong. */
   #warn(req, isUpgrade) {
     const origin = shown(req.headers.origin)
-    if (this.#warned.has(origin) || this.#warned.size >= MAX_WARNED) return
-    this.#warned.add(origin)
+    const pair = `${origin} ${shown(hostOf(req))}`
+    if (this.#warned.has(pair) || this.#warned.size >= MAX_WARNED) return
+    this.#warned.add(pair)
     warn('UPWIRE_ORIGIN', adviceFor(req, isUpgrade, origin))
   }
 }
@@ -118,7 +156,7 @@ function adviceFor(req, isUpgrade, origin) {
     `a ${isUpgrade ? 'WebSocket' : 'request'} from a page of ${origin} was refused: this origin is ` +
       `neither the server's own (Host ${host}, X-Forwarded-Host ${forwarded}) nor an allowed one`,
     'If the page was loaded through your proxy, let the proxy forward the Host header ' +
-      '(nginx: proxy_set_header Host $http_host)',
+      '(nginx: proxy_set_header Host $http_host; Vite: changeOrigin: false)',
   ]
   // Any page can get the origin `null`, in a sandboxed frame.
   if (isOrigin(headers.origin) && headers.origin !== 'null') {
@@ -132,21 +170,26 @@ function adviceFor(req, isUpgrade, origin) {
   return sentences.join('. ')
 }
 
-/** Whether a page was loaded from this server, according to the headers of the browser or of a proxy. */
-function isSameOrigin(req, isUpgrade) {
-  const { headers } = req
-  // The browser has compared the origin with the address that the user sees; no script can set this header.
-  if (headers['sec-fetch-site'] === 'same-origin') return true
-  const origin = parseLoosely(headers.origin)
-  if (origin === undefined || !isWeb(origin, req)) return false
-  const host = hostOf(req)
-  if (host !== undefined && isAt(origin, host)) return true
-  if (!isUpgrade && maySetHeaders(req)) return false
-  const forwarded = first(headers['x-forwarded-host'])
-  if (forwarded === undefined) return false
-  const port = first(headers['x-forwarded-port'])
-  const hasPort = /:\d+$/.test(forwarded)
-  return isAt(origin, hasPort || !port ? forwarded : `${forwarded}:${port}`)
+/**
+ * The page that has opened a session, as its polling handshake names it; '' if it names none. `undefined`
+ * for a session whose id proves nothing, because a page of another site may know it: the answer to a JSONP
+ * handshake is a script that any page can load, the app's own ids may be easy to guess, and socket.io shows
+ * the ids of version 3 of the protocol to other clients.
+ */
+function handshakePage({ headers, _query }, hasDefaultId) {
+  if (!hasDefaultId || _query.EIO !== '4' || _query.j !== undefined) return undefined
+  return headers.origin ?? headers.referer ?? ''
+}
+
+/**
+ * Whether a page shows that it belongs to the server by the id of its session. It has read the id in the
+ * answer to the handshake, which a browser lets only pages of the same origin read, and those that CORS
+ * allows. A proxy that replaces `Host` thus does not keep its sessions on polling.
+ */
+function knowsSid({ headers }, opener) {
+  // Browsers that send this header have compared the origins themselves.
+  if (opener === undefined || headers['sec-fetch-site'] !== undefined) return false
+  return opener === '' || isSame(opener, headers.origin)
 }
 
 /**
@@ -181,6 +224,10 @@ function first(list) {
   return list?.split(',', 1)[0].trim()
 }
 
+function last(list) {
+  return list?.slice(list.lastIndexOf(',') + 1).trim()
+}
+
 function shown(text) {
   if (text === undefined) return 'none'
   return JSON.stringify(text.slice(0, MAX_SHOWN)).replace(/[\x7f-\x9f]/g, escaped)
@@ -204,4 +251,4 @@ function forbidden(name, message, req, more) {
   return refusal(ERRORS.FORBIDDEN, { name, message, origin, host: hostOf(req), ...more })
 }
 
-module.exports = { ASK, OriginRule, notAllowed }
+module.exports = { ASK, OriginRule, handshakePage, notAllowed }
