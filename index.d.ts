@@ -432,7 +432,8 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
   /**
    * Origins whose pages may use the engine, besides the server's own (403 for others): `'*'` for all,
    * origins such as `"https://app.example"`, regular expressions that are tested against the whole
-   * origin, or a function that is called for each request whose Origin is not the server's own.
+   * origin, or a function that is called for each request whose Origin is not the server's own and that
+   * carries no sid of a session of the same page.
    * `[]` allows no other origins. If this option is given, `cors` only sets headers.
    * @default the origins that `cors.origin` allows
    */

@@ -10,8 +10,11 @@ const required = process.env.UPWIRE_REQUIRE_BROWSER === '1'
 export const skip =
   !executablePath && !required && `browser tests skipped: no Chromium; to run them, ${howToGet}`
 
-/** Starts Chromium with a profile of its own, which is deleted when Chromium closes. */
-export function launchBrowser() {
+/**
+ * Starts Chromium with a profile of its own, which is deleted when Chromium closes.
+ * @param {string[]} [more] more arguments
+ */
+export function launchBrowser(more = []) {
   if (!executablePath)
     throw new Error(`UPWIRE_REQUIRE_BROWSER is set, but there is no Chromium: ${howToGet}`)
   return chromium.launch({
@@ -24,6 +27,7 @@ export function launchBrowser() {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
+      ...more,
     ],
   })
 }
