@@ -57,9 +57,10 @@ fn later_bytes_stay_behind_held_ones() {
 #[test]
 fn an_unfinished_message_owns_little_more_than_has_arrived() {
     let mut world = World::websocket(limits());
-    let bytes = frame(0x82, &vec![0; 900_000]);
+    let size = if cfg!(miri) { 18_000 } else { 900_000 };
+    let bytes = frame(0x82, &vec![0; size]);
     let mut arrived = 0;
-    for piece in bytes.chunks(50_000) {
+    for piece in bytes.chunks(size / 18) {
         arrived += piece.len();
         world.receive(Role::Main, piece.to_vec());
         let held = world.session.unfinished();

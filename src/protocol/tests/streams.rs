@@ -53,7 +53,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let role = || prop_oneof![3 => Just(Role::Main), 1 => Just(Role::Probe)];
     let part = || prop_oneof![4 => 0usize..12, 2 => 0usize..6_000, 1 => Just(usize::MAX)];
-    let sizes = prop_oneof![6 => 8usize..150, 2 => 4_080usize..4_110, 1 => 65_500usize..70_000];
+    let sizes =
+        prop_oneof![6 => 8usize..150, 2 => 4_080usize..4_110, 1 => LONGEST - 4_500..LONGEST];
     let size = sizes.prop_map(|size| size.min(LONGEST));
     let loss = prop_oneof![Just(Loss::Ended), Just(Loss::Read(None)), Just(Loss::Write(Some(32)))];
     let on_main = prop_oneof![
