@@ -58,8 +58,10 @@ interface RegisterOptions extends AttachOptions {
  * Returns the socket.io server of this process, for route handlers, server actions, server components and
  * API routes. It does not matter whether `attach()`, `registerUpwire()` or `socketRoute()` has made it.
  *
- * In `next build` it returns `undefined`, because pages are rendered there without a server. Everywhere
- * else it returns a server or throws, so `getIO()?.emit(…)` is enough.
+ * `next build` has no server. A route handler or component of the App Router that calls `getIO()` there
+ * becomes dynamic: Next.js runs it for each request instead. With `cacheComponents`, only code behind
+ * `await connection()` does that, so `getIO()` throws without it. In all other code that runs in a build,
+ * such as `getStaticProps` or a module, and in routes on Next.js 13, it returns `undefined`.
  *
  * The type parameters are those of socket.io's `Server`.
  *
@@ -68,6 +70,7 @@ interface RegisterOptions extends AttachOptions {
  * @throws `ERR_UPWIRE_NOT_REGISTERED` if Socket.IO does not run on the path
  * @throws `ERR_UPWIRE_INVALID_OPTION` if `path` is not a path
  * @throws `ERR_UPWIRE_NEXT_WORKERS` in the processes in which Next.js 13.4 renders
+ * @throws `ERR_UPWIRE_PRERENDER` in `next build` with `cacheComponents`, before `await connection()`
  * @throws `ERR_UPWIRE_SERVERLESS` on platforms that run functions
  * @throws `ERR_UPWIRE_EDGE` in the edge runtime and in browsers
  */
@@ -113,21 +116,30 @@ declare function socketRoute<
  * instrumentation is switched on. In the process that listens, it also claims the path early: the requests
  * of clients that connect before the app's instrumentation has run are held until then.
  *
- * Put it around all other wrappers, because most of them accept only objects and it returns a function.
+ * An object becomes an object, so it can stand inside or around any other wrapper. A function becomes a
+ * function, which most wrappers do not accept: put `withUpwire` around them.
  *
  * @example
  * module.exports = withUpwire({ reactStrictMode: true })
  *
- * @param nextConfig an object, a function, or an asynchronous function
- * @returns a config function; it throws `ERR_UPWIRE_INVALID_CONFIG` if `transpilePackages` names a package
- *   that must not be bundled
+ * @param nextConfig an object, a promise of one, or a function that returns either
+ * @returns a config of the same form. It throws, or its function or promise does,
+ *   `ERR_UPWIRE_INVALID_CONFIG` if `transpilePackages` names a package that must not be bundled; a function
+ *   also throws it to a wrapper that takes it for an object.
  * @throws `ERR_UPWIRE_INVALID_OPTION` if `path` is not a path
- * @throws `ERR_UPWIRE_INVALID_CONFIG` as above, if `nextConfig` is an object
  */
 declare function withUpwire<Config extends object = object>(
-  nextConfig?: Config | ConfigFunction<Config>,
+  nextConfig: ConfigFunction<Config>,
   options?: WithUpwireOptions,
 ): ConfigFunction<Config>
+declare function withUpwire<Config extends object = object>(
+  nextConfig: Promise<Config>,
+  options?: WithUpwireOptions,
+): Promise<Config>
+declare function withUpwire<Config extends object = object>(
+  nextConfig?: Config,
+  options?: WithUpwireOptions,
+): Config
 
 /** A config of Next.js that depends on the phase. */
 // biome-ignore lint/suspicious/noExplicitAny: as in Next.js

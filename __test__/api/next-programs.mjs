@@ -53,12 +53,12 @@ export async function registered({ options = {} }, { tell, hear }) {
 
 /** Reports the config for the version of Next.js in the current folder. */
 export function extended(given, { tell }) {
-  tell('config', withUpwire(given)('phase-production-build', {}))
+  tell('config', withUpwire(() => given)('phase-production-build', {}))
 }
 
 /** Claims a path before the server listens, as `next.config` does. */
 export async function early({ path, registeredPath, options }, { tell, hear }) {
-  withUpwire({}, { path })('phase-production-server', {})
+  withUpwire({}, { path })
   const server = page()
   const port = await nextListens(server)
   server.on('request', () => {})

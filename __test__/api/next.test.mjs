@@ -6,7 +6,7 @@ import { createRequire } from 'node:module'
 import { connect as connectTcp } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { describe, test } from 'node:test'
+import { after, before, describe, test } from 'node:test'
 import { client, connect, connected } from '../support/clients.mjs'
 import { start } from '../support/child.mjs'
 import { event } from '../support/events.mjs'
@@ -342,17 +342,26 @@ describe('withUpwire', () => {
   const { withUpwire } = require('upwire/next')
   const phase = 'phase-production-build'
 
+  // No path is claimed in a build.
+  before(() => {
+    process.env.NEXT_PHASE = phase
+  })
+  after(() => {
+    delete process.env.NEXT_PHASE
+  })
+
   test('extends a config without changing the given object', async () => {
     const given = { reactStrictMode: true, serverExternalPackages: ['sharp', 'upwire'] }
     const expected = {
       reactStrictMode: true,
       serverExternalPackages: ['sharp', 'upwire', 'socket.io', 'engine.io'],
     }
-    assert.deepEqual(withUpwire(given)(phase, {}), expected)
+    assert.deepEqual(withUpwire(given), expected)
+    assert.deepEqual(await withUpwire(Promise.resolve(given)), expected)
     assert.deepEqual(withUpwire(() => given)(phase, {}), expected)
     assert.deepEqual(await withUpwire(async () => given)(phase, {}), expected)
     assert.deepEqual(given.serverExternalPackages, ['sharp', 'upwire'])
-    assert.deepEqual(Object.keys(withUpwire()(phase, {})), ['serverExternalPackages'])
+    assert.deepEqual(Object.keys(withUpwire()), ['serverExternalPackages'])
   })
 
   for (const [version, keys] of [
@@ -403,28 +412,35 @@ describe('withUpwire', () => {
     })(phase, context)
   })
 
-  test('keeps the config when a wrapper expects an object', () => {
+  test('returns a plain config for an object, wherever it is put', async () => {
+    const packages = ['upwire', 'socket.io', 'engine.io']
     const wrapped = { ...withUpwire({ basePath: '/docs', name: 'x' }), pageExtensions: ['mdx'] }
-    assert.deepEqual(wrapped, {
-      basePath: '/docs',
-      name: 'x',
-      pageExtensions: ['mdx'],
-      serverExternalPackages: ['upwire', 'socket.io', 'engine.io'],
-    })
-    const changed = withUpwire({ basePath: '/docs' })
-    changed.env = { X: '1' }
-    assert.deepEqual(changed(phase, {}).env, { X: '1' })
+    const expected = { basePath: '/docs', name: 'x', pageExtensions: ['mdx'] }
+    assert.deepEqual(wrapped, { ...expected, serverExternalPackages: packages })
+    assert.deepEqual(withUpwire(wrapped, null), wrapped)
+    const inFunction = async (phase) => withUpwire({ env: { phase } })
+    assert.deepEqual((await inFunction(phase)).env, { phase })
+    assert.deepEqual((await withUpwire(inFunction)(phase, {})).env, { phase })
+  })
+
+  test('throws when a wrapper takes a function for an object, and says what to do', () => {
+    const isCopied = { code: 'ERR_UPWIRE_INVALID_CONFIG', message: /around all other wrappers/ }
+    for (const copy of [(config) => ({ ...config }), (config) => Object.assign({}, config)]) {
+      assert.throws(() => copy(withUpwire(() => ({ basePath: '/docs' }))), isCopied)
+    }
   })
 
   test('throws for a package that must not be transpiled, and names it', () => {
-    assert.throws(() => withUpwire({ transpilePackages: ['ui', 'socket.io'] })(phase, {}), {
+    assert.throws(() => withUpwire({ transpilePackages: ['ui', 'socket.io'] }), {
       code: 'ERR_UPWIRE_INVALID_CONFIG',
       message: /take socket\.io out of transpilePackages/,
     })
   })
+})
 
-  test('throws for a value that is not a path', () => {
-    const { getIO, registerUpwire } = require('upwire/next')
+describe('a path of upwire/next', () => {
+  test('throws for a value that is not one', () => {
+    const { getIO, registerUpwire, withUpwire } = require('upwire/next')
     for (const path of ['live', 5]) {
       for (const call of [
         () => withUpwire({}, { path }),
@@ -437,7 +453,6 @@ describe('withUpwire', () => {
         })
       }
     }
-    assert.equal(typeof withUpwire({}, null), 'function')
   })
 })
 

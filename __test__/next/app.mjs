@@ -104,9 +104,14 @@ registerUpwire(${JSON.stringify(options)}, (io) => {
   }
 }
 
-/** A route handler that emits an event. */
+/** A route handler that emits an event; with GET, it asks for nothing of the request. */
 export const emitRoute = {
   'app/api/emit/route.js': `import { getIO } from 'upwire/next'
+
+export function GET() {
+  getIO()?.emit('emitted', 'from a route')
+  return new Response('emitted')
+}
 
 export async function POST() {
   try {

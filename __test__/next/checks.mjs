@@ -119,8 +119,10 @@ async function unknown({ port }) {
 }
 
 /** An event that a route handler of the app emits reaches the client. */
-async function emit({ clients, url }) {
-  const send = () => fetch(`${url}/api/emit`, { method: 'POST', signal: AbortSignal.timeout(PAGE) })
+async function emit({ clients, url, cell }) {
+  // Before Next.js 14, GET is rendered in the build and nothing can be done about it.
+  const method = Number.parseInt(cell.version.next) < 14 ? 'POST' : 'GET'
+  const send = () => fetch(`${url}/api/emit`, { method, signal: AbortSignal.timeout(PAGE) })
   const answer = async () => {
     const response = await send()
     return response.status === 200 ? undefined : (await response.text()).slice(0, 200)

@@ -67,8 +67,10 @@ export const handler: NextApiHandler = route
 socketRoute({ path: 1 })
 
 const config = { reactStrictMode: true }
-withUpwire(config)
+withUpwire(config) satisfies typeof config
+withUpwire(Promise.resolve(config)) satisfies Promise<typeof config>
 withUpwire(() => config, { path: '/live' })
+withUpwire()
 const result: typeof config | Promise<typeof config> = withUpwire(async () => config)('phase', {})
 void result
 // @ts-expect-error a path is a string

@@ -31,6 +31,20 @@ function loadedNext(project) {
   )
 }
 
+/**
+ * Loads a module of the Next.js that this process runs, such as `next/server`.
+ * @returns {any} `undefined` when it cannot be loaded
+ */
+function requireNext(name) {
+  const project = join(process.cwd(), 'package.json')
+  try {
+    return createRequire(loadedNext(project) ?? project)(name)
+  } catch (error) {
+    log('cannot load %s: %s', name, error.message)
+    return undefined
+  }
+}
+
 /** @param {string | undefined} file where the search for the package `next` starts */
 function versionFrom(file) {
   if (file === undefined) return undefined
@@ -57,4 +71,4 @@ function isAtLeast(version, [major, minor = 0, patch = 0]) {
   return version.patch >= patch
 }
 
-module.exports = { isAtLeast, nextVersion }
+module.exports = { isAtLeast, nextVersion, requireNext }

@@ -6,6 +6,7 @@ const { next: log } = require('../debug')
 const { coded, warnOnce } = require('../errors')
 const { checkPath } = require('../http-server/path')
 const { claimEarlyOnOwnPort } = require('./early-claim')
+const { isBuild } = require('../environment/phase')
 const { isAtLeast, nextVersion } = require('../environment/version')
 
 /** Packages that must not be bundled: the first contains the addon, the others load beside it. */
@@ -16,25 +17,50 @@ const SERVER_PHASES = ['phase-production-server', 'phase-development-server']
 
 /**
  * Adds the settings that upwire needs to a config of Next.js.
- * @param {object | Function} [nextConfig] an object, a function, or an asynchronous function
+ * @param {object | Promise<object> | Function} [nextConfig] a config, a promise of one, or a function that
+ *   returns either
  * @param {{ path?: string }} [options] `path`: the path that registerUpwire() is called with
- * @returns {(phase: string, context: object) => object | Promise<object>}
+ * @returns {object | Promise<object> | Function} of the same form
  */
 function withUpwire(nextConfig = {}, options = {}) {
   const path = options?.path ?? undefined
   if (path !== undefined) checkPath('path of withUpwire()', path)
+  if (typeof nextConfig === 'function') return configFunction(nextConfig, path)
+  // Nothing names the phase here. Outside a build, an early claim waits for a server of this process.
+  if (!isBuild()) startEarlyClaim(path)
+  return extendLater(nextConfig)
+}
+
+function configFunction(nextConfig, path) {
   const upwireConfig = (phase, context) => {
-    const listens = SERVER_PHASES.includes(phase)
-    log('withUpwire in %s: %s', phase, listens ? 'claiming the path early' : 'no early claim')
-    if (listens) claimEarlyOnOwnPort(path)
-    const given =
-      typeof nextConfig === 'function' ? nextConfig(phase, context) : { ...upwireConfig }
-    return typeof given?.then === 'function' ? given.then(extend) : extend(given)
+    log('withUpwire in %s', phase)
+    if (SERVER_PHASES.includes(phase)) startEarlyClaim(path)
+    return extendLater(nextConfig(phase, context))
   }
-  if (typeof nextConfig === 'function') return upwireConfig
-  // Wrappers that expect an object copy the properties of what they receive, so the function carries
-  // the config's properties.
-  return Object.defineProperties(upwireConfig, Object.getOwnPropertyDescriptors(extend(nextConfig)))
+  // Wrappers that accept only objects would copy the function's properties, find none, and lose the
+  // config in silence.
+  return Object.defineProperty(upwireConfig, 'serverExternalPackages', {
+    enumerable: true,
+    get: refuseCopy,
+  })
+}
+
+function refuseCopy() {
+  throw coded(
+    Error,
+    'ERR_UPWIRE_INVALID_CONFIG',
+    'upwire: withUpwire() was given a function and returns one, but the wrapper around it accepts only ' +
+      'objects: put withUpwire() around all other wrappers, or pass it an object',
+  )
+}
+
+function startEarlyClaim(path) {
+  log('withUpwire claims the path early, once this process listens')
+  claimEarlyOnOwnPort(path)
+}
+
+function extendLater(given) {
+  return typeof given?.then === 'function' ? given.then(extend) : extend(given)
 }
 
 function extend(given) {

@@ -10,6 +10,7 @@ const { checkPath } = require('../http-server/path')
 const { allAttachments, findAttachment, registry } = require('../socketio/registry')
 const { earlyPath } = require('./early-claim')
 const { closeLostUpgrades } = require('./lost-upgrades')
+const { refusePrerendering } = require('./prerendering')
 const { isBuild, isProduction } = require('../environment/phase')
 const { connectToOwnPort, isNextServer, searchServer } = require('./server-search')
 const { nextVersion } = require('../environment/version')
@@ -80,8 +81,8 @@ function makeAttachment(options, setup) {
  */
 function getIO(path = undefined) {
   if (path !== undefined) checkPath('path of getIO()', path)
-  // Next.js renders pages during a build, but does not run instrumentation.
-  if (isBuild()) return undefined
+  // Next.js renders routes during a build, but does not run instrumentation.
+  if (isBuild()) return refusePrerendering()
   const attachment = path === undefined ? defaultAttachment() : findAttachment(path)
   if (attachment === undefined) throw unavailability() ?? notRegistered(path)
   return attachment.io
