@@ -120,8 +120,7 @@ async function unknown({ port }) {
 
 /** An event that a route handler of the app emits reaches the client. */
 async function emit({ clients, url, cell }) {
-  // Before Next.js 14, GET is rendered in the build and nothing can be done about it.
-  const method = Number.parseInt(cell.version.next) < 14 ? 'POST' : 'GET'
+  const method = cell.version.keepsGets ? 'POST' : 'GET'
   const send = () => fetch(`${url}/api/emit`, { method, signal: AbortSignal.timeout(PAGE) })
   const answer = async () => {
     const response = await send()

@@ -25,6 +25,7 @@ const turbopackByFlag = { name: 'turbopack', flags: ['--turbopack'], custom: { t
  *   as response, and writes `Internal Server Error` into it
  * @property {boolean} closesOnSignal `next start` shuts down with server.close(), not process.exit()
  * @property {string} hmr the path of the dev server's WebSocket
+ * @property {boolean} keepsGets `next build` renders a route with GET, and nothing can make it dynamic
  * @property {'middleware' | 'proxy'} middleware the name of the middleware's file and function
  */
 
@@ -41,16 +42,29 @@ const common = {
   failsMiddleware: false,
   closesOnSignal: false,
   hmr: '/_next/webpack-hmr',
+  keepsGets: false,
   middleware: 'middleware',
 }
 
 /** @type {Version[]} */
 export const versions = [
   { next: '12.3.7', appRouter: 'none', instrumentation: 'none' },
-  { next: '13.2.4', appRouter: 'flag', registers: 'request', leavesDevServer: true },
-  { next: '13.4.12', workers: 'proxy' },
-  { next: '13.4.19', workers: 'server', endsUpgrades: true },
-  { next: '13.5.11', registers: 'dev', endsUpgrades: true, failsMiddleware: true },
+  {
+    next: '13.2.4',
+    appRouter: 'flag',
+    registers: 'request',
+    leavesDevServer: true,
+    keepsGets: true,
+  },
+  { next: '13.4.12', workers: 'proxy', keepsGets: true },
+  { next: '13.4.19', workers: 'server', endsUpgrades: true, keepsGets: true },
+  {
+    next: '13.5.11',
+    registers: 'dev',
+    endsUpgrades: true,
+    failsMiddleware: true,
+    keepsGets: true,
+  },
   { next: '14.2.35', endsMatchedUpgrades: true, failsMiddleware: true, closesOnSignal: true },
   {
     next: '15.5.29',
