@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { Duplex } from 'node:stream'
+import type { ZlibOptions } from 'node:zlib'
 import type { DefaultEventsMap, Server, ServerOptions } from 'socket.io'
 
 /**
@@ -335,7 +336,10 @@ type Data = string | ArrayBufferView | ArrayBufferLike
 type SendCallback = (transport: Transport) => void
 
 interface SendOptions {
-  /** Accepted, but without effect as long as upwire has no compression. */
+  /**
+   * Whether a WebSocket may compress the message, if `perMessageDeflate` is on.
+   * @default true
+   */
   compress?: boolean
 }
 
@@ -400,9 +404,53 @@ interface UnsupportedOptions {
   cookie?: false
   httpCompression?: false
   initialPacket?: false
-  maxDeflateContexts?: false
-  perMessageDeflate?: false
   wsEngine?: false
+}
+
+/** Options of permessage-deflate, with the names of the package `ws`. */
+interface PerMessageDeflateOptions {
+  /**
+   * Messages of fewer bytes are sent without compression.
+   * @default 1024
+   */
+  threshold?: number
+
+  /**
+   * Whether each message of the server is compressed by itself. With `false`, messages may refer to earlier
+   * ones, which compresses better and costs each connection up to 320 KiB; offers that ask for no context
+   * takeover are declined.
+   * @default true
+   */
+  serverNoContextTakeover?: boolean
+
+  /**
+   * Whether the client has to compress each message by itself. With `false`, the connection keeps up to 48 KiB
+   * for the client's earlier messages.
+   * @default true
+   */
+  clientNoContextTakeover?: boolean
+
+  /**
+   * The server's window, from 9 to 15 as a power of two. `false` declines offers that ask for one.
+   * @default what the client asks for, or 15
+   */
+  serverMaxWindowBits?: number | boolean
+
+  /**
+   * The client's window, from 8 to 15 as a power of two; offers without this parameter are declined then.
+   * `false` does not answer the parameter.
+   * @default what the client offers, or 15
+   */
+  clientMaxWindowBits?: number | boolean
+
+  /** `level`, `memLevel` and `strategy` apply. Others, such as `chunkSize`, have no meaning here. */
+  zlibDeflateOptions?: ZlibOptions
+
+  /** Accepted for compatibility; nothing in it has a meaning here. */
+  zlibInflateOptions?: ZlibOptions
+
+  /** Accepted for compatibility. It has no meaning here, because no thread pool is shared with others. */
+  concurrencyLimit?: number
 }
 
 /** `'*'`, an origin, or a regular expression that is tested against the whole origin. */
@@ -468,6 +516,13 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
    * @default 1
    */
   ioThreads?: number
+
+  /**
+   * Connections of the process that may keep compression contexts, which take up to 370 KiB each. Further
+   * ones agree on compression without context takeover.
+   * @default 1000
+   */
+  maxDeflateContexts?: number
 
   /**
    * Nested arrays and objects in a Socket.IO packet's JSON, where the array of an event is the first
@@ -560,6 +615,13 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
    * @default a quarter of the memory that this process may use, at least 256 MiB
    */
   maxTotalSendBuffer?: number
+
+  /**
+   * Compresses WebSocket messages, for clients that support it (permessage-deflate, RFC 7692). The I/O
+   * threads do it, not the JavaScript thread.
+   * @default false
+   */
+  perMessageDeflate?: boolean | PerMessageDeflateOptions
 
   /**
    * Milliseconds between a pong and the next ping.
@@ -777,6 +839,8 @@ interface EngineStats {
   unfinished: number
   /** Panics of the environment's I/O threads that were caught. */
   panics: number
+  /** Connections of the process that keep compression contexts; see `maxDeflateContexts`. */
+  deflateContexts: number
 }
 
 /** The state of an {@link Engine}, for bug reports. It can be written as JSON. */
@@ -816,6 +880,7 @@ type CloseErrorCode =
   | 'ERR_UPWIRE_CONNECTION_LOST'
   | 'ERR_UPWIRE_HEARTBEAT_DIRECTION'
   | 'ERR_UPWIRE_INTERNAL'
+  | 'ERR_UPWIRE_INVALID_COMPRESSION'
   | 'ERR_UPWIRE_INVALID_CONTENT'
   | 'ERR_UPWIRE_INVALID_FRAME'
   | 'ERR_UPWIRE_INVALID_PACKET'

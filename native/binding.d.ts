@@ -11,15 +11,18 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 
 /** An engine's native half. */
 export declare class NativeEngine {
-  /** `limits` is a JSON object with the limits by name, checked and completed in JavaScript. */
-  constructor(limits: string, transports: Array<string>)
+  /**
+   * `limits` is a JSON object with the limits by name, checked and completed in JavaScript;
+   * `deflate` is one with the options of permessage-deflate, if that is on.
+   */
+  constructor(limits: string, transports: Array<string>, deflate?: string | undefined | null)
   /** Checks a request. `known` is the transport of the session that its `sid` names. */
   verify(method: string, upgrade: boolean, transport?: string | undefined | null, eio?: string | undefined | null, sid?: string | undefined | null, known?: SessionTransport | undefined | null, origin?: string | undefined | null): Verdict | Refused
   /**
    * Checks the opening handshake of an upgrade request. The headers are arguments, with the values
    * of `req.headers`, because reading them from an object would cost more than the check.
    */
-  verifyUpgrade(httpVersion: string, host: string | undefined | null, hostCount: number, upgrade?: string | undefined | null, connection?: string | undefined | null, key?: string | undefined | null, version?: string | undefined | null, protocol?: string | undefined | null, transferEncoding?: string | undefined | null, contentLength?: string | undefined | null): UpgradeRefused | null
+  verifyUpgrade(httpVersion: string, host: string | undefined | null, hostCount: number, upgrade?: string | undefined | null, connection?: string | undefined | null, key?: string | undefined | null, version?: string | undefined | null, protocol?: string | undefined | null, transferEncoding?: string | undefined | null, contentLength?: string | undefined | null, extensions?: string | undefined | null): UpgradeRefused | null
   /** The body of a session's open packet. */
   openPacket(sid: string, canUpgrade: boolean): string
   /** Opens a polling session. Its first GET follows as a command. */
@@ -27,10 +30,11 @@ export declare class NativeEngine {
   /**
    * Opens a session on a WebSocket whose request was accepted. With a `descriptor` of at least 0
    * the connection is taken from Node; otherwise its bytes travel through the JavaScript stream
-   * with the number `stream`. `headers` are complete lines for the 101 response. With `base64`,
-   * binary messages are sent as text. `early` holds the bytes that followed the request.
+   * with the number `stream`. `extensions` are the offers of the request. `headers` are complete
+   * lines for the 101 response. With `base64`, binary messages are sent as text. `early` holds the
+   * bytes that followed the request.
    */
-  openWebSocket(sid: string, descriptor: number, stream: number, key: string, protocol: string | undefined | null, headers: string, base64: boolean, early?: Uint8Array | undefined | null): Opened
+  openWebSocket(sid: string, descriptor: number, stream: number, key: string, protocol: string | undefined | null, extensions: string | undefined | null, headers: string, base64: boolean, early?: Uint8Array | undefined | null): Opened
 }
 
 /** Closes the session. With `discard`, queued messages are dropped. */
@@ -80,6 +84,8 @@ export interface HostStats {
   unfinished: number
   /** Panics caught on I/O threads. */
   panics: number
+  /** Connections of the process with compression contexts. */
+  deflateContexts: number
 }
 
 /**
@@ -122,10 +128,10 @@ export declare function postBegun(slot: number, generation: number): void
 export declare function postProgress(slot: number, generation: number, bytes: number): void
 
 /**
- * Gives a polling session a WebSocket to probe. The arguments after the session are those of
- * `NativeEngine::open_web_socket`. Returns whether the descriptor was taken from Node.
+ * Gives a polling session of `engine` a WebSocket to probe. The arguments after the engine are those
+ * of `NativeEngine::open_web_socket`. Returns whether the descriptor was taken from Node.
  */
-export declare function probe(slot: number, generation: number, descriptor: number, stream: number, key: string, protocol: string | undefined | null, headers: string, base64: boolean, early?: Uint8Array | undefined | null): boolean
+export declare function probe(slot: number, generation: number, engine: NativeEngine, descriptor: number, stream: number, key: string, protocol: string | undefined | null, extensions: string | undefined | null, headers: string, base64: boolean, early?: Uint8Array | undefined | null): boolean
 
 /** A refused request. */
 export interface Refused {

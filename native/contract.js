@@ -17,6 +17,11 @@ exports.CODES = Object.freeze({
   "SLOW_CONSUMER": "ERR_UPWIRE_SLOW_CONSUMER"
 })
 
+exports.DEFLATE = Object.freeze({
+  "maxDeflateContexts": 1000,
+  "threshold": 1024
+})
+
 exports.ERRORS = Object.freeze({
   "UNKNOWN_TRANSPORT": 0,
   "UNKNOWN_SID": 1,
@@ -38,7 +43,8 @@ exports.ERROR_MESSAGES = Object.freeze({
 exports.EVENT_INTEGERS = 6
 
 exports.FLAGS = Object.freeze({
-  "RECEIPT": 1
+  "RECEIPT": 1,
+  "PLAIN": 2
 })
 
 exports.KIND = Object.freeze({

@@ -102,7 +102,13 @@ impl JavaScript {
         stream.set_nonblocking(true).unwrap();
         let (id, gauge) = self.slots.allocate(RECEIVE_QUEUE as u64);
         let link = NewLink::Tcp(stream);
-        let websocket = NewWebSocket { link, answer: Vec::new(), base64: false, early: Vec::new() };
+        let websocket = NewWebSocket {
+            link,
+            answer: Vec::new(),
+            base64: false,
+            deflate: None,
+            early: Vec::new(),
+        };
         let open = Open {
             limits: Arc::clone(&self.limits),
             gauge,
@@ -157,7 +163,10 @@ impl JavaScript {
                     Payload::OwnUtf8(text) => text,
                     other => panic!("{other:?} is not text"),
                 };
-                self.stage(id, Action::Send { body: Body::OwnText(text), receipt: false });
+                self.stage(
+                    id,
+                    Action::Send { body: Body::OwnText(text), compress: true, receipt: false },
+                );
             }
             Kind::Close => {
                 self.slots.release(id);

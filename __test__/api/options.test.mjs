@@ -26,6 +26,7 @@ const numbers = [
   'maxTotalSendBuffer',
   'maxReceiveQueue',
   'maxTotalReceiveQueue',
+  'maxDeflateContexts',
   'maxDepth',
   'maxFragments',
   'maxMessageRate',
@@ -49,6 +50,23 @@ const noOrigins = [
   'https://app.example, https://other.example',
 ]
 
+/** Wrong members of `perMessageDeflate`. */
+const deflateMembers = [
+  { threshold: -1 },
+  { threshold: '1kb' },
+  { serverNoContextTakeover: 1 },
+  { clientNoContextTakeover: 'no' },
+  { serverMaxWindowBits: 8 },
+  { serverMaxWindowBits: 16 },
+  { clientMaxWindowBits: 7 },
+  { concurrencyLimit: 0 },
+  { zlibDeflateOptions: 5 },
+  { zlibDeflateOptions: { level: 10 } },
+  { zlibDeflateOptions: { memLevel: 0 } },
+  { zlibDeflateOptions: { strategy: 5 } },
+  { zlibInflateOptions: null },
+]
+
 const wrong = [
   ...numbers.flatMap((name) =>
     ['5', '', NaN, Infinity, -1, 1.5, true, {}, [], 5n, null, () => {}].map((value) => [
@@ -69,13 +87,13 @@ const wrong = [
   ),
   ...[5, {}, ...noOrigins].map((origin) => ['cors', { origin: ['*', origin] }]),
   ...['keep', 5, true].map((value) => ['slowConsumer', value]),
+  ...['yes', 5, ...deflateMembers].map((value) => ['perMessageDeflate', value]),
 ]
 
 const unsupported = [
   ['transports', ['polling', 'webtransport']],
   ['allowEIO3', true],
-  ['perMessageDeflate', true],
-  ['perMessageDeflate', { threshold: 1 }],
+  ['perMessageDeflate', { zlibDeflateOptions: { dictionary: Buffer.from('a') } }],
   ['httpCompression', true],
   ['httpCompression', { threshold: 1 }],
   ['cookie', true],
@@ -175,7 +193,7 @@ describe('options', () => {
     assert.throws(() => attach(server, { pingInterval: 'often' }), {
       code: 'ERR_UPWIRE_INVALID_OPTION',
     })
-    assert.throws(() => attach(server, { perMessageDeflate: true }), {
+    assert.throws(() => attach(server, { initialPacket: 'hello' }), {
       code: 'ERR_UPWIRE_UNSUPPORTED_OPTION',
     })
     assert.equal(server.emit, emit)

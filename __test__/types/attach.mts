@@ -111,10 +111,20 @@ attach(server, {
 // @ts-expect-error an array of origins has no functions
 attach(server, { allowedOrigins: [() => true] })
 
+attach(server, { perMessageDeflate: true, maxDeflateContexts: 10 })
+attach(server, {
+  perMessageDeflate: {
+    threshold: 512,
+    serverNoContextTakeover: false,
+    clientMaxWindowBits: true,
+    zlibDeflateOptions: { level: 1, chunkSize: 4096 },
+  },
+})
+// @ts-expect-error a number of bytes
+attach(server, { perMessageDeflate: { threshold: '1kb' } })
+
 // Features of engine.io that upwire does not have yet may only be switched off.
-attach(server, { perMessageDeflate: false, httpCompression: false, allowEIO3: false })
-// @ts-expect-error there is no compression yet
-attach(server, { perMessageDeflate: true })
+attach(server, { httpCompression: false, allowEIO3: false })
 // @ts-expect-error there is no cookie yet
 attach(server, { cookie: { name: 'io' } })
 // @ts-expect-error there is no protocol 3 yet

@@ -343,7 +343,7 @@ impl Run {
         };
         let receipt = receipt && kind % 6 < 4;
         self.receipts += u32::from(receipt);
-        self.input(Input::Send { message, receipt });
+        self.input(Input::Send { message, compress: true, receipt });
         self.sent_bytes += length;
         self.sent += usize::from(!is_refused);
         self.longest = self.longest.max(length);

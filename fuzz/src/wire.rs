@@ -87,15 +87,15 @@ impl Sender {
                 (true, text)
             }
             11 => {
-                connection.send_text_owned(b"4", body);
+                connection.send_message_owned(b"4", body, true);
                 (true, text)
             }
             12 => {
-                connection.send_binary(&body);
+                connection.send_binary(&body, true);
                 (false, body)
             }
             13 => {
-                connection.send_binary_owned(body.clone());
+                connection.send_binary_owned(body.clone(), true);
                 (false, body)
             }
             14 => {

@@ -11,6 +11,8 @@ const { toBytes } = require('./message-data')
 class Broadcast {
   #stage
   #options
+  /** The engine of the first receiver. */
+  #engine
   /** The packets that were written to the first receiver. */
   #packets = []
   /** What is sent: copies of them, as the app may change its bytes afterwards. */
@@ -32,6 +34,7 @@ class Broadcast {
     if (options === this.#options && this.#continues(socket, data)) return
     this.flush()
     this.#options = options
+    this.#engine = socket.server
     this.#push(data)
     this.#begin(socket)
   }
@@ -80,12 +83,13 @@ class Broadcast {
     this.#copies.forEach((data, index) => {
       // The last receiver may not have got all packets.
       const count = index < this.#position ? this.#count : this.#count - 1
-      if (count > 0) this.#stage(this.#pairs, count, data, this.#options)
+      if (count > 0) this.#stage(this.#pairs, count, data, this.#options, this.#engine)
     })
     this.#packets = []
     this.#copies = []
     this.#count = 0
     this.#options = undefined
+    this.#engine = undefined
     this.#socket = undefined
   }
 }

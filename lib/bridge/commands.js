@@ -63,9 +63,9 @@ function flushAndWait(milliseconds) {
 }
 
 /** Stages a message. With a receipt, a `SENT` event follows when it was written. */
-function write(socket, data, wantsReceipt) {
+function write(socket, data, options, wantsReceipt) {
   broadcast.flush()
-  const flags = wantsReceipt ? FLAGS.RECEIPT : 0
+  const flags = (wantsReceipt ? FLAGS.RECEIPT : 0) | compression(options)
   if (typeof data === 'string') {
     hot.text(socket._slot, socket._generation, data, flags)
   } else {
@@ -82,12 +82,20 @@ function writeShared(socket, data, options) {
   scheduleFlush()
 }
 
-function stageBroadcast(pairs, count, data, options) {
+/** The flag of a message that must not be compressed. */
+function compression(options) {
+  return options?.compress === false ? FLAGS.PLAIN : 0
+}
+
+function stageBroadcast(pairs, count, data, options, engine) {
+  const flags = compression(options)
   if (typeof data === 'string') {
-    const frame = options.wsPreEncodedFrame
-    hot.broadcast(pairs, count, data, Array.isArray(frame) ? Buffer.concat(frame) : undefined)
+    // As with engine.io, an engine that compresses encodes all frames itself.
+    const frame = engine._compresses ? undefined : options.wsPreEncodedFrame
+    const bytes = Array.isArray(frame) ? Buffer.concat(frame) : undefined
+    hot.broadcast(pairs, count, data, bytes, flags)
   } else {
-    hot.broadcast(pairs, count, toBytes(data) ?? toText(data), undefined)
+    hot.broadcast(pairs, count, toBytes(data) ?? toText(data), undefined, flags)
   }
 }
 

@@ -113,11 +113,11 @@ class EngineSocket extends ObservedEmitter {
     if (callback !== undefined) {
       this.#callbacks ??= []
       this.#callbacks.push(callback)
-      commands.write(this, data, true)
+      commands.write(this, data, options, true)
     } else if (isShared(options)) {
       commands.writeShared(this, data, options)
     } else {
-      commands.write(this, data, false)
+      commands.write(this, data, options, false)
     }
     if (this.#hasFlushListeners()) this.#emitFlush(data, options)
     return this

@@ -22,6 +22,7 @@ const { Drain } = require('./drain')
 const { EngineSocket } = require('./engine-socket')
 const { LimitCounters } = require('./limit-counters')
 const { ObservedEmitter } = require('./observed-emitter')
+const { nativeDeflate } = require('./deflate-options')
 const { nativeLimits, pathPrefix, readDrainOptions, readOptions } = require('./options')
 
 /** Milliseconds that a close waits for the close frames to be written. */
@@ -86,7 +87,11 @@ class Engine extends ObservedEmitter {
      */
     this._serveStatic = () => false
     startThreads(this.opts)
-    this._native = new native.NativeEngine(nativeLimits(this.opts), this.opts.transports)
+    const { transports } = this.opts
+    const deflate = nativeDeflate(this.opts)
+    this._native = new native.NativeEngine(nativeLimits(this.opts), transports, deflate)
+    /** Whether permessage-deflate is offered to clients. */
+    this._compresses = deflate !== undefined
     if (this.opts.cors) this.use(this._origins.cors())
   }
 

@@ -3,11 +3,12 @@
 const { constants } = require('node:buffer')
 const { totalmem } = require('node:os')
 const { parseBlock } = require('../admission/client-address')
-const { LIMITS, SHARED_LIMITS } = require('../bridge/contract')
+const { DEFLATE, LIMITS, SHARED_LIMITS } = require('../bridge/contract')
 const { originsOf } = require('../admission/origin/cors')
 const { coded, invalid, warnOnce } = require('../errors')
 const { hasSlash, isEntry } = require('../admission/origin/list')
 const { checkPath } = require('../http-server/path')
+const { perMessageDeflate } = require('./deflate-options')
 
 const MiB = 1024 * 1024
 const MAX_MILLISECONDS = 2 ** 31 - 1
@@ -130,6 +131,7 @@ const OPTIONS = {
   destroyUpgradeTimeout: [milliseconds(0), 1000],
   handshakeTimeout: [milliseconds(1), 20_000],
   ioThreads: [integer(1, 64, 'threads'), 1],
+  maxDeflateContexts: [count(0), DEFLATE.maxDeflateContexts],
   maxDepth: [count(0), LIMITS.maxDepth],
   maxFragments: [count(1), LIMITS.maxFragments],
   maxHandshakeRate: [integer(0, MAX_RATE, 'handshakes a second'), 0],
@@ -145,6 +147,7 @@ const OPTIONS = {
   maxTotalReceiveQueue: [bytes(1), SHARED_LIMITS.maxTotalReceiveQueue],
   maxTotalSendBuffer: [bytes(0), undefined],
   path: [checkPath, '/engine.io'],
+  perMessageDeflate: [perMessageDeflate, false],
   pingInterval: [milliseconds(1), LIMITS.pingInterval],
   pingTimeout: [milliseconds(1), LIMITS.pingTimeout],
   requireOrigin: [boolean, false],
@@ -159,8 +162,6 @@ const UNSUPPORTED = {
   allowEIO3: 'Engine.IO protocol 3',
   cookie: 'the session cookie',
   initialPacket: 'an initial packet',
-  maxDeflateContexts: 'permessage-deflate',
-  perMessageDeflate: 'permessage-deflate',
   wsEngine: 'another WebSocket engine',
 }
 
@@ -186,7 +187,7 @@ function refuseUnsupported(given) {
 }
 
 /** Options that `false` and `null` switch off. */
-const CAN_BE_OFF = ['cors', 'allowRequest', 'trustProxy']
+const CAN_BE_OFF = ['cors', 'allowRequest', 'perMessageDeflate', 'trustProxy']
 
 /** Whether engine.io treats a value as if the option were not given. */
 function isOff(name, value) {

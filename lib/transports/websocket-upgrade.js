@@ -27,6 +27,8 @@ class WebSocketUpgrade extends Candidate {
   /** The checked headers of the opening handshake. */
   #key
   #protocol
+  /** The extensions that the client offers, if the engine supports any. */
+  #extensions
   /** Whether app code may have seen the request object. If so, the session keeps that object. */
   #isSeen
 
@@ -76,6 +78,7 @@ class WebSocketUpgrade extends Candidate {
     const { httpVersion, headers, rawHeaders } = req
     this.#key = headers['sec-websocket-key']
     this.#protocol = headers['sec-websocket-protocol']
+    if (engine._compresses) this.#extensions = headers['sec-websocket-extensions']
     const refused = engine._native.verifyUpgrade(
       httpVersion,
       headers.host,
@@ -87,6 +90,7 @@ class WebSocketUpgrade extends Candidate {
       this.#protocol,
       headers['transfer-encoding'],
       headers['content-length'],
+      this.#extensions,
     )
     if (refused === null) return undefined
     const context = { name: 'TRANSPORT_HANDSHAKE_ERROR', message: refused.message }
@@ -99,7 +103,7 @@ class WebSocketUpgrade extends Candidate {
     const link = this.#makeLink()
     if (link === undefined) return
     session._startProbe()
-    const isTaken = commands.command('probe', session, ...link.arguments)
+    const isTaken = commands.command('probe', session, this.engine._native, ...link.arguments)
     this.#handOver(link.stream, isTaken, session)
   }
 
@@ -143,6 +147,7 @@ class WebSocketUpgrade extends Candidate {
         stream.number,
         this.#key,
         this.#protocol,
+        this.#extensions,
         lines,
         isBase64,
         early,

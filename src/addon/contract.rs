@@ -6,10 +6,11 @@ use napi_derive::napi;
 use serde_json::{Value, json};
 
 use super::guard::NOT_RUNNING;
-use super::hot_calls::{META, RECEIPT};
+use super::hot_calls::{META, PLAIN, RECEIPT};
 use crate::protocol::close_reason::{CloseReason, code};
 use crate::protocol::handshake::ErrorCode;
 use crate::protocol::limits::Limits;
+use crate::protocol::websocket::extension::DeflateOptions;
 use crate::runtime::gauge::SharedLimits;
 use crate::runtime::inbox::{CLOSE_REASON_BITS, Kind, StreamKind};
 
@@ -80,7 +81,8 @@ pub fn contract() -> String {
         ],
         "ERRORS": errors.map(|(name, error)| json!([name, error as u8])),
         "ERROR_MESSAGES": errors.map(|(_, error)| json!([error as u8, error.message()])),
-        "FLAGS": [["RECEIPT", RECEIPT]],
+        "DEFLATE": pairs(&DeflateOptions::default().to_json()),
+        "FLAGS": [["RECEIPT", RECEIPT], ["PLAIN", PLAIN]],
         "LIMITS": pairs(&Limits::default().to_json()),
         "SHARED_LIMITS": pairs(&SharedLimits::default().to_json()),
     })

@@ -1,6 +1,6 @@
 //! The native half of an engine: it checks requests, and opens sessions with the engine's limits.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use napi::Either;
 use napi_derive::napi;
@@ -12,6 +12,7 @@ use crate::protocol::handshake::{
     self, Accepted, KnownSession, Refusal, Request, Rules, TransportName,
 };
 use crate::protocol::limits::Limits;
+use crate::protocol::websocket::extension::{self, Agreement, Contexts, DeflateOptions};
 use crate::protocol::websocket::opening::{self, UpgradeHeaders, UpgradeRefusal};
 use crate::runtime::commands::{Action, NewLink, NewWebSocket, Open};
 
@@ -76,14 +77,24 @@ pub struct Opened {
 pub struct NativeEngine {
     limits: Arc<Limits>,
     rules: Rules,
+    /// How permessage-deflate is used, if it is.
+    deflate: Option<DeflateOptions>,
 }
+
+/// The connections of this process that have compression contexts.
+pub static CONTEXTS: LazyLock<Contexts> = LazyLock::new(Contexts::default);
 
 #[napi]
 impl NativeEngine {
-    /// `limits` is a JSON object with the limits by name, checked and completed in JavaScript.
+    /// `limits` is a JSON object with the limits by name, checked and completed in JavaScript;
+    /// `deflate` is one with the options of permessage-deflate, if that is on.
     #[napi(constructor)]
-    pub fn new(limits: String, transports: Vec<String>) -> Result<Self> {
-        let limits = serde_json::from_str(&limits).map_err(|error| internal(error.to_string()))?;
+    pub fn new(limits: String, transports: Vec<String>, deflate: Option<String>) -> Result<Self> {
+        let parse = |text: &str| -> Result<serde_json::Value> {
+            serde_json::from_str(text).map_err(|error| internal(error.to_string()))
+        };
+        let limits = parse(&limits)?;
+        let deflate = deflate.map(|text| parse(&text)).transpose()?;
         let allows = |wanted| transports.iter().any(|it| TransportName::parse(it) == Some(wanted));
         Ok(Self {
             limits: Arc::new(Limits::from_json(&limits)),
@@ -91,6 +102,7 @@ impl NativeEngine {
                 polling: allows(TransportName::Polling),
                 websocket: allows(TransportName::WebSocket),
             },
+            deflate: deflate.as_ref().map(DeflateOptions::from_json),
         })
     }
 
@@ -130,7 +142,7 @@ impl NativeEngine {
     /// Checks the opening handshake of an upgrade request. The headers are arguments, with the values
     /// of `req.headers`, because reading them from an object would cost more than the check.
     #[napi]
-    #[allow(clippy::too_many_arguments, clippy::unused_self)]
+    #[allow(clippy::too_many_arguments)]
     pub fn verify_upgrade(
         &self,
         http_version: String,
@@ -143,6 +155,7 @@ impl NativeEngine {
         protocol: Option<String>,
         transfer_encoding: Option<String>,
         content_length: Option<String>,
+        extensions: Option<String>,
     ) -> Result<Option<UpgradeRefused>> {
         guard(|| {
             let headers = UpgradeHeaders {
@@ -156,6 +169,7 @@ impl NativeEngine {
                 protocol: protocol.as_deref(),
                 transfer_encoding: transfer_encoding.as_deref(),
                 content_length: content_length.as_deref(),
+                extensions: extensions.as_deref().filter(|_| self.deflate.is_some()),
             };
             Ok(opening::verify(&headers).err().map(|refusal| UpgradeRefused {
                 message: refusal.to_string(),
@@ -178,8 +192,9 @@ impl NativeEngine {
 
     /// Opens a session on a WebSocket whose request was accepted. With a `descriptor` of at least 0
     /// the connection is taken from Node; otherwise its bytes travel through the JavaScript stream
-    /// with the number `stream`. `headers` are complete lines for the 101 response. With `base64`,
-    /// binary messages are sent as text. `early` holds the bytes that followed the request.
+    /// with the number `stream`. `extensions` are the offers of the request. `headers` are complete
+    /// lines for the 101 response. With `base64`, binary messages are sent as text. `early` holds the
+    /// bytes that followed the request.
     #[napi]
     #[allow(clippy::too_many_arguments)]
     pub fn open_web_socket(
@@ -189,19 +204,67 @@ impl NativeEngine {
         stream: u32,
         key: String,
         protocol: Option<String>,
+        extensions: Option<String>,
         headers: String,
         base64: bool,
         #[napi(ts_arg_type = "Uint8Array | undefined | null")] early: Option<CopiedBytes>,
     ) -> Result<Opened> {
         guard(|| {
-            let answer = opening::response(&key, protocol.as_deref(), &headers);
-            let link = new_websocket(descriptor, stream, answer, base64, early);
+            let opening = Opening { key, protocol, extensions, headers };
+            let link = self.new_websocket(descriptor, stream, opening, base64, early)?;
             self.open(self.packet(&sid, false), Some(link))
         })
     }
 }
 
+/// The parts of an accepted opening handshake that its answer needs.
+pub struct Opening {
+    /// `Sec-WebSocket-Key`.
+    pub key: String,
+    /// `Sec-WebSocket-Protocol`.
+    pub protocol: Option<String>,
+    /// `Sec-WebSocket-Extensions`.
+    pub extensions: Option<String>,
+    /// More lines for the answer.
+    pub headers: String,
+}
+
 impl NativeEngine {
+    /// A WebSocket whose opening handshake was accepted, and whether its descriptor was taken from
+    /// Node.
+    pub fn new_websocket(
+        &self,
+        descriptor: NodeDescriptor,
+        stream: u32,
+        opening: Opening,
+        base64: bool,
+        early: Option<CopiedBytes>,
+    ) -> Result<(NewWebSocket, bool)> {
+        let Opening { key, protocol, extensions, headers } = opening;
+        let deflate = extensions.and_then(|offers| self.negotiate(&offers));
+        if let Some(agreement) = &deflate {
+            with(|host| host.compress_from(agreement.settings.threshold))?;
+        }
+        let extensions = deflate.as_ref().map(|agreement| agreement.response.as_str());
+        let answer = opening::response(&key, protocol.as_deref(), extensions, &headers);
+        let taken = descriptor.duplicate();
+        let is_taken = taken.is_ok();
+        let websocket = NewWebSocket {
+            link: taken.map_or(NewLink::Stream(stream), NewLink::Tcp),
+            answer: answer.into_bytes(),
+            base64,
+            deflate: deflate.map(Box::new),
+            early: early.map(|early| early.0).unwrap_or_default(),
+        };
+        Ok((websocket, is_taken))
+    }
+
+    /// Chooses one of a client's offers.
+    fn negotiate(&self, offers: &str) -> Option<Agreement> {
+        let options = self.deflate.as_ref()?;
+        extension::negotiate(offers, options, &CONTEXTS).ok()?
+    }
+
     fn packet(&self, sid: &str, can_upgrade: bool) -> String {
         let upgrades: &[&str] = if can_upgrade { &["websocket"] } else { &[] };
         handshake::open_packet(sid, upgrades, &self.limits)
@@ -242,23 +305,4 @@ fn refused(refusal: Refusal) -> Refused {
         previous_transport: previous.map(str::to_owned),
         is_method: refusal == Refusal::MethodNotAllowed,
     }
-}
-
-/// A WebSocket whose opening handshake was accepted, and whether its descriptor was taken from Node.
-pub fn new_websocket(
-    descriptor: NodeDescriptor,
-    stream: u32,
-    answer: String,
-    base64: bool,
-    early: Option<CopiedBytes>,
-) -> (NewWebSocket, bool) {
-    let taken = descriptor.duplicate();
-    let is_taken = taken.is_ok();
-    let websocket = NewWebSocket {
-        link: taken.map_or(NewLink::Stream(stream), NewLink::Tcp),
-        answer: answer.into_bytes(),
-        base64,
-        early: early.map(|early| early.0).unwrap_or_default(),
-    };
-    (websocket, is_taken)
 }

@@ -11,6 +11,7 @@ use napi::bindgen_prelude::{Env, Function};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode::NonBlocking;
 use napi_derive::napi;
 
+use super::engine::CONTEXTS;
 use super::guard::{Result, guard, internal, not_running};
 
 use crate::runtime::commands::{Action, Command, CommandBatch, SessionId};
@@ -33,6 +34,9 @@ pub struct Host {
     pub undeliverable: Undeliverable,
     /// How many events one call of JavaScript delivers.
     pub group: usize,
+    /// Messages of at least this many bytes may be compressed; `usize::MAX` as long as no connection
+    /// has negotiated compression.
+    compresses_from: usize,
 }
 
 /// Sessions that are closing because an event could not become a JavaScript value. Their later
@@ -76,6 +80,19 @@ impl Host {
     pub fn batch(&mut self, slot: u32) -> &mut CommandBatch {
         let thread = self.thread_of(slot) as usize;
         &mut self.staged[thread]
+    }
+
+    /// Notes that a connection compresses messages of at least `threshold` bytes.
+    pub fn compress_from(&mut self, threshold: usize) {
+        self.compresses_from = self.compresses_from.min(threshold);
+    }
+
+    /// Makes the I/O thread carry out what is staged, if a message of this many bytes may have to be
+    /// compressed or inflated. This thread would be blocked by that.
+    pub fn note_compressible(&mut self, slot: u32, bytes: usize) {
+        if bytes >= self.compresses_from && self.compresses_from != usize::MAX {
+            self.batch(slot).is_heavy = true;
+        }
     }
 
     /// Stages a command for a session.
@@ -158,6 +175,7 @@ pub fn start(env: Env, io_threads: u32, limits: String, wake: Function<(), ()>) 
             lanes: Lanes::default(),
             undeliverable: Undeliverable::default(),
             group: 1,
+            compresses_from: usize::MAX,
         };
         HOST.set(Some(host));
         // The threads must end before the environment's memory is freed.
@@ -190,6 +208,8 @@ pub struct HostStats {
     pub unfinished: f64,
     /// Panics caught on I/O threads.
     pub panics: f64,
+    /// Connections of the process with compression contexts.
+    pub deflate_contexts: f64,
 }
 
 /// Reads the totals.
@@ -203,6 +223,7 @@ pub fn stats() -> Result<HostStats> {
                 undelivered: totals.undelivered.load(Relaxed) as f64,
                 unfinished: totals.unfinished.load(Relaxed) as f64,
                 panics: totals.panics.load(Relaxed) as f64,
+                deflate_contexts: CONTEXTS.count() as f64,
             }
         })
     })

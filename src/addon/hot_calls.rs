@@ -35,8 +35,10 @@ const BUFFER_FROM: usize = 64 * 1024;
 /// Strings and buffers of up to this size are copied into the batch; longer ones get their own
 /// memory.
 const MAX_INLINE: usize = 4 * 1024;
-/// The only flag of a write: report when the message has been sent.
+/// A flag of a write: report when the message has been sent.
 pub const RECEIPT: u32 = 1;
+/// A flag of a write: send the message without compression.
+pub const PLAIN: u32 = 2;
 
 thread_local! {
     static DISPATCH: Cell<Option<Dispatch>> = const { Cell::new(None) };
@@ -84,11 +86,16 @@ fn session(call: &Call) -> Result<SessionId> {
 /// Stages the message that `body` copies, into the batch that it gets or into its own memory.
 fn stage_message(call: &Call, body: impl FnOnce(&mut Vec<u8>) -> Result<Body>) -> Result<()> {
     let id = session(call)?;
-    let receipt = call.number(3)? & RECEIPT != 0;
+    let flags = call.number(3)?;
+    let (receipt, compress) = (flags & RECEIPT != 0, flags & PLAIN == 0);
     with(|host| {
         let batch = host.batch(id.slot);
         let body = body(&mut batch.bytes)?;
-        batch.commands.push(Command::Session(id, Action::Send { body, receipt }));
+        let length = body.len();
+        batch.commands.push(Command::Session(id, Action::Send { body, compress, receipt }));
+        if compress {
+            host.note_compressible(id.slot, length);
+        }
         Ok(())
     })?
 }
@@ -134,7 +141,7 @@ impl Export for StageBinary {
     }
 }
 
-/// `broadcast(pairs, count, data, frame)`: stages one message for `count` sessions. `pairs` is an
+/// `broadcast(pairs, count, data, frame, flags)`: stages one message for `count` sessions. `pairs` is an
 /// `Int32Array` of their slots and generations, `data` a string or `Uint8Array`. `frame` is a text
 /// message's WebSocket form, if the app encoded it.
 struct StageBroadcast;
@@ -152,6 +159,8 @@ impl Export for StageBroadcast {
         } else {
             Broadcast::with_frame(call.text(2)?, frame.to_vec())
         };
+        let compress = call.number(4)? & PLAIN == 0;
+        let broadcast = if compress { broadcast } else { broadcast.without_compression() };
         let pairs = call.pairs(0, count)?;
         with(|host| {
             let total = &host.pool.shared().totals.unsent;
@@ -159,6 +168,9 @@ impl Export for StageBroadcast {
             for [slot, generation] in pairs {
                 let id = SessionId { slot, generation };
                 host.stage(id, Action::SendBroadcast(Arc::clone(&broadcast)));
+                if compress {
+                    host.note_compressible(slot, broadcast.body().len());
+                }
             }
         })?;
         Ok(None)

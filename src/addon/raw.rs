@@ -26,7 +26,7 @@ use super::guard::{Result, guard, internal};
 use crate::runtime::descriptor;
 
 /// The most arguments that an export reads.
-const MAX_ARGUMENTS: usize = 4;
+const MAX_ARGUMENTS: usize = 5;
 /// The longest `ArrayBuffer` to create: V8 ends the process when it cannot allocate one.
 const MAX_ARRAY_BUFFER: usize = 2 * 1024 * 1024 * 1024 - 1;
 /// The most values that one [`Dispatch::call`] passes to JavaScript.

@@ -3,36 +3,38 @@
 
 use napi_derive::napi;
 
-use super::engine::new_websocket;
+use super::engine::{NativeEngine, Opening};
 use super::environment::{Host, with};
 use super::guard::{Result, guard};
 use super::raw::{CopiedBytes, NodeDescriptor};
 use crate::protocol::session::{Loss, PollingFault};
-use crate::protocol::websocket::opening;
 use crate::runtime::commands::{Action, Command, SessionId};
 
 fn stage(slot: u32, generation: u32, action: Action) -> Result<()> {
     guard(|| with(|host| host.stage(SessionId { slot, generation }, action)))
 }
 
-/// Gives a polling session a WebSocket to probe. The arguments after the session are those of
-/// `NativeEngine::open_web_socket`. Returns whether the descriptor was taken from Node.
+/// Gives a polling session of `engine` a WebSocket to probe. The arguments after the engine are those
+/// of `NativeEngine::open_web_socket`. Returns whether the descriptor was taken from Node.
 #[napi]
 #[allow(clippy::too_many_arguments)]
 pub fn probe(
     slot: u32,
     generation: u32,
+    engine: &NativeEngine,
     #[napi(ts_arg_type = "number")] descriptor: NodeDescriptor,
     stream: u32,
     key: String,
     protocol: Option<String>,
+    extensions: Option<String>,
     headers: String,
     base64: bool,
     #[napi(ts_arg_type = "Uint8Array | undefined | null")] early: Option<CopiedBytes>,
 ) -> Result<bool> {
     guard(|| {
-        let answer = opening::response(&key, protocol.as_deref(), &headers);
-        let (websocket, taken) = new_websocket(descriptor, stream, answer, base64, early);
+        let opening = Opening { key, protocol, extensions, headers };
+        let (websocket, taken) =
+            engine.new_websocket(descriptor, stream, opening, base64, early)?;
         stage(slot, generation, Action::Probe(Box::new(websocket)))?;
         Ok(taken)
     })
@@ -151,6 +153,7 @@ pub fn stream_received(
     let command = Command::StreamReceived { stream, bytes: bytes.0 };
     guard(|| {
         with(|host: &mut Host| {
+            host.note_compressible(slot, usize::MAX);
             host.batch(slot).commands.push(command);
             let gauge = host.slots.gauge(SessionId { slot, generation });
             gauge.is_some_and(|(gauge, _)| gauge.is_stream_paused())

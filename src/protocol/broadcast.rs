@@ -1,9 +1,10 @@
 //! A message that is encoded once and shared by the queues of all its receivers.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use super::packet::{self, PacketType};
+use super::websocket::deflate::{self, Settings};
 use super::websocket::frame::{self, Data, OpCode};
 
 /// A message encoded once for many receivers.
@@ -13,9 +14,29 @@ pub struct Broadcast {
     /// The WebSocket frame, header included.
     frame: Vec<u8>,
     body: Body,
+    /// Receivers may get the message in compressed form.
+    compress: bool,
+    /// The WebSocket frames with the compressed message, by the size of the window. They are made for
+    /// the first receiver that needs them.
+    compressed: OnceLock<Box<Compressed>>,
     /// Never read; dropping it credits the total.
     charge: Option<Charge>,
 }
+
+/// A form of a broadcast on a WebSocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Not compressed.
+    Plain,
+    /// Compressed, for receivers with this window: the place in [`Compressed`].
+    Deflated(u8),
+}
+
+/// Frames for windows of 9 to 15 bits. An empty one means that the plain frame is shorter.
+type Compressed = [OnceLock<Vec<u8>>; 7];
+
+/// The window of the first frame in [`Compressed`].
+const MIN_WINDOW_BITS: u8 = 9;
 
 /// Where the body of the message is stored.
 #[derive(Debug)]
@@ -30,12 +51,20 @@ enum Body {
 #[derive(Debug)]
 struct Charge {
     total: Arc<AtomicI64>,
-    bytes: i64,
+    bytes: AtomicI64,
+}
+
+impl Charge {
+    fn add(&self, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.bytes.fetch_add(count, Relaxed);
+        self.total.fetch_add(count, Relaxed);
+    }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.total.fetch_sub(self.bytes, Relaxed);
+        self.total.fetch_sub(*self.bytes.get_mut(), Relaxed);
     }
 }
 
@@ -58,13 +87,29 @@ impl Broadcast {
         bytes.extend_from_slice(prefix);
         let start = bytes.len();
         bytes.extend_from_slice(body);
-        Self { is_text, frame: bytes, body: Body::InFrame(start), charge: None }
+        Self::new(is_text, bytes, Body::InFrame(start))
     }
 
     /// A text message whose WebSocket frame the app built itself (socket.io's `wsPreEncodedFrame`).
     /// WebSockets get the frame unchanged.
     pub fn with_frame(body: Vec<u8>, frame: Vec<u8>) -> Self {
-        Self { is_text: true, frame, body: Body::Separate(body), charge: None }
+        Self::new(true, frame, Body::Separate(body))
+    }
+
+    fn new(is_text: bool, frame: Vec<u8>, body: Body) -> Self {
+        Self { is_text, frame, body, compress: true, compressed: OnceLock::new(), charge: None }
+    }
+
+    /// The same message, which is never sent in compressed form.
+    #[must_use]
+    pub fn without_compression(mut self) -> Self {
+        self.compress = false;
+        self
+    }
+
+    /// Whether receivers may get the message in compressed form.
+    pub fn is_compressible(&self) -> bool {
+        self.compress
     }
 
     /// The body of the message, without the packet's type digit.
@@ -88,15 +133,51 @@ impl Broadcast {
             Body::InFrame(_) => 0,
             Body::Separate(body) => body.len(),
         };
-        let bytes = i64::try_from(self.frame.len().saturating_add(separate)).unwrap_or(i64::MAX);
-        total.fetch_add(bytes, Relaxed);
-        self.charge = Some(Charge { total: Arc::clone(total), bytes });
+        let charge = Charge { total: Arc::clone(total), bytes: AtomicI64::new(0) };
+        charge.add(self.frame.len().saturating_add(separate));
+        self.charge = Some(charge);
         self
     }
 
-    /// The WebSocket frame, header included.
-    pub fn frame(&self) -> &[u8] {
-        &self.frame
+    /// The WebSocket frame in a form, header included.
+    pub fn frame(&self, form: Form) -> &[u8] {
+        match form {
+            Form::Plain => &self.frame,
+            Form::Deflated(at) => self
+                .compressed
+                .get()
+                .and_then(|all| all.get(usize::from(at))?.get())
+                .map_or(&[], Vec::as_slice),
+        }
+    }
+
+    /// The form for a receiver that takes compressed messages. The first receiver with its window makes
+    /// the frame, and all that follow share it.
+    pub fn compress(&self, settings: Settings) -> Form {
+        let prefix: &[u8] = if self.is_text { &[PacketType::Message as u8] } else { &[] };
+        let length = prefix.len().saturating_add(self.body().len());
+        let at = settings.window_bits.saturating_sub(MIN_WINDOW_BITS);
+        if !self.compress || length < settings.threshold {
+            return Form::Plain;
+        }
+        let all = self.compressed.get_or_init(Box::default);
+        let Some(place) = all.get(usize::from(at)) else { return Form::Plain };
+        let frame = place.get_or_init(|| self.compressed_frame(settings, prefix));
+        if frame.is_empty() { Form::Plain } else { Form::Deflated(at) }
+    }
+
+    fn compressed_frame(&self, settings: Settings, prefix: &[u8]) -> Vec<u8> {
+        let Some(payload) = deflate::compress_alone(settings, prefix, self.body()) else {
+            return Vec::new();
+        };
+        let data = if self.is_text { Data::Text } else { Data::Binary };
+        let mut bytes = Vec::with_capacity(payload.len().saturating_add(frame::MAX_HEADER));
+        frame::write_compressed_header(OpCode::Data(data), payload.len(), &mut bytes);
+        bytes.extend_from_slice(&payload);
+        if let Some(charge) = &self.charge {
+            charge.add(bytes.len());
+        }
+        bytes
     }
 
     /// Appends the message to a polling payload as one packet.

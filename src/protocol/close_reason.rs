@@ -56,6 +56,8 @@ pub mod code {
     pub const INVALID_FRAME: &str = "ERR_UPWIRE_INVALID_FRAME";
     /// A text message or close reason is not UTF-8.
     pub const INVALID_UTF8: &str = "ERR_UPWIRE_INVALID_UTF8";
+    /// A compressed message is not valid.
+    pub const INVALID_COMPRESSION: &str = "ERR_UPWIRE_INVALID_COMPRESSION";
     /// A message has more than `maxFragments` frames.
     pub const TOO_MANY_FRAGMENTS: &str = "ERR_UPWIRE_TOO_MANY_FRAGMENTS";
     /// The JSON of a message is nested deeper than `maxDepth`.

@@ -31,10 +31,10 @@ pub enum Outgoing<'a> {
 /// A packet that waits for a GET.
 #[derive(Debug)]
 enum Queued {
-    /// A packet as text: type and body.
-    Plain(PacketType, Vec<u8>),
-    /// A binary message.
-    Binary(Vec<u8>),
+    /// A packet as text: type and body, and whether a WebSocket may compress it.
+    Plain(PacketType, Vec<u8>, bool),
+    /// A binary message, and whether a WebSocket may compress it.
+    Binary(Vec<u8>, bool),
     /// A message that other sessions send as well.
     Shared(Arc<Broadcast>),
 }
@@ -42,7 +42,7 @@ enum Queued {
 impl Queued {
     fn cost(&self) -> usize {
         let body = match self {
-            Queued::Plain(_, body) | Queued::Binary(body) => body.len(),
+            Queued::Plain(_, body, _) | Queued::Binary(body, _) => body.len(),
             Queued::Shared(broadcast) => broadcast.body().len(),
         };
         body.saturating_add(PACKET_COST)
@@ -50,11 +50,11 @@ impl Queued {
 
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Queued::Plain(kind, body) => {
+            Queued::Plain(kind, body, _) => {
                 out.push(*kind as u8);
                 out.extend_from_slice(body);
             }
-            Queued::Binary(body) => packet::encode_binary(body, out),
+            Queued::Binary(body, _) => packet::encode_binary(body, out),
             Queued::Shared(broadcast) => broadcast.encode_packet(out),
         }
     }
@@ -92,7 +92,7 @@ impl Outbox {
     pub fn alone(&self) -> usize {
         let held_elsewhere = |packet: &Queued| match packet {
             Queued::Shared(broadcast) if Arc::strong_count(broadcast) > 1 => broadcast.body().len(),
-            Queued::Shared(_) | Queued::Plain(..) | Queued::Binary(_) => 0,
+            Queued::Shared(_) | Queued::Plain(..) | Queued::Binary(..) => 0,
         };
         let elsewhere = self.packets.iter().map(held_elsewhere).fold(0, usize::saturating_add);
         self.cost.saturating_sub(elsewhere)
@@ -110,17 +110,18 @@ impl Outbox {
 
     /// Queues a packet that is not a message.
     pub fn push_packet(&mut self, kind: PacketType, body: &[u8]) {
-        self.push(Queued::Plain(kind, body.to_vec()));
+        self.push(Queued::Plain(kind, body.to_vec(), false));
     }
 
-    /// Queues a message, with a receipt if one is requested.
-    pub fn push_message(&mut self, message: Outgoing<'_>, receipt: bool) {
+    /// Queues a message, with a receipt if one is requested. `compress` is for a WebSocket that takes
+    /// over.
+    pub fn push_message(&mut self, message: Outgoing<'_>, compress: bool, receipt: bool) {
         self.receipts = self.receipts.saturating_add(u32::from(receipt));
         self.push(match message {
-            Outgoing::Text(body) => Queued::Plain(PacketType::Message, body.to_vec()),
-            Outgoing::OwnText(body) => Queued::Plain(PacketType::Message, body),
-            Outgoing::Binary(body) => Queued::Binary(body.to_vec()),
-            Outgoing::OwnBinary(body) => Queued::Binary(body),
+            Outgoing::Text(body) => Queued::Plain(PacketType::Message, body.to_vec(), compress),
+            Outgoing::OwnText(body) => Queued::Plain(PacketType::Message, body, compress),
+            Outgoing::Binary(body) => Queued::Binary(body.to_vec(), compress),
+            Outgoing::OwnBinary(body) => Queued::Binary(body, compress),
             Outgoing::Shared(broadcast) => Queued::Shared(Arc::clone(broadcast)),
         });
     }
@@ -156,8 +157,10 @@ impl Outbox {
         let Self { packets, receipts, .. } = std::mem::take(self);
         for packet in packets {
             match packet {
-                Queued::Plain(kind, body) => connection.send_text_owned(&[kind as u8], body),
-                Queued::Binary(body) => connection.send_binary_owned(body),
+                Queued::Plain(kind, body, compress) => {
+                    connection.send_message_owned(&[kind as u8], body, compress);
+                }
+                Queued::Binary(body, compress) => connection.send_binary_owned(body, compress),
                 Queued::Shared(broadcast) => connection.send_shared(&broadcast),
             }
         }
@@ -173,10 +176,10 @@ mod tests {
     fn joins_packets_into_one_payload() {
         let mut outbox = Outbox::default();
         outbox.push_packet(PacketType::Open, b"{}");
-        outbox.push_message(Outgoing::Text(b"a"), true);
-        outbox.push_message(Outgoing::Binary(&[1, 2, 3]), false);
-        outbox.push_message(Outgoing::Shared(&Arc::new(Broadcast::text(b"all"))), true);
-        outbox.push_message(Outgoing::Shared(&Arc::new(Broadcast::binary(&[4]))), false);
+        outbox.push_message(Outgoing::Text(b"a"), true, true);
+        outbox.push_message(Outgoing::Binary(&[1, 2, 3]), true, false);
+        outbox.push_message(Outgoing::Shared(&Arc::new(Broadcast::text(b"all"))), true, true);
+        outbox.push_message(Outgoing::Shared(&Arc::new(Broadcast::binary(&[4]))), true, false);
         assert!(outbox.cost() > 5 * PACKET_COST);
         let (payload, receipts) = outbox.take_payload();
         assert_eq!(payload, b"0{}\x1e4a\x1ebAQID\x1e4all\x1ebBA==");

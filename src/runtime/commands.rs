@@ -11,6 +11,7 @@ use crate::protocol::broadcast::Broadcast;
 use crate::protocol::effects::Token;
 use crate::protocol::limits::Limits;
 use crate::protocol::session::{Loss, PollingFault};
+use crate::protocol::websocket::extension::Agreement;
 
 /// Identifies a session. A slot is reused after a close, with the next generation; commands and
 /// events that carry an older generation are dropped.
@@ -40,6 +41,8 @@ pub struct NewWebSocket {
     pub answer: Vec<u8>,
     /// Whether the peer wants binary messages as base64 text.
     pub base64: bool,
+    /// The parameters of permessage-deflate, if it was negotiated.
+    pub deflate: Option<Box<Agreement>>,
     /// The bytes that the peer sent right after its request.
     pub early: Vec<u8>,
 }
@@ -70,6 +73,21 @@ pub enum Body {
     OwnBinary(Vec<u8>),
 }
 
+impl Body {
+    /// The length of the message in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(range) | Self::Binary(range) => range.len(),
+            Self::OwnText(body) | Self::OwnBinary(body) => body.len(),
+        }
+    }
+
+    /// Whether the message has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// What to do with a session.
 #[derive(Debug)]
 pub enum Action {
@@ -81,6 +99,8 @@ pub enum Action {
     Send {
         /// The message.
         body: Body,
+        /// Whether it may be compressed.
+        compress: bool,
         /// Whether to report it.
         receipt: bool,
     },
@@ -162,6 +182,8 @@ pub struct CommandBatch {
     pub commands: Vec<Command>,
     /// The bytes of short messages, which [`Body`] refers to.
     pub bytes: Vec<u8>,
+    /// The commands may compress or inflate messages. That must not happen on the JavaScript thread.
+    pub is_heavy: bool,
 }
 
 impl CommandBatch {

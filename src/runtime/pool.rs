@@ -53,12 +53,12 @@ impl Pool {
         &self.shared
     }
 
-    /// Applies commands. If they are few and the I/O thread has nothing to do, the calling thread
+    /// Applies commands. If they are few and light, and the I/O thread has nothing to do, the calling thread
     /// applies them, which saves a wake-up; otherwise the I/O thread does.
     pub fn submit(&self, thread: u32, batch: CommandBatch) {
         let Some(thread) = self.threads.get(thread as usize) else { return };
         let turn = |shard: &mut Shard, batch: CommandBatch| {
-            if batch.commands.len() > INLINE_COMMANDS || shard.has_work() {
+            if batch.commands.len() > INLINE_COMMANDS || batch.is_heavy || shard.has_work() {
                 return Inline::Declined(batch);
             }
             Inline::Done { wakes: shard.turn_inline(driver::now(), batch) }

@@ -41,14 +41,17 @@ fn main() -> io::Result<()> {
 /// Serves one connection until it is closed.
 fn serve(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let (answer, rest) = match request::read(&mut stream)? {
+    let opening = match request::read(&mut stream)? {
         Ok(opening) => opening,
         Err(refusal) => return stream.write_all(refusal.as_bytes()),
     };
     let limits =
         Limits { max_message: MAX_MESSAGE, max_fragments: MAX_FRAGMENTS, ..Limits::default() };
-    let mut connection = Connection::new(answer.as_bytes());
-    let mut buffer = rest;
+    let mut connection = Connection::new(opening.answer.as_bytes());
+    if let Some(agreement) = opening.deflate {
+        connection.use_deflate(agreement);
+    }
+    let mut buffer = opening.rest;
     while !connection.is_finished() {
         echo(&mut connection, &mut buffer, &limits);
         write(&mut connection, &mut stream)?;
@@ -73,8 +76,9 @@ fn echo(connection: &mut Connection, bytes: &mut [u8], limits: &Limits) {
     let mut unread = Unread::new(bytes);
     loop {
         match connection.next(&mut unread, limits) {
-            Ok(Some(Received::Text(text))) => connection.send_text(b"", &text),
-            Ok(Some(Received::Binary(bytes))) => connection.send_binary(&bytes),
+            Ok(Some(Received::Text(text))) => connection.send_message(b"", &text, true),
+            Ok(Some(Received::Binary(bytes))) => connection.send_binary(&bytes, true),
+            Ok(None) if connection.is_inflating() => connection.renew_budget(),
             Ok(Some(Received::Close(_)) | None) => return,
             Err(violation) => return connection.fail(violation.close_code()),
         }

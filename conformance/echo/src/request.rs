@@ -4,14 +4,24 @@ use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read};
 use std::net::TcpStream;
 
+use upwire::protocol::websocket::extension::{self, Agreement, Contexts, DeflateOptions};
 use upwire::protocol::websocket::opening::{self, UpgradeHeaders};
 
 /// The most bytes of a head.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// Reads the head. Returns the response with status 101 and the bytes after the head, or the
-/// response that refuses the request.
-pub fn read(stream: &mut TcpStream) -> io::Result<Result<(String, Vec<u8>), String>> {
+/// An accepted request.
+pub struct Opening {
+    /// The response with status 101.
+    pub answer: String,
+    /// The parameters of compression, if the client has offered it.
+    pub deflate: Option<Agreement>,
+    /// The bytes after the head.
+    pub rest: Vec<u8>,
+}
+
+/// Reads the head. The error is the response that refuses the request.
+pub fn read(stream: &mut TcpStream) -> io::Result<Result<Opening, String>> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(at) = bytes.windows(4).position(|end| end == b"\r\n\r\n") {
@@ -25,10 +35,11 @@ pub fn read(stream: &mut TcpStream) -> io::Result<Result<(String, Vec<u8>), Stri
         bytes.extend_from_slice(part.get(..count).unwrap_or(&[]));
     };
     let rest = bytes.split_off(end);
-    Ok(answer(&String::from_utf8_lossy(&bytes)).map(|answer| (answer, rest)))
+    let answer = answer(&String::from_utf8_lossy(&bytes));
+    Ok(answer.map(|(answer, deflate)| Opening { answer, deflate, rest }))
 }
 
-fn answer(head: &str) -> Result<String, String> {
+fn answer(head: &str) -> Result<(String, Option<Agreement>), String> {
     let mut lines = head.lines();
     let version = lines.next().and_then(|line| line.rsplit('/').next()).unwrap_or_default();
     let headers: HashMap<String, &str> = lines
@@ -47,9 +58,26 @@ fn answer(head: &str) -> Result<String, String> {
         protocol: get("sec-websocket-protocol"),
         transfer_encoding: get("transfer-encoding"),
         content_length: get("content-length"),
+        extensions: get("sec-websocket-extensions"),
     };
     opening::verify(&headers).map_err(|refusal| {
         format!("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n{refusal}")
     })?;
-    Ok(opening::response(headers.key.unwrap_or_default(), headers.protocol, ""))
+    let offers = headers.extensions.unwrap_or_default();
+    let deflate = extension::negotiate(offers, &deflate_options(), &Contexts::default());
+    let deflate = deflate.ok().flatten();
+    let extensions = deflate.as_ref().map(|agreement| agreement.response.as_str());
+    let key = headers.key.unwrap_or_default();
+    Ok((opening::response(key, headers.protocol, extensions, ""), deflate))
+}
+
+/// Keeps contexts where the client allows it, because that is harder to get right, and compresses short
+/// messages as well.
+fn deflate_options() -> DeflateOptions {
+    DeflateOptions {
+        threshold: 0,
+        server_no_context_takeover: None,
+        client_no_context_takeover: Some(false),
+        ..DeflateOptions::default()
+    }
 }

@@ -55,6 +55,8 @@ pub enum Input<'a> {
     Send {
         /// The message.
         message: Outgoing<'a>,
+        /// Whether it may be compressed. A shared message has its own setting.
+        compress: bool,
         /// Whether to emit `Sent` once the message has been written.
         receipt: bool,
     },

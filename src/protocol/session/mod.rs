@@ -154,7 +154,7 @@ impl Session {
             Input::Continue => self.handle_backlog(now, fx),
             Input::Fault(fault) => self.finish_fault(fault, fx),
             Input::Probe(connection) => self.begin_probe(now, connection, fx),
-            Input::Send { message, receipt } => self.send(message, receipt, fx),
+            Input::Send { message, compress, receipt } => self.send(message, compress, receipt, fx),
             Input::NotifyDrained => self.notify_drained(fx),
             Input::Close { discard } => self.close(now, CloseCause::App, discard, fx),
             Input::Shutdown => self.shutdown(fx),
@@ -254,6 +254,7 @@ impl Session {
             }
             Transport::WebSocket(websocket) => {
                 websocket.connection.send_text(&[PacketType::Ping as u8], b"");
+                websocket.connection.release_idle();
                 fx.wants_write(Role::Main);
             }
             Transport::Closed { .. } => return,

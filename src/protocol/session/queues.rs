@@ -54,12 +54,21 @@ impl Session {
 
     /// Whether any input waits for `Input::Continue`.
     pub fn has_more(&self) -> bool {
-        self.has_backlog() || (!self.held.is_empty() && !self.post_begun)
+        self.has_backlog() || ((!self.held.is_empty() || self.is_inflating()) && !self.post_begun)
+    }
+
+    /// Whether a message of the WebSocket is not inflated completely, because its turn was over.
+    pub(super) fn is_inflating(&self) -> bool {
+        match &self.transport {
+            Transport::WebSocket(websocket) => websocket.connection.is_inflating(),
+            Transport::Polling(_) | Transport::Closed { .. } => false,
+        }
     }
 
     /// Whether the WebSocket must not be read for now, because too much of its input waits.
     pub fn is_holding(&self) -> bool {
         self.held.len() >= if self.post_begun { held::MAX_BEHIND_POST } else { 1 }
+            || self.is_inflating()
     }
 
     /// The memory in bytes of input that has not been handled.

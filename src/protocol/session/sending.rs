@@ -7,7 +7,13 @@ use crate::protocol::limits::SlowConsumer;
 use crate::protocol::outbox::Outgoing;
 
 impl Session {
-    pub(super) fn send(&mut self, message: Outgoing<'_>, receipt: bool, fx: &mut impl Effects) {
+    pub(super) fn send(
+        &mut self,
+        message: Outgoing<'_>,
+        compress: bool,
+        receipt: bool,
+        fx: &mut impl Effects,
+    ) {
         if self.closing_until().is_some() {
             return;
         }
@@ -16,11 +22,11 @@ impl Session {
         }
         match &mut self.transport {
             Transport::Polling(polling) => {
-                polling.outbox.push_message(message, receipt);
+                polling.outbox.push_message(message, compress, receipt);
                 polling.flush(fx);
             }
             Transport::WebSocket(websocket) => {
-                websocket.send(message, receipt);
+                websocket.send(message, compress, receipt);
                 fx.wants_write(Role::Main);
             }
             Transport::Closed { .. } => {}

@@ -130,16 +130,16 @@ impl WebSocket {
         Self { connection, receipts: (0..receipts).map(|_| position).collect() }
     }
 
-    /// Queues a message.
+    /// Queues a message, compressed if `compress` is set and the peer takes it.
     // Runs for each message, and is not inlined into the driver's crate without this attribute.
     #[inline]
-    pub fn send(&mut self, message: Outgoing<'_>, receipt: bool) {
+    pub fn send(&mut self, message: Outgoing<'_>, compress: bool, receipt: bool) {
         let prefix = [PacketType::Message as u8];
         match message {
-            Outgoing::Text(body) => self.connection.send_text(&prefix, body),
-            Outgoing::OwnText(body) => self.connection.send_text_owned(&prefix, body),
-            Outgoing::Binary(body) => self.connection.send_binary(body),
-            Outgoing::OwnBinary(body) => self.connection.send_binary_owned(body),
+            Outgoing::Text(body) => self.connection.send_message(&prefix, body, compress),
+            Outgoing::OwnText(body) => self.connection.send_message_owned(&prefix, body, compress),
+            Outgoing::Binary(body) => self.connection.send_binary(body, compress),
+            Outgoing::OwnBinary(body) => self.connection.send_binary_owned(body, compress),
             Outgoing::Shared(broadcast) => self.connection.send_shared(broadcast),
         }
         if receipt {

@@ -28,10 +28,17 @@ impl Session {
 
     pub(super) fn receive_probe(&mut self, now: Instant, bytes: &mut [u8], fx: &mut impl Effects) {
         let mut unread = Unread::new(bytes);
+        if let Transport::Polling(polling) = &mut self.transport
+            && let Some(probe) = &mut polling.probe
+        {
+            probe.connection.renew_budget();
+        }
         while let Transport::Polling(polling) = &mut self.transport
             && let Some(probe) = &mut polling.probe
         {
             match probe.connection.next(&mut unread, &self.limits) {
+                // No packet of a probe is that long.
+                Ok(None) if probe.connection.is_inflating() => self.fail_upgrade(None, fx),
                 Ok(None) => {
                     if !probe.connection.wire().is_empty() {
                         fx.wants_write(Role::Probe);

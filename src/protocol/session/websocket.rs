@@ -12,7 +12,7 @@ use crate::protocol::websocket::{Unread, Violation};
 
 impl Session {
     pub(super) fn receive(&mut self, now: Instant, bytes: &mut [u8], fx: &mut impl Effects) {
-        if self.must_hold() || !self.held.is_empty() {
+        if self.must_hold() || !self.held.is_empty() || self.is_inflating() {
             return self.held.push(bytes);
         }
         let left = self.receive_messages(now, Unread::new(bytes), fx);
@@ -28,7 +28,7 @@ impl Session {
 
     /// Handles held bytes, unless packets of a POST come first.
     pub(super) fn receive_held(&mut self, now: Instant, fx: &mut impl Effects) {
-        if self.must_hold() || self.held.is_empty() {
+        if self.must_hold() || (self.held.is_empty() && !self.is_inflating()) {
             return;
         }
         let mut held = std::mem::take(&mut self.held);
@@ -44,6 +44,9 @@ impl Session {
         mut unread: Unread<'_>,
         fx: &mut impl Effects,
     ) -> usize {
+        if let Transport::WebSocket(websocket) = &mut self.transport {
+            websocket.connection.renew_budget();
+        }
         for _ in 0..PACKET_BUDGET {
             let Transport::WebSocket(websocket) = &mut self.transport else { return 0 };
             match websocket.connection.next(&mut unread, &self.limits) {
@@ -85,7 +88,8 @@ impl Session {
             | Violation::ExpectedContinuation
             | Violation::InvalidClose
             | Violation::LengthNotMinimal
-            | Violation::Utf8 => None,
+            | Violation::Utf8
+            | Violation::InvalidCompression => None,
         };
         self.fail(CloseReason::TransportError, detail, violation.close_code(), fx);
     }

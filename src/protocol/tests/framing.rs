@@ -127,17 +127,17 @@ impl Sender {
             Step::OwnText(size) => {
                 let body = self.body(size);
                 self.note(true, &body);
-                self.connection.send_text_owned(b"4", body);
+                self.connection.send_message_owned(b"4", body, true);
             }
             Step::Binary(size) => {
                 let body = self.body(size);
-                self.connection.send_binary(&body);
+                self.connection.send_binary(&body, true);
                 self.note(false, &body);
             }
             Step::OwnBinary(size) => {
                 let body = self.body(size);
                 self.note(false, &body);
-                self.connection.send_binary_owned(body);
+                self.connection.send_binary_owned(body, true);
             }
             Step::Shared { text, size } => {
                 let body = self.body(size);

@@ -3,6 +3,7 @@
 mod bounds;
 pub mod client;
 mod closing;
+mod compression;
 mod framing;
 mod interleaving;
 mod polling;

@@ -26,7 +26,7 @@ fn a_get_waits_for_packets_and_takes_the_whole_queue() {
     world.send("a");
     assert_eq!(world.effects(), [Effect::Get(2, "4a".into())]);
     world.send("b");
-    world.input(Input::Send { message: Outgoing::Binary(&[1]), receipt: true });
+    world.input(Input::Send { message: Outgoing::Binary(&[1]), compress: true, receipt: true });
     world.input(Input::Get { token: 3 });
     assert_eq!(
         world.effects(),

@@ -205,7 +205,7 @@ impl Run {
         } else {
             Outgoing::Text(text.as_bytes())
         };
-        self.world.input(Input::Send { message, receipt: false });
+        self.world.input(Input::Send { message, compress: true, receipt: false });
         let after = self.world.session.waiting();
         prop_assert!(after <= before + size + 256, "{before} + {size}: {after}");
         let effects = self.world.effects();

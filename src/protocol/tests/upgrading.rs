@@ -49,6 +49,7 @@ fn the_queue_moves_to_the_websocket_in_order() {
     world.send("a");
     world.input(Input::Send {
         message: crate::protocol::outbox::Outgoing::Binary(&[7]),
+        compress: true,
         receipt: true,
     });
     world.effects();

@@ -109,7 +109,11 @@ impl World {
     }
 
     pub fn send(&mut self, text: &str) {
-        self.input(Input::Send { message: Outgoing::Text(text.as_bytes()), receipt: false });
+        self.input(Input::Send {
+            message: Outgoing::Text(text.as_bytes()),
+            compress: true,
+            receipt: false,
+        });
     }
 
     /// Lets time pass, and handles each deadline in order.

@@ -9,6 +9,8 @@ const MESSAGE_COST: usize = 64;
 #[derive(Debug)]
 pub(super) struct Assembly {
     is_text: bool,
+    /// The bytes are compressed. UTF-8 is validated once they are inflated.
+    is_compressed: bool,
     bytes: Vec<u8>,
     fragments: u32,
     /// The length of the part of a text that is known to be UTF-8.
@@ -17,13 +19,18 @@ pub(super) struct Assembly {
 
 impl Assembly {
     /// An empty message whose first frame has begun.
-    pub fn new(is_text: bool) -> Self {
-        Self { is_text, bytes: Vec::new(), fragments: 1, validated: 0 }
+    pub fn new(is_text: bool, is_compressed: bool) -> Self {
+        Self { is_text, is_compressed, bytes: Vec::new(), fragments: 1, validated: 0 }
     }
 
     /// Whether the message is text.
     pub fn is_text(&self) -> bool {
         self.is_text
+    }
+
+    /// Whether the message is compressed.
+    pub fn is_compressed(&self) -> bool {
+        self.is_compressed
     }
 
     /// The number of bytes that have arrived.
@@ -47,7 +54,7 @@ impl Assembly {
     pub fn append(&mut self, piece: &[u8], rest: Option<u64>) -> Result<(), Violation> {
         self.make_room(piece.len(), rest);
         self.bytes.extend_from_slice(piece);
-        if self.is_text { self.validate() } else { Ok(()) }
+        if self.is_text && !self.is_compressed { self.validate() } else { Ok(()) }
     }
 
     /// Memory grows with the bytes that have arrived. An announced length can only make it grow
@@ -78,7 +85,7 @@ impl Assembly {
     /// The bytes of the complete message.
     pub fn finish(self) -> Result<Vec<u8>, Violation> {
         // A text that ends within a character has an unvalidated rest.
-        if self.is_text && self.validated != self.bytes.len() {
+        if self.is_text && !self.is_compressed && self.validated != self.bytes.len() {
             return Err(Violation::Utf8);
         }
         Ok(self.bytes)

@@ -19,12 +19,15 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use super::close_frame::CloseBody;
+use super::deflate::Deflater;
+use super::extension::{Agreement, ContextPlace};
 use super::frame::{Control, Data, OpCode};
+use super::inflate::Inflater;
 use super::reader::{Incoming, MessageLimits, Reader};
 use super::unread::Unread;
 use super::violation::Violation;
 use super::wire::Wire;
-use crate::protocol::broadcast::Broadcast;
+use crate::protocol::broadcast::{Broadcast, Form};
 use crate::protocol::limits::Limits;
 use crate::protocol::packet;
 
@@ -53,6 +56,16 @@ pub struct Connection {
     late_pong: Option<Vec<u8>>,
     /// The peer wants binary messages as base64 text: engine.io's `b64`.
     base64: bool,
+    /// Compresses messages, if permessage-deflate was negotiated.
+    deflation: Option<Box<Deflation>>,
+}
+
+/// The sending half of permessage-deflate.
+#[derive(Debug)]
+struct Deflation {
+    deflater: Deflater,
+    /// Never read; dropping it makes room for another connection with contexts.
+    _place: Option<ContextPlace>,
 }
 
 /// What a session receives from its peer.
@@ -76,7 +89,41 @@ impl Connection {
             pongs: 0,
             late_pong: None,
             base64: false,
+            deflation: None,
         }
+    }
+
+    /// Makes the connection compress messages, and accept compressed ones.
+    pub fn use_deflate(&mut self, agreement: Agreement) {
+        let Agreement { settings, place, client_window_bits, .. } = agreement;
+        let has_context = !agreement.client_no_context_takeover;
+        self.reader.use_inflater(Inflater::new(has_context, client_window_bits));
+        let deflater = Deflater::new(settings, !agreement.server_no_context_takeover);
+        self.deflation = Some(Box::new(Deflation { deflater, _place: place }));
+    }
+
+    /// Allows another budget of inflated bytes, which bounds the work of a turn.
+    pub fn renew_budget(&mut self) {
+        self.reader.renew_budget();
+    }
+
+    /// Whether a message is not inflated completely because the budget is used up. The next call of
+    /// [`Self::next`] after [`Self::renew_budget`] goes on with it, also without bytes.
+    pub fn is_inflating(&self) -> bool {
+        self.reader.is_inflating()
+    }
+
+    /// Drops a compression context that was not used since the last call.
+    pub fn release_idle(&mut self) {
+        if let Some(deflation) = &mut self.deflation {
+            deflation.deflater.release_idle();
+        }
+    }
+
+    /// Drops all compression contexts: no more messages are sent or delivered.
+    fn drop_contexts(&mut self) {
+        self.deflation = None;
+        self.reader.stop_inflating();
     }
 
     /// Makes the connection send binary messages as base64 text.
@@ -89,7 +136,8 @@ impl Connection {
         self.wire.keep();
     }
 
-    /// The next message or close frame; `None` when all bytes have been read. Pings are answered.
+    /// The next message or close frame; `None` when all bytes have been read, or when
+    /// [`Self::is_inflating`]. Pings are answered.
     ///
     /// # Errors
     ///
@@ -119,6 +167,7 @@ impl Connection {
                         self.push_close(body.code);
                     }
                     self.phase = Phase::Finishing;
+                    self.drop_contexts();
                     unread.take_all();
                     return Ok(Some(Received::Close(body)));
                 }
@@ -153,51 +202,86 @@ impl Connection {
         self.wire.push_frame(OpCode::Control(Control::Pong), b"", payload);
     }
 
-    /// Queues a text message with the payload `prefix` and `body`.
+    /// Queues a message in compressed form. Returns `false` if it has to be sent as it is.
+    fn send_compressed(&mut self, data: Data, prefix: &[u8], body: &[u8]) -> bool {
+        let Some(deflation) = &mut self.deflation else { return false };
+        let Some(compressed) = deflation.deflater.compress(prefix, body) else { return false };
+        self.wire.push_compressed(OpCode::Data(data), compressed);
+        true
+    }
+
+    /// Queues a text message with the payload `prefix` and `body`, without compression.
     pub fn send_text(&mut self, prefix: &[u8], body: &[u8]) {
         if self.phase == Phase::Open {
             self.wire.push_frame(OpCode::Data(Data::Text), prefix, body);
         }
     }
 
-    /// Queues a text message and takes over its body.
-    pub fn send_text_owned(&mut self, prefix: &[u8], body: Vec<u8>) {
-        if self.phase == Phase::Open {
+    /// Queues a text message, which is compressed if `compress` is set and that was negotiated.
+    pub fn send_message(&mut self, prefix: &[u8], body: &[u8], compress: bool) {
+        let is_sent = compress && self.send_compressed(Data::Text, prefix, body);
+        if !is_sent {
+            self.send_text(prefix, body);
+        }
+    }
+
+    /// [`Self::send_message`] that takes over the body.
+    pub fn send_message_owned(&mut self, prefix: &[u8], body: Vec<u8>, compress: bool) {
+        let is_sent = compress && self.send_compressed(Data::Text, prefix, &body);
+        if !is_sent && self.phase == Phase::Open {
             self.wire.push_owned(OpCode::Data(Data::Text), prefix, body);
         }
     }
 
     /// Queues a binary message.
-    pub fn send_binary(&mut self, body: &[u8]) {
+    pub fn send_binary(&mut self, body: &[u8], compress: bool) {
         if self.base64 {
-            self.send_base64(body);
-        } else if self.phase == Phase::Open {
+            return self.send_base64(body, compress);
+        }
+        let is_sent = compress && self.send_compressed(Data::Binary, b"", body);
+        if !is_sent && self.phase == Phase::Open {
             self.wire.push_frame(OpCode::Data(Data::Binary), b"", body);
         }
     }
 
     /// Queues a binary message and takes over its body.
-    pub fn send_binary_owned(&mut self, body: Vec<u8>) {
+    pub fn send_binary_owned(&mut self, body: Vec<u8>, compress: bool) {
         if self.base64 {
-            self.send_base64(&body);
-        } else if self.phase == Phase::Open {
+            return self.send_base64(&body, compress);
+        }
+        let is_sent = compress && self.send_compressed(Data::Binary, b"", &body);
+        if !is_sent && self.phase == Phase::Open {
             self.wire.push_owned(OpCode::Data(Data::Binary), b"", body);
         }
     }
 
-    fn send_base64(&mut self, body: &[u8]) {
+    fn send_base64(&mut self, body: &[u8], compress: bool) {
         let mut text = Vec::new();
         packet::encode_binary(body, &mut text);
-        self.send_text_owned(b"", text);
+        self.send_message_owned(b"", text, compress);
     }
 
     /// Queues a message that is shared with other connections.
     pub fn send_shared(&mut self, broadcast: &Arc<Broadcast>) {
         match broadcast.binary_body() {
-            Some(body) if self.base64 => self.send_base64(body),
-            _ if self.phase == Phase::Open => self.wire.push_shared(broadcast),
+            Some(body) if self.base64 => self.send_base64(body, broadcast.is_compressible()),
+            _ if self.phase == Phase::Open => {
+                let form = self.form_of(broadcast);
+                self.wire.push_shared(broadcast, form);
+            }
             _ => {}
         }
+    }
+
+    /// The form of a broadcast that this peer gets. Peers with context takeover share the compressed
+    /// form with the others, and pay for it with their context.
+    fn form_of(&mut self, broadcast: &Broadcast) -> Form {
+        let Some(deflation) = &mut self.deflation else { return Form::Plain };
+        let form = broadcast.compress(deflation.deflater.settings());
+        if form != Form::Plain {
+            deflation.deflater.forget();
+        }
+        form
     }
 
     /// Queues a close frame, without a status code if `code` is `None`, and awaits the peer's.
@@ -205,6 +289,7 @@ impl Connection {
         if self.phase == Phase::Open {
             self.push_close(code);
             self.phase = Phase::Closing;
+            self.drop_contexts();
         }
     }
 
@@ -219,6 +304,7 @@ impl Connection {
             Phase::Closing => self.phase = Phase::Finishing,
             Phase::Finishing | Phase::Aborted => {}
         }
+        self.drop_contexts();
     }
 
     fn push_close(&mut self, code: Option<u16>) {
@@ -237,6 +323,7 @@ impl Connection {
     /// Gives up on the peer: the caller must reset the connection, and nothing more is written.
     pub fn abort(&mut self) {
         self.phase = Phase::Aborted;
+        self.drop_contexts();
     }
 
     /// Whether the connection must be reset.
@@ -256,7 +343,7 @@ impl Connection {
         }
     }
 
-    /// The memory in bytes of a message that has not arrived completely.
+    /// The memory in bytes of a message that has not arrived or is not inflated completely.
     pub fn unfinished(&self) -> usize {
         self.reader.unfinished()
     }
@@ -314,7 +401,7 @@ mod tests {
     fn sends_binary_as_text_to_a_peer_that_wants_base64() {
         let mut connection = Connection::new(b"");
         connection.use_base64();
-        connection.send_binary(&[1, 2, 3]);
+        connection.send_binary(&[1, 2, 3], true);
         connection.send_shared(&Arc::new(Broadcast::binary(&[4])));
         connection.send_shared(&Arc::new(Broadcast::text(b"t")));
         assert_eq!(drain(&mut connection), b"\x81\x05bAQID\x81\x05bBA==\x81\x024t");

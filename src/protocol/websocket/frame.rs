@@ -19,6 +19,9 @@ pub struct Header {
     pub opcode: OpCode,
     /// The FIN bit: no further frame of the message follows.
     pub is_final: bool,
+    /// The RSV1 bit, on the first frame of a message: the message is compressed (RFC 7692 section
+    /// 6). Only allowed if permessage-deflate was negotiated, which the header does not show.
+    pub is_compressed: bool,
     /// The masking key.
     pub mask: [u8; 4],
     /// The length of the payload in bytes.
@@ -36,7 +39,8 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Header>, Violation> {
     let mut cursor = Cursor::new(bytes);
     let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Violation::Opcode)?;
     let Some((header, payload)) = parsed else { return Ok(None) };
-    if header.rsv1 || header.rsv2 || header.rsv3 {
+    let begins_message = matches!(header.opcode, OpCode::Data(Data::Text | Data::Binary));
+    if header.rsv2 || header.rsv3 || (header.rsv1 && !begins_message) {
         return Err(Violation::ReservedBits);
     }
     let mask = header.mask.ok_or(Violation::Unmasked)?;
@@ -52,7 +56,14 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Header>, Violation> {
     if payload > i64::MAX.unsigned_abs() || size != minimal_size(payload) {
         return Err(Violation::LengthNotMinimal);
     }
-    Ok(Some(Header { opcode: header.opcode, is_final: header.is_final, mask, payload, size }))
+    Ok(Some(Header {
+        opcode: header.opcode,
+        is_final: header.is_final,
+        is_compressed: header.rsv1,
+        mask,
+        payload,
+        size,
+    }))
 }
 
 /// The length in bytes of the shortest masked header for a payload.
@@ -75,6 +86,13 @@ pub fn extent(bytes: &[u8]) -> Option<usize> {
 /// Appends the header of an unmasked, final frame.
 pub fn write_header(opcode: OpCode, payload: usize, out: &mut Vec<u8>) {
     let header = FrameHeader { opcode, ..FrameHeader::default() };
+    // Writing to a Vec cannot fail.
+    let _ = header.format(payload as u64, out);
+}
+
+/// Appends the header of an unmasked, final frame with a compressed message.
+pub fn write_compressed_header(opcode: OpCode, payload: usize, out: &mut Vec<u8>) {
+    let header = FrameHeader { opcode, rsv1: true, ..FrameHeader::default() };
     // Writing to a Vec cannot fail.
     let _ = header.format(payload as u64, out);
 }
@@ -109,7 +127,10 @@ mod tests {
     fn rejects_headers_that_violate_a_rule() {
         let violation = |bytes: &[u8]| parse(bytes).unwrap_err();
         assert_eq!(violation(&[0x81, 0x00]), Violation::Unmasked);
-        assert_eq!(violation(&[0xc1, 0x80, 0, 0, 0, 0]), Violation::ReservedBits);
+        for first in [0xc0, 0xc9, 0xa1, 0x91, 0xf1] {
+            assert_eq!(violation(&[first, 0x80, 0, 0, 0, 0]), Violation::ReservedBits);
+        }
+        assert!(parse(&[0xc1, 0x80, 0, 0, 0, 0]).unwrap().unwrap().is_compressed);
         assert_eq!(violation(&[0x83, 0x80, 0, 0, 0, 0]), Violation::Opcode);
         assert_eq!(violation(&[0x09, 0x80, 0, 0, 0, 0]), Violation::FragmentedControl);
         assert_eq!(violation(&[0x89, 0xfe, 0, 126, 0, 0, 0, 0]), Violation::LongControl);

@@ -5,11 +5,16 @@
 //! [`opening`] checks an opening handshake and writes its answer. [`frame`] parses headers, and
 //! [`reader`] turns [`unread`] bytes into messages. [`wire`] is the send queue. [`connection`]
 //! joins reader and wire and does the closing handshake.
+//!
+//! permessage-deflate (RFC 7692): [`extension`] negotiates it, [`inflate`] and [`deflate`] run it.
 
 mod assembly;
 pub mod close_frame;
 pub mod connection;
+pub mod deflate;
+pub mod extension;
 pub mod frame;
+pub mod inflate;
 pub mod opening;
 mod partial_header;
 mod piece;

@@ -8,6 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 use thiserror::Error;
 
+use super::extension;
+
 /// The parts of a request that [`verify`] checks; an absent header is `None`. Repeated headers are
 /// joined with `, `, as Node does it.
 #[derive(Debug, Default, Clone)]
@@ -32,6 +34,8 @@ pub struct UpgradeHeaders<'a> {
     pub transfer_encoding: Option<&'a str>,
     /// `Content-Length`.
     pub content_length: Option<&'a str>,
+    /// `Sec-WebSocket-Extensions`, if the engine supports any.
+    pub extensions: Option<&'a str>,
 }
 
 /// Why a request cannot become a WebSocket. The text is the body of the response with status 400.
@@ -52,6 +56,9 @@ pub enum UpgradeRefusal {
     /// `Sec-WebSocket-Protocol` is not a list of different tokens.
     #[error("Invalid Sec-WebSocket-Protocol header")]
     Protocol,
+    /// `Sec-WebSocket-Extensions` is not a list of extensions.
+    #[error("Invalid or unacceptable Sec-WebSocket-Extensions header")]
+    Extensions,
 }
 
 /// Checks an upgrade request.
@@ -81,7 +88,9 @@ pub fn verify(headers: &UpgradeHeaders<'_>) -> Result<(), UpgradeRefusal> {
     if headers.version != Some("13") {
         return Err(UpgradeRefusal::Version);
     }
-    headers.protocol.map_or(Ok(()), verify_protocols)
+    headers.protocol.map_or(Ok(()), verify_protocols)?;
+    let extensions = headers.extensions.map_or(Ok(()), extension::verify);
+    extensions.map_err(|_| UpgradeRefusal::Extensions)
 }
 
 /// Whether a key is the base64 form of 16 bytes.
@@ -114,13 +123,19 @@ fn protocols(list: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Whether the byte is a `tchar` of RFC 9110 section 5.6.2.
-fn is_token(byte: u8) -> bool {
+pub(super) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// The head of the 101 response to a verified request. `key` and `protocol` are the request's; the
-/// first subprotocol is chosen. `extra` consists of complete header lines, each with its CRLF.
-pub fn response(key: &str, protocol: Option<&str>, extra: &str) -> String {
+/// first subprotocol is chosen. `extensions` is the answer to the request's offers. `extra` consists of
+/// complete header lines, each with its CRLF.
+pub fn response(
+    key: &str,
+    protocol: Option<&str>,
+    extensions: Option<&str>,
+    extra: &str,
+) -> String {
     let mut text = String::from(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
     );
@@ -128,6 +143,9 @@ pub fn response(key: &str, protocol: Option<&str>, extra: &str) -> String {
     let _ = write!(text, "Sec-WebSocket-Accept: {}\r\n", accept_key(key));
     if let Some(protocol) = protocol.and_then(|list| protocols(list).next()) {
         let _ = write!(text, "Sec-WebSocket-Protocol: {protocol}\r\n");
+    }
+    if let Some(extensions) = extensions {
+        let _ = write!(text, "Sec-WebSocket-Extensions: {extensions}\r\n");
     }
     text.push_str(extra);
     text.push_str("\r\n");
@@ -154,14 +172,14 @@ mod tests {
     #[test]
     fn accepts_the_example_of_the_rfc() {
         assert_eq!(verify(&sample()), Ok(()));
-        let answer = response(sample().key.unwrap(), None, "X-A: 1\r\n");
+        let answer = response(sample().key.unwrap(), None, None, "X-A: 1\r\n");
         assert!(answer.ends_with("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nX-A: 1\r\n\r\n"));
     }
 
     #[test]
     fn refuses_missing_and_invalid_headers() {
         use UpgradeRefusal as R;
-        let cases: [(UpgradeHeaders<'_>, R); 14] = [
+        let cases: [(UpgradeHeaders<'_>, R); 15] = [
             (UpgradeHeaders { http_version: "1.0", ..sample() }, R::Malformed),
             (UpgradeHeaders { host: None, ..sample() }, R::Malformed),
             (UpgradeHeaders { host_count: 2, ..sample() }, R::Malformed),
@@ -176,6 +194,7 @@ mod tests {
             (UpgradeHeaders { version: Some("8"), ..sample() }, R::Version),
             (UpgradeHeaders { protocol: Some("a,,b"), ..sample() }, R::Protocol),
             (UpgradeHeaders { protocol: Some("a, b, a"), ..sample() }, R::Protocol),
+            (UpgradeHeaders { extensions: Some("a;"), ..sample() }, R::Extensions),
         ];
         for (headers, refusal) in cases {
             assert_eq!(verify(&headers), Err(refusal), "{headers:?}");
@@ -186,7 +205,7 @@ mod tests {
     fn chooses_the_first_protocol() {
         let protocol = Some("chat.v2 , chat");
         assert_eq!(verify(&UpgradeHeaders { protocol, ..sample() }), Ok(()));
-        let answer = response(sample().key.unwrap(), protocol, "");
+        let answer = response(sample().key.unwrap(), protocol, None, "");
         assert!(answer.ends_with("\r\nSec-WebSocket-Protocol: chat.v2\r\n\r\n"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::protocol::broadcast::Broadcast;
+use crate::protocol::broadcast::{Broadcast, Form};
 
 /// Bytes of a send queue that one slice of a system call can cover.
 #[derive(Debug)]
@@ -20,23 +20,23 @@ pub(super) struct Piece {
 pub(super) enum Memory {
     /// The queue alone.
     Own(Vec<u8>),
-    /// All queues that hold the broadcast.
-    Shared(Arc<Broadcast>),
+    /// All queues that hold the broadcast, in one of its forms.
+    Shared(Arc<Broadcast>, Form),
 }
 
 impl Piece {
     pub fn bytes(&self) -> &[u8] {
         match &self.memory {
             Memory::Own(bytes) => bytes,
-            Memory::Shared(broadcast) => broadcast.frame(),
+            Memory::Shared(broadcast, form) => broadcast.frame(*form),
         }
     }
 
     /// The number of bytes that other queues hold as well.
     pub fn held_elsewhere(&self) -> usize {
         match &self.memory {
-            Memory::Shared(broadcast) if Arc::strong_count(broadcast) > 1 => self.bytes().len(),
-            Memory::Shared(_) | Memory::Own(_) => 0,
+            Memory::Shared(broadcast, _) if Arc::strong_count(broadcast) > 1 => self.bytes().len(),
+            Memory::Shared(..) | Memory::Own(_) => 0,
         }
     }
 }

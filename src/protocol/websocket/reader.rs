@@ -10,6 +10,7 @@ use std::mem;
 use super::assembly::Assembly;
 use super::close_frame::{self, CloseBody};
 use super::frame::{self, Control, Data, Header, OpCode};
+use super::inflate::{Inflated, Inflater};
 use super::partial_header::PartialHeader;
 use super::unread::Unread;
 use super::violation::Violation;
@@ -45,6 +46,8 @@ pub struct Reader {
     /// A fragmented message between two of its frames. While one of its frames arrives, that frame
     /// owns the message.
     message: Option<Box<Assembly>>,
+    /// Inflates messages, if permessage-deflate was negotiated.
+    inflater: Option<Box<Inflater>>,
 }
 
 /// Where in a frame the connection is.
@@ -90,7 +93,32 @@ struct Payload {
 }
 
 impl Reader {
-    /// The next message or control frame; `None` when all bytes have been read.
+    /// Makes the reader accept compressed messages.
+    pub fn use_inflater(&mut self, inflater: Inflater) {
+        self.inflater = Some(Box::new(inflater));
+    }
+
+    /// Allows another [`BUDGET`](super::inflate::BUDGET) of inflated bytes.
+    pub fn renew_budget(&mut self) {
+        if let Some(inflater) = &mut self.inflater {
+            inflater.renew_budget();
+        }
+    }
+
+    /// Whether a message is not inflated completely because the budget is used up.
+    pub fn is_inflating(&self) -> bool {
+        self.inflater.as_ref().is_some_and(|inflater| inflater.is_pending())
+    }
+
+    /// Stops inflating messages, because nobody needs them any more.
+    pub fn stop_inflating(&mut self) {
+        if let Some(inflater) = &mut self.inflater {
+            inflater.stop();
+        }
+    }
+
+    /// The next message or control frame; `None` when all bytes have been read, or when the budget for
+    /// inflated bytes is used up.
     ///
     /// # Errors
     ///
@@ -100,9 +128,12 @@ impl Reader {
         unread: &mut Unread<'a>,
         limits: MessageLimits,
     ) -> Result<Option<Incoming<'a>>, Violation> {
+        if self.is_inflating() {
+            return self.proceed(limits);
+        }
         loop {
             let Stage::Header(partial) = &mut self.stage else {
-                match self.read_payload(unread)? {
+                match self.read_payload(unread, limits)? {
                     Progress::Incoming(incoming) => return Ok(Some(incoming)),
                     Progress::FrameRead => continue,
                     Progress::Starved => return Ok(None),
@@ -110,14 +141,33 @@ impl Reader {
             };
             let Some(header) = partial.read(unread)? else { return Ok(None) };
             self.check(&header, limits)?;
-            if let Some(incoming) = self.read_whole(&header, unread)? {
-                return Ok(Some(incoming));
+            match self.read_whole(&header, unread, limits)? {
+                Progress::Incoming(incoming) => return Ok(Some(incoming)),
+                Progress::FrameRead => self.begin_frame(&header),
+                Progress::Starved => return Ok(None),
             }
-            self.begin_frame(&header);
         }
     }
 
-    /// The memory in bytes of a message that has not arrived completely.
+    /// Goes on with the message that is being inflated.
+    fn proceed<'a>(&mut self, limits: MessageLimits) -> Result<Option<Incoming<'a>>, Violation> {
+        let Some(inflater) = &mut self.inflater else { return Ok(None) };
+        Ok(inflater.proceed(limits.bytes)?.map(Incoming::from))
+    }
+
+    /// Inflates a message that has arrived completely.
+    fn inflate<'a>(
+        &mut self,
+        is_text: bool,
+        compressed: Cow<'_, [u8]>,
+        limits: MessageLimits,
+    ) -> Result<Progress<'a>, Violation> {
+        let inflater = self.inflater.as_mut().ok_or(Violation::ReservedBits)?;
+        let inflated = inflater.inflate(is_text, compressed, limits.bytes)?;
+        Ok(inflated.map_or(Progress::Starved, |inflated| Progress::Incoming(inflated.into())))
+    }
+
+    /// The memory in bytes of a message that has not arrived or is not inflated completely.
     pub fn unfinished(&self) -> usize {
         let arriving = match &self.stage {
             Stage::Header(_) => 0,
@@ -125,19 +175,22 @@ impl Reader {
             Stage::Data(frame) => frame.message.memory(),
         };
         let between_frames = self.message.as_ref().map_or(0, |message| message.memory());
-        arriving.saturating_add(between_frames)
+        let inflating = self.inflater.as_ref().map_or(0, |inflater| inflater.memory());
+        arriving.saturating_add(between_frames).saturating_add(inflating)
     }
 
     /// Checks everything about a header that depends on the frames before it.
     fn check(&mut self, header: &Header, limits: MessageLimits) -> Result<(), Violation> {
         let OpCode::Data(data) = header.opcode else { return Ok(()) };
         let mut total = header.payload;
+        let mut is_compressed = header.is_compressed;
         match (data, &mut self.message) {
             (Data::Continue, Some(message)) => {
                 if message.count_fragment() > limits.fragments {
                     return Err(Violation::TooManyFragments);
                 }
                 total = total.saturating_add(message.len() as u64);
+                is_compressed = message.is_compressed();
             }
             (Data::Continue, None) => return Err(Violation::UnexpectedContinuation),
             (Data::Text | Data::Binary | Data::Reserved(_), Some(_)) => {
@@ -145,34 +198,50 @@ impl Reader {
             }
             (Data::Text | Data::Binary | Data::Reserved(_), None) => {}
         }
-        if total > limits.bytes as u64 {
+        let mut max = limits.bytes as u64;
+        if is_compressed {
+            if self.inflater.is_none() {
+                return Err(Violation::ReservedBits);
+            }
+            max = Inflater::max_compressed(limits.bytes);
+        }
+        if total > max {
             return Err(Violation::MessageTooBig);
         }
         Ok(())
     }
 
     /// The common case: reads a frame that has arrived completely and is not part of a fragmented
-    /// message. Returns `None` for any other frame.
+    /// message. Returns `FrameRead` for any other frame, of which only the header has been read.
     fn read_whole<'a>(
         &mut self,
         header: &Header,
         unread: &mut Unread<'a>,
-    ) -> Result<Option<Incoming<'a>>, Violation> {
+        limits: MessageLimits,
+    ) -> Result<Progress<'a>, Violation> {
         if header.payload > unread.len() as u64 {
-            return Ok(None);
+            return Ok(Progress::FrameRead);
         }
         match header.opcode {
             OpCode::Control(kind) => {
-                read_control(kind, Cow::Borrowed(take_unmasked(header, unread))).map(Some)
+                read_control(kind, Cow::Borrowed(take_unmasked(header, unread)))
+                    .map(Progress::Incoming)
             }
-            OpCode::Data(_) if !header.is_final || self.message.is_some() => Ok(None),
+            OpCode::Data(_) if !header.is_final || self.message.is_some() => {
+                Ok(Progress::FrameRead)
+            }
+            OpCode::Data(data) if header.is_compressed => {
+                let compressed = Cow::Borrowed(&*take_unmasked(header, unread));
+                self.inflate(data == Data::Text, compressed, limits)
+            }
             OpCode::Data(Data::Text) => {
                 let payload = take_unmasked(header, unread);
                 std::str::from_utf8(payload).map_err(|_| Violation::Utf8)?;
-                Ok(Some(Incoming::Text(Cow::Borrowed(payload))))
+                Ok(Progress::Incoming(Incoming::Text(Cow::Borrowed(payload))))
             }
             OpCode::Data(Data::Binary | Data::Continue | Data::Reserved(_)) => {
-                Ok(Some(Incoming::Binary(Cow::Borrowed(take_unmasked(header, unread)))))
+                let payload = Cow::Borrowed(&*take_unmasked(header, unread));
+                Ok(Progress::Incoming(Incoming::Binary(payload)))
             }
         }
     }
@@ -185,15 +254,20 @@ impl Reader {
             }
             OpCode::Data(data) => {
                 let message = self.message.take();
-                let message =
-                    message.unwrap_or_else(|| Box::new(Assembly::new(data == Data::Text)));
+                let message = message.unwrap_or_else(|| {
+                    Box::new(Assembly::new(data == Data::Text, header.is_compressed))
+                });
                 Stage::Data(DataFrame { is_final: header.is_final, payload, message })
             }
         };
     }
 
     /// Reads on in the payload of a frame that arrives in pieces.
-    fn read_payload<'a>(&mut self, unread: &mut Unread<'a>) -> Result<Progress<'a>, Violation> {
+    fn read_payload<'a>(
+        &mut self,
+        unread: &mut Unread<'a>,
+        limits: MessageLimits,
+    ) -> Result<Progress<'a>, Violation> {
         let remaining = match &mut self.stage {
             Stage::Header(_) => return Ok(Progress::FrameRead),
             Stage::Control(frame) => {
@@ -217,6 +291,10 @@ impl Reader {
             }
             Stage::Data(frame) if frame.is_final => {
                 let is_text = frame.message.is_text();
+                if frame.message.is_compressed() {
+                    let compressed = Cow::Owned(frame.message.finish()?);
+                    return self.inflate(is_text, compressed, limits);
+                }
                 let bytes = Cow::Owned(frame.message.finish()?);
                 let incoming =
                     if is_text { Incoming::Text(bytes) } else { Incoming::Binary(bytes) };
@@ -230,13 +308,19 @@ impl Reader {
     }
 }
 
+impl From<Inflated> for Incoming<'_> {
+    fn from(Inflated { is_text, bytes }: Inflated) -> Self {
+        if is_text { Self::Text(Cow::Owned(bytes)) } else { Self::Binary(Cow::Owned(bytes)) }
+    }
+}
+
 /// The result of reading on in a payload.
 enum Progress<'a> {
     /// A message or control frame is complete.
     Incoming(Incoming<'a>),
     /// The frame is complete, but its message is not.
     FrameRead,
-    /// More bytes are needed.
+    /// More bytes are needed, or another budget.
     Starved,
 }
 

@@ -10,7 +10,8 @@ pub enum Violation {
     /// A client's frame is not masked (RFC 6455 section 5.1).
     #[error("Invalid WebSocket frame: MASK must be set")]
     Unmasked,
-    /// A reserved bit is set, although no extension was negotiated (section 5.2).
+    /// A reserved bit is set, and no negotiated extension gives it a meaning in this frame (section
+    /// 5.2).
     #[error("Invalid WebSocket frame: RSV bits must be clear")]
     ReservedBits,
     /// The opcode is reserved (section 5.2).
@@ -38,6 +39,10 @@ pub enum Violation {
     /// A text message or a close reason is not UTF-8 (section 8.1).
     #[error("Invalid WebSocket frame: invalid UTF-8 sequence")]
     Utf8,
+    /// A compressed message is not valid DEFLATE data, or ends within a block (RFC 7692 section
+    /// 7.2.2).
+    #[error("Invalid WebSocket frame: invalid compressed data")]
+    InvalidCompression,
     /// A message is larger than `maxHttpBufferSize`.
     #[error("Max payload size exceeded")]
     MessageTooBig,
@@ -50,7 +55,7 @@ impl Violation {
     /// The status code of the close frame that answers the violation (RFC 6455 section 7.4.1).
     pub fn close_code(self) -> u16 {
         match self {
-            Violation::Utf8 => 1007,
+            Violation::Utf8 | Violation::InvalidCompression => 1007,
             Violation::MessageTooBig => 1009,
             Violation::TooManyFragments => 1008,
             Violation::Unmasked
@@ -69,6 +74,7 @@ impl Violation {
     pub fn detail(self) -> CloseDetail {
         let code = match self {
             Violation::Utf8 => code::INVALID_UTF8,
+            Violation::InvalidCompression => code::INVALID_COMPRESSION,
             Violation::MessageTooBig => code::PAYLOAD_TOO_LARGE,
             Violation::TooManyFragments => code::TOO_MANY_FRAGMENTS,
             Violation::Unmasked

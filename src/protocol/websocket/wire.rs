@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::frame::{self, OpCode};
 use super::piece::{Memory, Piece};
-use crate::protocol::broadcast::Broadcast;
+use crate::protocol::broadcast::{Broadcast, Form};
 
 /// Payloads of at least this many bytes keep their own memory; smaller ones are joined.
 const JOIN_BELOW: usize = 4 * 1024;
@@ -133,9 +133,25 @@ impl Wire {
         self.pieces.push_back(Piece { memory: Memory::Own(body), messages: 1, continues: true });
     }
 
-    /// Queues the frame of a broadcast, which all its receivers share.
-    pub fn push_shared(&mut self, broadcast: &Arc<Broadcast>) {
-        let frame = broadcast.frame();
+    /// Queues a frame with a compressed message.
+    pub fn push_compressed(&mut self, opcode: OpCode, body: Vec<u8>) {
+        let is_long = body.len() >= JOIN_BELOW;
+        self.make_room(frame::MAX_HEADER.saturating_add(if is_long { 0 } else { body.len() }));
+        let before = self.tail.len();
+        frame::write_compressed_header(opcode, body.len(), &mut self.tail);
+        self.count(self.tail.len().saturating_sub(before).saturating_add(body.len()));
+        if !is_long {
+            self.tail.extend_from_slice(&body);
+            return self.count_in_tail();
+        }
+        self.seal();
+        self.messages = self.messages.saturating_add(1);
+        self.pieces.push_back(Piece { memory: Memory::Own(body), messages: 1, continues: true });
+    }
+
+    /// Queues a frame of a broadcast, which all its receivers share.
+    pub fn push_shared(&mut self, broadcast: &Arc<Broadcast>, form: Form) {
+        let frame = broadcast.frame(form);
         // After a few small frames, a copy is cheaper than one more slice in the system call.
         let is_short = self.waiting < MAX_JOINED && !self.tail.is_empty();
         if frame.len() < JOIN_BELOW && is_short {
@@ -146,7 +162,7 @@ impl Wire {
         self.shared = self.shared.saturating_add(frame.len());
         self.seal();
         self.messages = self.messages.saturating_add(1);
-        let memory = Memory::Shared(Arc::clone(broadcast));
+        let memory = Memory::Shared(Arc::clone(broadcast), form);
         self.pieces.push_back(Piece { memory, messages: 1, continues: false });
     }
 
@@ -220,8 +236,8 @@ impl Wire {
             self.kept = 0;
             let Some(Piece { memory, messages, .. }) = self.pieces.pop_front() else { break };
             self.messages = self.messages.saturating_sub(messages);
-            if let Memory::Shared(broadcast) = memory {
-                self.shared = self.shared.saturating_sub(broadcast.frame().len());
+            if let Memory::Shared(broadcast, form) = memory {
+                self.shared = self.shared.saturating_sub(broadcast.frame(form).len());
             }
         }
         self.offset = self.offset.saturating_add(count);
@@ -265,7 +281,7 @@ impl Wire {
         if self.offset == 0 {
             return 0;
         }
-        if matches!(front.memory, Memory::Shared(_)) {
+        if matches!(front.memory, Memory::Shared(..)) {
             return bytes.len();
         }
         let mut end = self.kept;
@@ -302,9 +318,9 @@ mod tests {
         for step in [1, 3, 1000, usize::MAX] {
             let mut wire = Wire::default();
             wire.push_frame(text, b"4", b"a");
-            wire.push_shared(&Arc::new(Broadcast::text(b"b")));
+            wire.push_shared(&Arc::new(Broadcast::text(b"b")), Form::Plain);
             wire.push_owned(text, b"4", vec![b'c'; JOIN_BELOW]);
-            wire.push_shared(&Arc::new(Broadcast::text(b"d")));
+            wire.push_shared(&Arc::new(Broadcast::text(b"d")), Form::Plain);
             wire.push_frame(text, b"4", b"e");
             let mut expected = b"\x81\x024a\x81\x024b\x81\x7e\x10\x014".to_vec();
             expected.extend([b'c'; JOIN_BELOW]);
@@ -356,7 +372,7 @@ mod tests {
         starts.push(wire.waiting());
         wire.push_owned(text, b"4", vec![b'x'; JOIN_BELOW]);
         starts.push(wire.waiting());
-        wire.push_shared(&Arc::new(Broadcast::text(&[b'y'; 300])));
+        wire.push_shared(&Arc::new(Broadcast::text(&[b'y'; 300])), Form::Plain);
         starts.push(wire.waiting());
         wire.push_frame(OpCode::Control(frame::Control::Pong), b"", b"");
         starts.push(wire.waiting());
@@ -402,7 +418,7 @@ mod tests {
         }
         let reserved = |piece: &Piece| match &piece.memory {
             Memory::Own(bytes) => bytes.capacity(),
-            Memory::Shared(_) => 0,
+            Memory::Shared(..) => 0,
         };
         let reserved: usize = wire.pieces.iter().map(reserved).sum();
         assert!(reserved <= wire.waiting() * 21 / 20, "{reserved} for {}", wire.waiting());

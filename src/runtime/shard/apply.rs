@@ -11,6 +11,7 @@ use crate::protocol::limits::Limits;
 use crate::protocol::outbox::Outgoing;
 use crate::protocol::session::{Input, Loss, Session};
 use crate::protocol::websocket::Connection;
+use crate::protocol::websocket::extension::Agreement;
 use crate::runtime::commands::{
     Action, Body, Command, CommandBatch, NewLink, NewWebSocket, Open, SessionId,
 };
@@ -19,7 +20,7 @@ use crate::runtime::link::{Io, Link, Links, State};
 
 impl Shard {
     pub(super) fn apply(&mut self, now: Instant, batch: CommandBatch) {
-        let CommandBatch { commands, bytes } = batch;
+        let CommandBatch { commands, bytes, .. } = batch;
         for command in commands {
             match command {
                 Command::Session(id, Action::Open(open)) => self.open(now, id, *open),
@@ -62,17 +63,17 @@ impl Shard {
     fn act(&mut self, now: Instant, index: usize, action: Action, bytes: &[u8]) {
         let slice = |range| bytes.get::<std::ops::Range<usize>>(range).unwrap_or(&[]);
         let input = match action {
-            Action::Send { body, receipt } => {
+            Action::Send { body, compress, receipt } => {
                 let message = match body {
                     Body::Text(range) => Outgoing::Text(slice(range)),
                     Body::Binary(range) => Outgoing::Binary(slice(range)),
                     Body::OwnText(body) => Outgoing::OwnText(body),
                     Body::OwnBinary(body) => Outgoing::OwnBinary(body),
                 };
-                return self.send(now, index, message, receipt);
+                return self.send(now, index, message, compress, receipt);
             }
             Action::SendBroadcast(broadcast) => {
-                return self.send(now, index, Outgoing::Shared(&broadcast), false);
+                return self.send(now, index, Outgoing::Shared(&broadcast), true, false);
             }
             Action::Probe(websocket) => return self.probe(now, index, *websocket),
             Action::Resume => return self.resume(now, index),
@@ -110,7 +111,14 @@ impl Shard {
         }
     }
 
-    fn send(&mut self, now: Instant, index: usize, message: Outgoing<'_>, receipt: bool) {
+    fn send(
+        &mut self,
+        now: Instant,
+        index: usize,
+        message: Outgoing<'_>,
+        compress: bool,
+        receipt: bool,
+    ) {
         // A queue only counts as full after the kernel has taken what it can.
         if let Some(entry) = self.entry_mut(index)
             && entry.session.is_full()
@@ -118,7 +126,7 @@ impl Shard {
         {
             self.write_link(now, key);
         }
-        self.input(now, index, Input::Send { message, receipt });
+        self.input(now, index, Input::Send { message, compress, receipt });
         self.count_polling(now, index);
     }
 
@@ -132,9 +140,9 @@ impl Shard {
         let mut early = Vec::new();
         let (session, main) = match websocket {
             None => (Session::polling(now, Arc::clone(&limits), packet.as_bytes()), None),
-            Some(NewWebSocket { link, answer, base64, early: bytes }) => {
+            Some(NewWebSocket { link, answer, base64, deflate, early: bytes }) => {
                 early = bytes;
-                let connection = new_connection(&answer, base64);
+                let connection = new_connection(&answer, base64, deflate);
                 let state = State::Owned { index, role: Role::Main };
                 let key = self.add_link(link, state, patience(&limits));
                 let packet = packet.as_bytes();
@@ -168,7 +176,7 @@ impl Shard {
     }
 
     fn probe(&mut self, now: Instant, index: usize, websocket: NewWebSocket) {
-        let NewWebSocket { link, answer, base64, early } = websocket;
+        let NewWebSocket { link, answer, base64, deflate, early } = websocket;
         let Some(entry) = self.entry_mut(index) else { return };
         if entry.links.get(Role::Probe).is_some() {
             return self.reject_link(&link);
@@ -181,7 +189,7 @@ impl Shard {
         if let Some(entry) = self.entry_mut(index) {
             entry.links.set_probe(key);
         }
-        self.input(now, index, Input::Probe(new_connection(&answer, base64)));
+        self.input(now, index, Input::Probe(new_connection(&answer, base64, deflate)));
         self.receive_early(now, key, early);
     }
 
@@ -233,8 +241,11 @@ impl Shard {
     }
 }
 
-fn new_connection(answer: &[u8], base64: bool) -> Connection {
+fn new_connection(answer: &[u8], base64: bool, deflate: Option<Box<Agreement>>) -> Connection {
     let mut connection = Connection::new(answer);
+    if let Some(agreement) = deflate {
+        connection.use_deflate(*agreement);
+    }
     if base64 {
         connection.use_base64();
     }

@@ -59,7 +59,7 @@ impl World {
     }
 
     fn turn(&mut self, commands: Vec<Command>) {
-        self.shard.turn(self.now, vec![CommandBatch { commands, bytes: Vec::new() }]);
+        self.shard.turn(self.now, vec![CommandBatch { commands, ..CommandBatch::default() }]);
     }
 
     fn act(&mut self, id: SessionId, action: Action) {
@@ -163,12 +163,13 @@ fn websocket(stream: TcpStream) -> NewWebSocket {
         link: NewLink::Tcp(stream),
         answer: b"101".to_vec(),
         base64: false,
+        deflate: None,
         early: Vec::new(),
     }
 }
 
 fn send(size: usize) -> Action {
-    Action::Send { body: Body::OwnBinary(vec![0; size]), receipt: false }
+    Action::Send { body: Body::OwnBinary(vec![0; size]), compress: true, receipt: false }
 }
 
 #[test]
