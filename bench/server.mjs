@@ -12,13 +12,15 @@ import { answer } from './harness/answers.mjs'
 
 const require = createRequire(import.meta.url)
 
-const { UPWIRE_BENCH_AGAINST: against } = process.env
+const { UPWIRE_BENCH_AGAINST: against, UPWIRE_BENCH_OPTIONS: given } = process.env
+/** Options for both peers, as JSON. */
+const options = given === undefined ? undefined : JSON.parse(given)
 
 const peers = {
   stock: against
-    ? (server) => require(resolve(against)).attach(server)
-    : (server) => new (require('socket.io').Server)(server),
-  upwire: (server) => require('../index.js').attach(server),
+    ? (server) => require(resolve(against)).attach(server, options)
+    : (server) => new (require('socket.io').Server)(server, options),
+  upwire: (server) => require('../index.js').attach(server, options),
 }
 
 const page = Buffer.from(
@@ -32,9 +34,9 @@ const seen = { echoes: 0, connections: 0, disconnects: 0, broadcasts: 0 }
  * Twelve digits of the broadcast's number, by which the client checks the order, and filler up to
  * 64 bytes.
  */
-function broadcast() {
+function broadcast(text) {
   const number = seen.broadcasts++
-  io.emit('news', number.toString(16).padStart(12, '0') + 'x'.repeat(52))
+  io.emit('news', text ?? number.toString(16).padStart(12, '0') + 'x'.repeat(52))
 }
 
 const server = http.createServer((request, response) => {
@@ -62,7 +64,7 @@ io.on('connection', (socket) => {
     seen.echoes++
     socket.emit('echo', message)
   })
-  socket.on('more', broadcast)
+  socket.on('more', () => broadcast())
   socket.on('disconnect', () => {
     seen.disconnects++
   })
@@ -87,17 +89,17 @@ const operations = {
   },
 
   /**
-   * Broadcasts `count` times, `rate` per second. A late broadcast does not delay the following
+   * Broadcasts `count` times, `rate` per second, the `text` if there is one. A late broadcast does not delay the following
    * ones, and between two there is at least one turn of the event loop.
    */
-  async broadcast({ count, rate }) {
+  async broadcast({ count, rate, text }) {
     const times = []
     const start = performance.now()
     for (let done = 0; done < count; done++) {
       const wait = start + (done * 1000) / rate - performance.now()
       await (wait > 1 ? setTimeout(wait) : setImmediate())
       const before = performance.now()
-      broadcast()
+      broadcast(text)
       times.push(performance.now() - before)
     }
     return { times, seconds: (performance.now() - start) / 1000 }

@@ -4,6 +4,7 @@
 
 #[path = "../../src/protocol/tests/client.rs"]
 pub mod client;
+pub mod deflate;
 pub mod frames;
 pub mod handshake;
 pub mod json_depth;
@@ -17,6 +18,7 @@ pub mod wire;
 /// The check of a target, by the name of the target.
 pub fn target(name: &str) -> Option<fn(&[u8])> {
     Some(match name {
+        "deflate" => deflate::check,
         "frames" => frames::check,
         "handshake" => handshake::check,
         "json_depth" => json_depth::check,

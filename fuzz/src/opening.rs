@@ -1,6 +1,7 @@
 //! Opening handshakes of WebSockets. A verified request satisfies every rule, and its response is a
 //! well-formed head that contains nothing of the request but one token and the digest of the key.
 
+use upwire::protocol::websocket::extension::{Contexts, DeflateOptions, negotiate};
 use upwire::protocol::websocket::opening::{UpgradeHeaders, response, verify};
 
 use crate::script::Script;
@@ -18,6 +19,7 @@ pub fn check(data: &[u8]) {
         protocol: script.optional(),
         transfer_encoding: script.optional(),
         content_length: script.optional(),
+        extensions: script.optional(),
     };
     let Err(refusal) = verify(&headers) else { return check_accepted(&headers) };
     assert!(refusal.to_string().is_ascii());
@@ -32,7 +34,8 @@ fn check_accepted(headers: &UpgradeHeaders<'_>) {
     assert!(headers.content_length.is_none_or(|length| length == "0"));
     assert_eq!(key.len(), 24);
 
-    let response = response(key, headers.protocol, "X-Extra: 1\r\n");
+    let agreed = headers.extensions.and_then(agreed);
+    let response = response(key, headers.protocol, agreed.as_deref(), "X-Extra: 1\r\n");
     let head = response.strip_suffix("\r\n\r\n").expect("the head ends with an empty line");
     let mut lines = head.split("\r\n");
     assert_eq!(lines.next(), Some("HTTP/1.1 101 Switching Protocols"));
@@ -43,11 +46,15 @@ fn check_accepted(headers: &UpgradeHeaders<'_>) {
     if headers.protocol.is_some() {
         expected.push("Sec-WebSocket-Protocol");
     }
+    if agreed.is_some() {
+        expected.push("Sec-WebSocket-Extensions");
+    }
     expected.push("X-Extra");
     assert_eq!(names, expected);
     for (name, value) in fields {
-        assert!(!value.is_empty() && value.bytes().all(|byte| (0x21..0x7f).contains(&byte)));
+        assert!(!value.is_empty() && value.bytes().all(|byte| (0x20..0x7f).contains(&byte)));
         match name {
+            "Sec-WebSocket-Extensions" => assert!(value.starts_with("permessage-deflate")),
             "Sec-WebSocket-Accept" => assert_eq!(value.len(), 28),
             "Sec-WebSocket-Protocol" => {
                 let offered = headers.protocol.unwrap_or_default();
@@ -56,4 +63,10 @@ fn check_accepted(headers: &UpgradeHeaders<'_>) {
             _ => {}
         }
     }
+}
+
+/// The answer to a list of offers.
+fn agreed(offers: &str) -> Option<String> {
+    let agreement = negotiate(offers, &DeflateOptions::default(), &Contexts::default());
+    agreement.expect("the list was verified").map(|agreement| agreement.response)
 }
