@@ -52,10 +52,10 @@ fn write(script: &mut Script<'_>) {
         let body = script.piece();
         if is_text {
             let body: Vec<u8> = body.iter().copied().filter(|byte| *byte != SEPARATOR).collect();
-            outbox.push_message(Outgoing::Text(&body), receipt);
+            outbox.push_message(Outgoing::Text(&body), true, receipt);
             sent.push((true, body));
         } else {
-            outbox.push_message(Outgoing::Binary(body), receipt);
+            outbox.push_message(Outgoing::Binary(body), true, receipt);
             sent.push((false, body.to_vec()));
         }
         assert_eq!(outbox.len(), sent.len());
