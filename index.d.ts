@@ -305,7 +305,7 @@ interface Transport extends TypedEmitter<TransportEvents> {
   /** Closes the session, as {@link EngineSocket.close} does. */
   close(): void
 
-  /** Stands for the WebSocket object that engine.io has here; `undefined` on polling. */
+  /** Replaces engine.io's WebSocket object; `undefined` on polling. */
   readonly socket: WebSocketFacade | undefined
 }
 
@@ -802,9 +802,9 @@ interface CloseError extends Error {
 
 /** A limit that was met. */
 interface LimitReached {
-  /** Name of the option. */
+  /** Name of the option, or `earlyBytes` or `totalEarlyBytes`, which are no options. */
   name: string
-  /** Value of the option. */
+  /** Value of the limit. */
   limit: number
   /** The value that was compared with the limit. */
   value: number

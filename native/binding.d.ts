@@ -97,7 +97,7 @@ export declare function hot(dispatch: (count: number, ...values: unknown[]) => v
 
 /**
  * Identifies the loaded addon. JavaScript files that are evaluated twice in a thread, by a bundler or a
- * test runner, find out by it whether they share one.
+ * test runner, use it to detect that they share an addon.
  */
 export declare function image(): string
 

@@ -61,11 +61,11 @@ exports.KIND = Object.freeze({
   "REFUSE_GET": 10,
   "LIMIT": 11,
   "POST_WANTED": 12,
-  "STREAM_WRITE": 13,
-  "STREAM_END": 14,
-  "STREAM_RESET": 15,
-  "STREAM_PAUSE": 16,
-  "STREAM_RESUME": 17
+  "STREAM_WRITE": 32,
+  "STREAM_END": 33,
+  "STREAM_RESET": 34,
+  "STREAM_PAUSE": 35,
+  "STREAM_RESUME": 36
 })
 
 exports.LIMITS = Object.freeze({
@@ -82,6 +82,8 @@ exports.LIMITS = Object.freeze({
   "slowConsumer": "close",
   "upgradeTimeout": 10000
 })
+
+exports.REPORTED_FROM = 65536
 
 exports.SHARED_LIMITS = Object.freeze({
   "maxLoopStall": 30000,

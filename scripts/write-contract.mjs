@@ -1,4 +1,4 @@
-// Writes what JavaScript and Rust agree on, as the built addon tells it, to native/contract.js.
+// Writes what JavaScript and Rust agree on, as the built addon reports it, to native/contract.js.
 // `npm run build` runs it.
 
 import { existsSync, writeFileSync } from 'node:fs'

@@ -24,6 +24,7 @@ const PROGRAM = `
   const url = \`http://127.0.0.1:\${port}\`
   const query = 'EIO=4&transport=polling&sid=a-secret-sid&token=a-secret-token'
   await fetch(\`\${url}/socket.io/?\${query}\`)
+  await fetch(\`\${url}/socket.io/?EIO=4&transport=websocket\`)
   const headers = { Connection: 'Upgrade', Upgrade: 'websocket' }
   await new Promise((resolve) => {
     request({ port, host: '127.0.0.1', path: '/elsewhere', headers }, resolve).end()
@@ -90,6 +91,10 @@ test('DEBUG=upwire* prints refusals with their reason, and the life of a claimed
     /upwire:handshake refused GET \/socket\.io\/\?EIO=4&transport=polling&sid=\S*&token=\S* from 127\.0\.0\.1 with 400: code 1 \(Session ID unknown\)/
   assert.match(output, refusal)
   assert.ok(!output.includes('a-secret'), output)
+  assert.match(
+    output,
+    /TRANSPORT_HANDSHAKE_ERROR, it asks for WebSocket but is no upgrade: a proxy may/,
+  )
   assert.match(output, /upwire:http claimed \/socket\.io\//)
   assert.match(output, /upwire:http passed an upgrade from 127\.0\.0\.1 to the other listeners/)
   assert.match(output, /upwire:http refused an upgrade from 127\.0\.0\.1 with 404: no owner/)

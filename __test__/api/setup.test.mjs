@@ -127,7 +127,7 @@ describe('a route that calls attach() at each request', () => {
     }
   })
 
-  test('adds its handlers once in namespaces, too', async (t) => {
+  test('also adds its handlers once in namespaces', async (t) => {
     const { server, io, url } = await serve(t)
     const listen = () => {
       attach(server)

@@ -38,7 +38,7 @@ export async function blocking(options, { tell, hear }) {
   tell('port', port)
 }
 
-/** Tells of its descriptors and memory. */
+/** Reports its descriptors and memory. */
 export async function counting(options, { tell, hear }) {
   const server = createServer((_req, res) => res.end('page'))
   const engine = new Engine(options)

@@ -5,13 +5,13 @@ const { kindOf } = require('./pending-requests')
 const { namesSession, readQuery } = require('./query')
 
 /**
- * A request or an upgrade that the ladder decides about. The two kinds are `PollingCandidate` and
+ * A request or an upgrade that the ladder accepts or refuses. The two kinds are `PollingCandidate` and
  * `WebSocketUpgrade`, which add what depends on the transport:
  *
  * - `checkConnection()` and `checkOpeningHandshake()` return a refusal or `undefined`
  * - `startWaiting()` and `stopWaiting()` are called around the time that app code is asked
  * - `middlewareResponse()` makes the response that middlewares get
- * - `isAnswered` tells whether a middleware has answered
+ * - `isAnswered` returns whether a middleware has answered
  * - `join(session)` hands the request to its session, `open()` opens a session for it
  * - `answerRefusal(reason)` answers it
  */

@@ -8,8 +8,8 @@ const NO_ADDRESS = ''
 
 /**
  * Limits how many sessions there are, and how fast clients begin handshakes; it is checked before any app
- * code runs. A handshake takes a place as soon as it waits for the app, so that many waiting handshakes
- * cannot exceed a limit together.
+ * code runs. A handshake takes a place as soon as it waits for the app, so that waiting handshakes cannot
+ * exceed a limit.
  */
 class ClientLimits {
   #maxSessions

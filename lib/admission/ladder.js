@@ -4,10 +4,9 @@
 // which it is made. Cheap checks come first, and all limits on clients before any app code.
 
 const native = require('../bridge/binding')
-const { handshake: log } = require('../debug')
 const { guarded } = require('../errors')
 const { checkHeaderCount } = require('./header-limit')
-const { loggableReason, loggableUrl } = require('./loggable')
+const { logRefusal } = require('./loggable')
 const { checkNatively, explain, precedesOrigin } = require('./native-check')
 const { ASK } = require('./origin/rule')
 const { namesSession } = require('./query')
@@ -27,7 +26,7 @@ const {
 const { Verdict } = native
 const { checkId } = require('./session-id')
 
-/** In the place of a refusal: the checks that follow may ask app code, which may take its time. */
+/** Returned instead of a refusal: the checks that follow may ask app code, which may take its time. */
 const ASK_APP = Symbol('ask app')
 
 /**
@@ -53,8 +52,8 @@ const CHECKS = [
 ]
 
 /**
- * Decides about a request or an upgrade: hands it to its session, opens one for it, or refuses it. All of
- * it is synchronous where no app code has to be asked.
+ * Accepts or refuses a request or an upgrade: hands it to its session, opens one for it, or answers it with
+ * a refusal. Runs synchronously unless it must call app code.
  * @param {import('./candidate').Candidate} candidate
  * @returns {Promise<void> | undefined}
  */
@@ -93,11 +92,8 @@ function finish(candidate, outcome) {
 /** Answers a request with a refusal, and then notifies the app. All refusals come through here. */
 function refuse(candidate, reason) {
   const { engine, req, remoteAddress } = candidate
-  const { code, status, context } = reason
-  if (log.enabled) {
-    const [url, why] = [loggableUrl(req.url), loggableReason(reason)]
-    log('refused %s %s from %s with %d: %s', req.method, url, remoteAddress, status, why)
-  }
+  const { code, context } = reason
+  logRefusal(req, remoteAddress, reason)
   candidate.answerRefusal(reason)
   guarded(() => {
     engine.emit('connection_error', { req, code, message: MESSAGES[code], context })
@@ -113,7 +109,7 @@ function checkIsOpen({ engine, isHandshake }) {
   return isHandshake && engine._refusesHandshakes ? shuttingDown() : undefined
 }
 
-/** Counts all requests that no open session has made, except preflights. */
+/** Counts all requests that belong to no open session, except preflights. */
 function checkHandshakeRate(candidate) {
   const { engine, sid, isPreflight, remoteAddress } = candidate
   if (sid !== undefined || isPreflight) return undefined

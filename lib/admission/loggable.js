@@ -1,13 +1,26 @@
 'use strict'
 
-// Parts of requests as debug logs show them: short, on one line, and without possible secrets.
+// Refused requests as debug logs show them: short, on one line, and without possible secrets.
 
 const { inspect } = require('node:util')
+const { handshake: log } = require('../debug')
 const { MESSAGES } = require('./refusal')
 
 const MAX_LENGTH = 200
 /** The parameters whose values are shown; others may be session ids or tokens. */
 const SHOWN = ['EIO', 'transport']
+
+/**
+ * Logs a refused request or upgrade.
+ * @param {import('node:http').IncomingMessage} req
+ * @param {string | undefined} remoteAddress
+ * @param {import('./refusal').Refusal} reason
+ */
+function logRefusal(req, remoteAddress, reason) {
+  if (!log.enabled) return
+  const [url, why] = [loggableUrl(req.url), loggableReason(reason)]
+  log('refused %s %s from %s with %d: %s', req.method, url, remoteAddress, reason.status, why)
+}
 
 /** A URL without the values of its query. */
 function loggableUrl(url) {
@@ -24,9 +37,9 @@ function loggableUrl(url) {
  * @param {import('./refusal').Refusal} reason
  */
 function loggableReason({ code, context = {} }) {
-  const { name, message, origin, error } = context
+  const { name, message, origin, error, hint } = context
   const cause = error instanceof Error ? error.message : error
-  const details = [name, message, origin, cause].filter((detail) => detail !== undefined)
+  const details = [name, message, hint, origin, cause].filter((detail) => detail !== undefined)
   return oneLine([`code ${code} (${MESSAGES[code]})`, ...details.map(textOf)].join(', '))
 }
 
@@ -40,4 +53,4 @@ function oneLine(text) {
   return short.replace(/[\x00-\x1f\x7f-\x9f]/g, '?')
 }
 
-module.exports = { loggableReason, loggableUrl }
+module.exports = { logRefusal, loggableReason, loggableUrl }

@@ -4,6 +4,10 @@
 
 const { ERRORS, refusal } = require('./refusal')
 
+/** For the log: nginx removes these headers unless it is configured to forward them. */
+const LOST_UPGRADE =
+  'it asks for WebSocket but is no upgrade: a proxy may have removed its Upgrade and Connection headers'
+
 /**
  * @returns {import('../../native/binding').Verdict | import('../../native/binding').Refused} what the
  *   request asks for, or why it is refused
@@ -43,11 +47,12 @@ function explain({ code, name, previousTransport, isMethod }, req) {
     [ERRORS.BAD_HANDSHAKE_METHOD]: { method: req.method },
     [ERRORS.UNSUPPORTED_PROTOCOL_VERSION]: { protocol: 3 },
   }
+  const lostUpgrade = transport === 'websocket' && !req.headers.upgrade && { hint: LOST_UPGRADE }
   const named = {
     INVALID_ORIGIN: { name, origin: req.headers.origin },
-    TRANSPORT_MISMATCH: { name, transport, previousTransport },
+    TRANSPORT_MISMATCH: { name, transport, previousTransport, ...lostUpgrade },
     PROTOCOL_MISMATCH: { name, protocol: EIO === '4' ? 4 : 3, previousProtocol: 4 },
-    TRANSPORT_HANDSHAKE_ERROR: { name },
+    TRANSPORT_HANDSHAKE_ERROR: { name, ...lostUpgrade },
   }
   return refusal(code, name ? named[name] : contexts[code])
 }

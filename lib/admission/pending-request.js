@@ -3,7 +3,7 @@
 const { warnOnce } = require('../errors')
 const { runMiddlewares } = require('./middleware')
 const { notAllowed } = require('./origin/rule')
-const { DONE, ERRORS, busy, idRefusal, refusal } = require('./refusal')
+const { DONE, ERRORS, idRefusal, refusal, timedOut } = require('./refusal')
 
 /**
  * One request, of a handshake or of a session, that waits for the app's answers: middlewares,
@@ -50,7 +50,7 @@ class PendingRequest {
     const { remoteAddress } = this.#candidate
     const met = { name: 'handshakeTimeout', limit, value: limit, action: 'refused' }
     this.#engine._onLimit(met, { remoteAddress })
-    this.refuse(busy('HANDSHAKE_TIMEOUT', 'Handshake timed out'))
+    this.refuse(timedOut())
   }
 
   #onClose = () => this.refuse(DONE)
@@ -134,7 +134,7 @@ class PendingRequest {
     return place
   }
 
-  /** The request has been decided about. */
+  /** Called once the request is accepted or refused. */
   end() {
     clearTimeout(this.#timer)
     this.#peer.removeListener('close', this.#onClose)

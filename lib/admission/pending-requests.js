@@ -10,12 +10,12 @@ const MAX_PER_KIND = 2
 
 /** All requests of an engine that wait for the app's answers. */
 class PendingRequests {
-  /** Requests that no open session has made. */
+  /** Requests that belong to no open session. */
   #handshakes = new Set()
   /** Requests of sessions, by session id. @type {Map<string, Set<import('./pending-request').PendingRequest>>} */
   #ofSessions = new Map()
 
-  /** How many requests wait that no open session has made. */
+  /** Number of waiting requests that belong to no session. */
   get handshakes() {
     return this.#handshakes.size
   }

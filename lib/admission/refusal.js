@@ -8,7 +8,7 @@ const { ERRORS, ERROR_MESSAGES: MESSAGES } = require('../bridge/contract')
  *   context?: object, headers?: Record<string, string | number> }} Refusal
  */
 
-/** In the place of a refusal: the request is answered already, or its client has left. */
+/** Returned instead of a refusal: the request is answered already, or its client has left. */
 const DONE = Symbol('done')
 
 /** @returns {Refusal} */
@@ -44,6 +44,11 @@ function overloaded() {
   return busy('OVERLOADED', 'Too many connections')
 }
 
+/** The app has not answered within `handshakeTimeout`. */
+function timedOut() {
+  return busy('HANDSHAKE_TIMEOUT', 'Handshake timed out')
+}
+
 /** The engine takes no new sessions. */
 function shuttingDown() {
   return busy('DRAINING', 'Server is shutting down')
@@ -63,6 +68,7 @@ module.exports = {
   overloaded,
   refusal,
   shuttingDown,
+  timedOut,
   tooFast,
   tooMany,
   tooManySessions,

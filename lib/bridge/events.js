@@ -39,7 +39,7 @@ function deliverEvent(index, value) {
   const at = index * EVENT_INTEGERS
   const kind = meta[at + 2]
   try {
-    // Kinds that concern a stream come last; the first integer is the stream's number then.
+    // The kinds of a stream have the largest numbers; the first integer is then the stream's number.
     if (kind >= KIND.STREAM_WRITE) {
       shared.streams.get(meta[at])?.onEvent(kind, value)
       return

@@ -22,7 +22,7 @@ class Drain {
   #total
   /** How many of these have closed. */
   #closed = 0
-  /** How many sessions have closed by themselves. */
+  /** How many sessions were closed by their clients. */
   #left = 0
   #timers = []
   #resolve

@@ -51,7 +51,7 @@ class Transport extends EventEmitter {
     this.#socket.close()
   }
 
-  /** The WebSocket, as far as apps read it. */
+  /** The WebSocket properties that apps read. */
   get socket() {
     if (this.#name !== 'websocket') return undefined
     this.#webSocket ??= new WebSocketFacade(this.#socket)

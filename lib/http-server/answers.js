@@ -3,6 +3,7 @@
 // Plain HTTP answers to refused requests and upgrades.
 
 const { STATUS_CODES } = require('node:http')
+const { http: log } = require('../debug')
 
 /** Milliseconds that a refused client may take to read its answer. */
 const LINGER = 1000
@@ -27,6 +28,7 @@ function refuseRequest(res, { code, status, message, headers }) {
 
 /** Answers a polling request with 500, because a listener of the app has failed. */
 function failRequest(res) {
+  log('answered a request with 500, because a listener of the app failed')
   const headers = { 'Content-Length': 0, Connection: 'close' }
   res.writeHead(500, STATUS_CODES[500], headers)
   res.end()

@@ -1,7 +1,7 @@
 'use strict'
 
 // Upgrades of paths that are not claimed. Another listener of the server may own one and answer it later.
-// Until an owner shows, nothing reads the socket, so the client's end is handled here; and an upgrade that
+// Until an owner appears, nothing reads the socket, so the client's end is handled here; and an upgrade that
 // never gets an owner is answered with 404.
 
 const { http: log } = require('../debug')

@@ -10,9 +10,10 @@ const { next: log } = require('../debug')
 const { EarlyBytes } = require('../transports/early-bytes')
 const { warnOnce } = require('../errors')
 const { claimsOf, refuseForeignTargets } = require('../http-server/wrap-server')
+const { logRefusal } = require('../admission/loggable')
 const { enterQueue } = require('../admission/queued-responses')
 const { refuseRequest, refuseUpgrade } = require('../http-server/answers')
-const { busy, tooMany } = require('../admission/refusal')
+const { shuttingDown, timedOut, tooMany } = require('../admission/refusal')
 const { DEFAULT_PATH, pathKey } = require('../http-server/path')
 const { registry } = require('../socketio/registry')
 const { passToListeners } = require('../http-server/unowned-upgrades')
@@ -139,6 +140,7 @@ class EarlyClaim {
       },
       refuse: (reason) => {
         early.take()
+        logRefusal(req, socket.remoteAddress, reason)
         refuseUpgrade(socket, reason)
       },
     })
@@ -146,13 +148,17 @@ class EarlyClaim {
   }
 
   #holdRequest(req, res) {
+    const refuse = (reason) => {
+      logRefusal(req, req.socket.remoteAddress, reason)
+      refuseRequest(res, reason)
+    }
     const refused = enterQueue(req, res)
-    if (refused !== undefined) return refuseRequest(res, refused)
+    if (refused !== undefined) return refuse(refused)
     const emit = () => this.server.emit('request', req, res)
     this.#hold(res, {
       replay: emit,
       leaveToNext: emit,
-      refuse: (reason) => refuseRequest(res, reason),
+      refuse,
     })
   }
 
@@ -161,7 +167,7 @@ class EarlyClaim {
    * @param {import('node:events').EventEmitter} peer emits `close` when the client leaves
    */
   #hold(peer, { replay, leaveToNext, refuse }) {
-    if (this.#state.name === 'refusing') return void refuse(draining())
+    if (this.#state.name === 'refusing') return void refuse(shuttingDown())
     if (this.#held.size >= MAX_HELD) {
       return void refuse(tooMany())
     }
@@ -179,7 +185,7 @@ class EarlyClaim {
     const forget = () => end(() => {})
     const timer = setTimeout(() => {
       warnOfWait(this.path)
-      entry.refuse(busy('HANDSHAKE_TIMEOUT', 'Handshake timed out'))
+      entry.refuse(timedOut())
     }, MAX_WAIT)
     timer.unref()
     peer.once('close', forget)
@@ -258,12 +264,8 @@ class EarlyClaim {
 
   #setClosing(isClosing) {
     this.#state.name = isClosing ? 'refusing' : 'holding'
-    if (isClosing) for (const entry of [...this.#held]) entry.refuse(draining())
+    if (isClosing) for (const entry of [...this.#held]) entry.refuse(shuttingDown())
   }
-}
-
-function draining() {
-  return busy('DRAINING', 'Server is shutting down')
 }
 
 function warnOfWait(path) {

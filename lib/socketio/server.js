@@ -5,6 +5,7 @@
 const { createRequire } = require('node:module')
 const { coded, guarded, warnOnce } = require('../errors')
 const { MAX_QUEUED_FILES, enterQueue } = require('../admission/queued-responses')
+const { logRefusal } = require('../admission/loggable')
 const { refuseRequest } = require('../http-server/answers')
 
 /** Loads the app's own socket.io. Without it, the error names the package to install. */
@@ -105,6 +106,7 @@ function clientBundle(io) {
     // Each response opens a file, compresses it, and keeps it open until the response closes.
     const refused = enterQueue(req, res, MAX_QUEUED_FILES)
     if (refused !== undefined) {
+      logRefusal(req, req.socket.remoteAddress, refused)
       refuseRequest(res, refused)
       return true
     }

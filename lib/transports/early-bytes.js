@@ -14,7 +14,7 @@ const NOTHING = Buffer.alloc(0)
 let total = 0
 
 /**
- * Reads what a client sends before its upgrade has been decided about. The socket is always read, because
+ * Reads what a client sends before its upgrade is accepted or refused. The socket is always read, because
  * otherwise Node does not notice that the client leaves. So a client that sends too much is not paused;
  * it is refused.
  */
@@ -39,7 +39,7 @@ class EarlyBytes {
   /**
    * Starts to read.
    * @param {Buffer} head what Node has read behind the request
-   * @param {(reason: import('../admission/refusal').Refusal, met: object) => void} onExcess is called once,
+   * @param {(reason: import('../admission/refusal').Refusal, met: object) => void} onExcess called once,
    *   when more bytes have come than may wait
    */
   start(head, onExcess) {

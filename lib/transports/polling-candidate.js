@@ -6,7 +6,7 @@ const { Verdict } = require('../bridge/binding')
 const { failRequest, refuseRequest } = require('../http-server/answers')
 const { payloadHeaders } = require('./polling-requests')
 
-/** A polling request that the ladder decides about. */
+/** A polling request that the ladder accepts or refuses. */
 class PollingCandidate extends Candidate {
   #res
 

@@ -6,9 +6,7 @@ const { GrowingBuffer } = require('./growing-buffer')
 const { failRequest } = require('../http-server/answers')
 const commands = require('../bridge/commands')
 const { Fault } = require('../bridge/binding')
-
-/** Answers of this size and more are reported once they are sent, because they count against `maxSendBuffer`. */
-const REPORT_FROM = 64 * 1024
+const { REPORTED_FROM } = require('../bridge/contract')
 
 /**
  * How many answers of one session may be on their way. A client asks again only when it has read the last
@@ -92,7 +90,8 @@ class PollingRequests {
     this.#leaving.delete(get)
     this.#releaseIfIdle()
     if (get.answered !== undefined) {
-      if (get.answered >= REPORT_FROM) commands.command('getSent', this.#socket, get.answered)
+      // Larger answers count against `maxSendBuffer` until they are sent.
+      if (get.answered >= REPORTED_FROM) commands.command('getSent', this.#socket, get.answered)
       return
     }
     if (this.#get === get) this.#get = undefined
@@ -119,7 +118,7 @@ class PollingRequests {
     if (this.#leaving.size > MAX_LEAVING) commands.command('fault', this.#socket, Fault.PostOverlap)
     const headers = get.headers ?? payloadHeaders(req, length)
     headers['Content-Length'] = length
-    // A kept connection would delay the close of the server.
+    // A keep-alive connection would delay the close of the server.
     if (this.#socket.server._isClosed) headers.Connection = 'close'
     const isDone = this.#write(req, res, headers, payload, get.headers !== undefined)
     // The packets of the payload are lost.

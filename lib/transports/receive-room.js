@@ -11,7 +11,7 @@ const INTERVAL = 20
 const waiting = new Set()
 let timer
 
-/** Whether there is room for more of what clients send. */
+/** Whether there is room for more client data. */
 function hasRoom() {
   return !native.isOverloaded()
 }

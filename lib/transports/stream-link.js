@@ -24,7 +24,7 @@ class StreamLink {
     const stream = this.#stream
     streams.set(this.number | 0, this)
     stream.on('data', (chunk) => {
-      // Paused at once: the event that asks for it waits behind what JavaScript has not taken.
+      // Pause now: the `STREAM_PAUSE` event is queued behind undelivered events.
       if (native.streamReceived(slot, generation, this.number, chunk)) stream.pause()
       commands.scheduleFlush()
     })

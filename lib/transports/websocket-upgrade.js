@@ -15,7 +15,7 @@ const { StreamLink } = require('./stream-link')
 /** The answer when a listener of the app fails. */
 const INTERNAL_ERROR = { status: 500, message: 'Internal Server Error' }
 
-/** An upgrade that the ladder decides about. It is refused with plain HTTP, or taken over from Node. */
+/** An upgrade that the ladder accepts or refuses. It is refused with plain HTTP, or taken over from Node. */
 class WebSocketUpgrade extends Candidate {
   #socket
   /** What Node has read behind the request; it moves to `#early` when app code is asked. */

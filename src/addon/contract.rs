@@ -10,6 +10,7 @@ use super::hot_calls::{META, PLAIN, RECEIPT};
 use crate::protocol::close_reason::{CloseReason, code};
 use crate::protocol::handshake::ErrorCode;
 use crate::protocol::limits::Limits;
+use crate::protocol::session::REPORTED_FROM;
 use crate::protocol::websocket::extension::DeflateOptions;
 use crate::runtime::gauge::SharedLimits;
 use crate::runtime::inbox::{CLOSE_REASON_BITS, Kind, StreamKind};
@@ -23,24 +24,33 @@ macro_rules! named {
     }};
 }
 
+/// The kinds of events of a session, by their names in JavaScript.
+const EVENTS: [(&str, Kind); 13] = named!(Kind {
+    Text => "TEXT",
+    Binary => "BINARY",
+    Close => "CLOSE",
+    Upgrading => "UPGRADING",
+    Upgraded => "UPGRADED",
+    UpgradeFailed => "UPGRADE_FAILED",
+    Heartbeat => "HEARTBEAT",
+    PingSent => "PING_SENT",
+    Sent => "SENT",
+    AnswerGet => "ANSWER_GET",
+    RefuseGet => "REFUSE_GET",
+    Limit => "LIMIT",
+    PostWanted => "POST_WANTED",
+});
+
 /// The contract, as JSON.
 #[napi]
 pub fn contract() -> String {
-    let events = named!(Kind {
-        Text => "TEXT",
-        Binary => "BINARY",
-        Close => "CLOSE",
-        Upgrading => "UPGRADING",
-        Upgraded => "UPGRADED",
-        UpgradeFailed => "UPGRADE_FAILED",
-        Heartbeat => "HEARTBEAT",
-        PingSent => "PING_SENT",
-        Sent => "SENT",
-        AnswerGet => "ANSWER_GET",
-        RefuseGet => "REFUSE_GET",
-        Limit => "LIMIT",
-        PostWanted => "POST_WANTED",
-    });
+    const {
+        let mut at = 0;
+        while at < EVENTS.len() {
+            assert!((EVENTS[at].1 as u8) < StreamKind::Write as u8, "a kind has a stream's number");
+            at += 1;
+        }
+    }
     let stream_events = named!(StreamKind {
         Write => "STREAM_WRITE",
         End => "STREAM_END",
@@ -48,7 +58,7 @@ pub fn contract() -> String {
         Pause => "STREAM_PAUSE",
         Resume => "STREAM_RESUME",
     });
-    let events = events.map(|(name, kind)| json!([name, kind as i32]));
+    let events = EVENTS.map(|(name, kind)| json!([name, kind as i32]));
     let stream_events = stream_events.map(|(name, kind)| json!([name, kind as i32]));
     let kinds = [&events[..], &stream_events[..]].concat();
     let mut reasons = named!(CloseReason {
@@ -84,6 +94,7 @@ pub fn contract() -> String {
         "DEFLATE": pairs(&DeflateOptions::default().to_json()),
         "FLAGS": [["RECEIPT", RECEIPT], ["PLAIN", PLAIN]],
         "LIMITS": pairs(&Limits::default().to_json()),
+        "REPORTED_FROM": REPORTED_FROM,
         "SHARED_LIMITS": pairs(&SharedLimits::default().to_json()),
     })
     .to_string()

@@ -108,7 +108,7 @@ impl NativeEngine {
 
     /// Checks a request. `known` is the transport of the session that its `sid` names.
     #[napi]
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "an object would cost a lookup for each property")]
     pub fn verify(
         &self,
         method: String,
@@ -142,7 +142,7 @@ impl NativeEngine {
     /// Checks the opening handshake of an upgrade request. The headers are arguments, with the values
     /// of `req.headers`, because reading them from an object would cost more than the check.
     #[napi]
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "an object would cost a lookup for each property")]
     pub fn verify_upgrade(
         &self,
         http_version: String,
@@ -196,7 +196,7 @@ impl NativeEngine {
     /// lines for the 101 response. With `base64`, binary messages are sent as text. `early` holds the
     /// bytes that followed the request.
     #[napi]
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "an object would cost a lookup for each property")]
     pub fn open_web_socket(
         &self,
         sid: String,

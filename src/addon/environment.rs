@@ -140,7 +140,7 @@ impl Host {
 }
 
 /// Identifies the loaded addon. JavaScript files that are evaluated twice in a thread, by a bundler or a
-/// test runner, find out by it whether they share one.
+/// test runner, use it to detect that they share an addon.
 #[napi]
 pub fn image() -> String {
     static HERE: u8 = 0;

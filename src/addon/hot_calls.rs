@@ -279,7 +279,7 @@ struct Taken<'scope> {
 }
 
 /// Takes a group of events from the inbox, creates their values, and describes them in `meta`. An
-/// event whose value cannot be created ends its session.
+/// event whose value cannot be created closes its session.
 fn take_group<'scope>(
     call: &Call<'scope>,
     dispatch: Dispatch,
@@ -371,7 +371,7 @@ struct DeliveryAccounting {
     credits: Vec<(SessionId, u64)>,
     /// Sessions whose last event was delivered: their slots become free.
     closed: Vec<SessionId>,
-    /// Sessions to end because an event of theirs could not be delivered.
+    /// Sessions to close because one of their events could not be delivered.
     undeliverable: Vec<SessionId>,
 }
 

@@ -156,21 +156,22 @@ impl Bytes<'_> {
 }
 
 /// Where a typed array has its elements.
-struct TypedArray {
+struct TypedArray<'call> {
     kind: sys::napi_typedarray_type,
     /// Elements, not bytes.
     length: usize,
     data: *mut c_void,
     /// Its `ArrayBuffer` or `SharedArrayBuffer`.
     buffer: sys::napi_value,
+    call: PhantomData<&'call ()>,
 }
 
-impl TypedArray {
+impl<'call> TypedArray<'call> {
     /// Looks at a value, or fails if it is not a typed array.
     ///
     /// # Safety
     ///
-    /// `env` and `value` must belong to a running call.
+    /// `env` and `value` must belong to a running call that lasts for `'call`.
     unsafe fn of(env: sys::napi_env, value: sys::napi_value) -> Result<Self> {
         let (mut kind, mut length, mut data, mut buffer) = (0, 0, ptr::null_mut(), ptr::null_mut());
         let offset = ptr::null_mut();
@@ -180,11 +181,11 @@ impl TypedArray {
             let (data, buffer) = (&raw mut data, &raw mut buffer);
             sys::napi_get_typedarray_info(env, value, kind, length, data, buffer, offset)
         })?;
-        Ok(Self { kind, length, data, buffer })
+        Ok(Self { kind, length, data, buffer, call: PhantomData })
     }
 
     /// The bytes of a `Uint8Array`, or `None` for other kinds. A detached array has none.
-    fn bytes<'call>(&self) -> Option<Bytes<'call>> {
+    fn bytes(&self) -> Option<Bytes<'call>> {
         if self.kind != sys::TypedarrayType::uint8_array {
             return None;
         }
@@ -237,7 +238,7 @@ impl NodeDescriptor {
     /// Without a poller there is nothing to wait for a socket with; the session is fed through the
     /// JavaScript stream.
     #[cfg(not(poller))]
-    #[allow(clippy::unused_self)]
+    #[allow(clippy::unused_self, reason = "the same signature as with a poller")]
     pub fn duplicate(self) -> io::Result<TcpStream> {
         Err(io::ErrorKind::Unsupported.into())
     }
@@ -299,7 +300,7 @@ impl Call<'_> {
         Ok(bytes)
     }
 
-    fn typed_array(&self, index: usize) -> Result<TypedArray> {
+    fn typed_array(&self, index: usize) -> Result<TypedArray<'_>> {
         // SAFETY: see `number`.
         unsafe { TypedArray::of(self.env, self.argument(index)) }
     }

@@ -17,7 +17,7 @@ fn stage(slot: u32, generation: u32, action: Action) -> Result<()> {
 /// Gives a polling session of `engine` a WebSocket to probe. The arguments after the engine are those
 /// of `NativeEngine::open_web_socket`. Returns whether the descriptor was taken from Node.
 #[napi]
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, reason = "an object would cost a lookup for each property")]
 pub fn probe(
     slot: u32,
     generation: u32,

@@ -46,20 +46,21 @@ pub enum Kind {
     PostWanted = 12,
 }
 
-/// What to do with a JavaScript stream. The numbers continue those of [`Kind`].
+/// What to do with a JavaScript stream. JavaScript tells these from a [`Kind`] by their numbers, which
+/// are larger; `src/addon/contract.rs` does not compile otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum StreamKind {
     /// Write the payload.
-    Write = 13,
+    Write = 32,
     /// End it.
-    End = 14,
+    End = 33,
     /// Destroy it.
-    Reset = 15,
+    Reset = 34,
     /// Stop reading it.
-    Pause = 16,
+    Pause = 35,
     /// Read it again.
-    Resume = 17,
+    Resume = 36,
 }
 
 /// What happened, and to which session or stream.
@@ -205,7 +206,7 @@ pub struct Inbox {
     wake: Box<dyn Fn() + Send + Sync>,
     /// The JavaScript thread has taken a batch since this was last checked.
     has_turned: AtomicBool,
-    /// Tells whether the JavaScript thread is blocked; `None` until the first check.
+    /// Whether the JavaScript thread is blocked; `None` until the first check.
     pulse: Mutex<Option<Pulse>>,
 }
 

@@ -45,7 +45,7 @@ impl Ranking {
         self.others(thread).all(|(_, other)| other.at.load(SeqCst) > moment)
     }
 
-    /// The thread with the highest rank, if that is higher than `rank`, which `thread` has.
+    /// The thread with the highest rank, if it exceeds `rank`, the rank of `thread`.
     pub fn above(&self, thread: usize, rank: u64) -> Option<usize> {
         let ranks = self.others(thread).map(|(other, it)| (it.rank.load(SeqCst), other));
         ranks.max().filter(|(highest, _)| *highest > rank).map(|(_, other)| other)
@@ -65,7 +65,7 @@ pub struct Shared {
     /// How many bytes a thread would free by closing the send queue that holds the most. Set while
     /// `maxTotalSendBuffer` is exceeded.
     pub send_queues: Ranking,
-    /// How long ago a thread's oldest unfinished message last grew: the longer, the higher.
+    /// How long ago a thread's oldest unfinished message last grew; higher for longer ago.
     pub unfinished: Ranking,
     /// Whether a thread waits for [`Totals::receive_queue`] to fall.
     waits_for_relief: AtomicBool,

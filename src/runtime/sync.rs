@@ -84,7 +84,7 @@ mod model {
             self.changed.notify_one();
         }
 
-        #[allow(clippy::unused_async)]
+        #[allow(clippy::unused_async, reason = "the same signature as tokio's")]
         pub async fn notified(&self) {
             self.wait();
         }

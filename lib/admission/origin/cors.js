@@ -5,7 +5,7 @@ const cors = require('cors')
 /** The package's default for `origin`. */
 const ANY = '*'
 
-/** Whether `cors` has a function that decides about each request. */
+/** Whether `cors` has a function that decides whether to allow each request. */
 function hasFunction(options) {
   return typeof options === 'function' || typeof options.origin === 'function'
 }

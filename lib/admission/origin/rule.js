@@ -28,7 +28,7 @@ class OriginRule {
   /** The app's answers by request: entries for an `OriginList`, and an error. */
   #answers = new WeakMap()
   #cors
-  /** Whether the functions in `cors` decide about origins. */
+  /** Whether the functions in `cors` decide which origins are allowed. */
   #doesCorsDecide
   #isRequired
   /** The proxies whose headers are believed even where a page could have set them. */

@@ -31,6 +31,7 @@ use super::upgrade::NOOP_DELAY;
 use super::websocket::Connection;
 use held::Held;
 pub use input::{Input, Loss, PollingFault};
+pub use transport::REPORTED_FROM;
 use transport::{CloseCause, Poll, Polling, Transport, WebSocket};
 
 /// The most packets of POSTs, and the most messages of a WebSocket, that one input handles.

@@ -12,7 +12,7 @@ use crate::protocol::websocket::Connection;
 
 /// Answers of at least this many bytes count as queued until `Input::GetSent`. Node passes smaller
 /// ones to the kernel at once.
-const REPORTED_FROM: usize = 64 * 1024;
+pub const REPORTED_FROM: usize = 64 * 1024;
 
 /// How packets travel at the moment.
 #[derive(Debug)]
