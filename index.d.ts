@@ -110,6 +110,24 @@ declare class Engine extends TypedEmitter<EngineEvents> {
   /** The version of the Engine.IO protocol: the constant `protocol` of engine.io. */
   static readonly protocol: 4
 
+  /** engine.io's export `Server`: this class. `const { Server, listen } = Engine` replaces the package. */
+  static readonly Server: typeof Engine
+
+  /** engine.io's export `Socket`, for `instanceof`. */
+  static readonly Socket: typeof EngineSocket
+
+  /** engine.io's export `Transport`, for `instanceof`. */
+  static readonly Transport: abstract new () => Transport
+
+  /** engine.io's export `transports`. Both are the class {@link Engine.Transport}. */
+  static readonly transports: Readonly<Record<TransportName, abstract new () => Transport>>
+
+  /** Throws `ERR_UPWIRE_UNSUPPORTED`: packets are handled in native code. Use `engine.io-parser`. */
+  static readonly parser: never
+
+  /** Throws `ERR_UPWIRE_UNSUPPORTED`: the engine runs on servers of `node:http`. */
+  static readonly uServer: never
+
   /** The codes of `connection_error`. */
   static readonly errors: {
     readonly UNKNOWN_TRANSPORT: 0
@@ -141,6 +159,12 @@ declare class Engine extends TypedEmitter<EngineEvents> {
 
   /** The HTTP server that {@link Engine.listen} has made. */
   readonly httpServer?: HttpServer
+
+  /**
+   * Refused: there is no WebTransport.
+   * @throws `ERR_UPWIRE_UNSUPPORTED`
+   */
+  onWebTransportSession(...args: unknown[]): never
 
   /** The transports that a session on the given transport may upgrade to. */
   upgrades(transport: TransportName): TransportName[]
@@ -230,10 +254,20 @@ declare class EngineSocket extends TypedEmitter<EngineSocketEvents> {
   readonly upgraded: boolean
 
   /**
-   * The messages that wait to be sent. Only its length is meaningful, because the messages themselves
-   * are native. In `close` listeners it counts the messages that were not sent.
+   * The messages that wait to be sent, as they are at the moment of the read. Only its length is meaningful,
+   * because the messages themselves are native. `push()` sends messages; methods that remove some throw
+   * `ERR_UPWIRE_UNSUPPORTED`. In `close` listeners it counts the messages that were not sent.
    */
-  readonly writeBuffer: readonly Packet[]
+  readonly writeBuffer: readonly Packet[] & { push(...packets: Packet[]): number }
+
+  /** The callbacks of messages that have not been sent; empty in `close` listeners. */
+  readonly packetsFn: readonly SendCallback[]
+
+  /** Always empty: `packetsFn` has the callbacks of all messages that have not been sent. */
+  readonly sentCallbackFn: readonly SendCallback[]
+
+  /** Does nothing: the messages of a tick leave at its end. */
+  flush(): void
 
   /**
    * Sends a message. The messages of a session leave in the order of the calls. Binary data is copied.
@@ -302,26 +336,61 @@ interface Transport extends TypedEmitter<TransportEvents> {
   /** Whether the session has moved on to another transport, or the probe of this one has failed. */
   readonly discarded: boolean
 
-  /** Closes the session, as {@link EngineSocket.close} does. */
-  close(): void
+  /**
+   * Closes the session, as {@link EngineSocket.close} does.
+   * @param callback called when the session is closed
+   */
+  close(callback?: () => void): void
 
   /** Replaces engine.io's WebSocket object; `undefined` on polling. */
   readonly socket: WebSocketFacade | undefined
 }
 
+/** Events of a {@link WebSocketFacade}, by name, with their arguments. */
+interface WebSocketFacadeEvents {
+  /**
+   * The session is closed. `code` and `reason` are those of the close frame; 1005 if it had none, and 1006 if
+   * there was no close frame.
+   */
+  close: [code: number, reason: Buffer]
+}
+
 /** The members of a WebSocket object that apps use. */
-interface WebSocketFacade {
+interface WebSocketFacade extends TypedEmitter<WebSocketFacadeEvents> {
   /** Bytes that wait to be sent, without those that the kernel holds. */
   readonly bufferedAmount: number
 
   /** 1 while the session is open, then 3, as in the WebSocket API. */
   readonly readyState: 1 | 3
 
+  /** Empty: the I/O threads agree on extensions. */
+  readonly _extensions: Record<string, never>
+
+  /** The connection. Native code owns it. */
   readonly _socket: {
     readonly remoteAddress: string | undefined
+    readonly remotePort: number | undefined
+    readonly remoteFamily: string | undefined
+    readonly localAddress: string | undefined
+    readonly localPort: number | undefined
+    /** Whether the session is closed. */
+    readonly destroyed: boolean
+    /** Closes the session at once. */
+    destroy(): void
     /** Does nothing: upwire has switched Nagle's algorithm off. */
     setNoDelay(noDelay?: boolean): void
+    /** Does nothing: heartbeats find lost connections. */
+    setKeepAlive(enable?: boolean, initialDelay?: number): void
   }
+
+  /**
+   * Sends a ping frame, in the order of the messages. Pongs are not shown.
+   * @param data at most 125 bytes
+   * @param callback called when the frame is queued, or with an error if the session is not open
+   * @throws `ERR_UPWIRE_INVALID_OPTION` if the data is longer
+   */
+  ping(data?: Data, mask?: boolean, callback?: (error?: Error) => void): void
+  ping(callback: (error?: Error) => void): void
 
   /** Closes the session, as {@link EngineSocket.close} does. */
   close(): void
@@ -717,7 +786,7 @@ interface EngineEvents {
   initial_headers: [headers: Headers, request: EngineRequest]
   /** The headers of a response. A listener may change them. */
   headers: [headers: Headers, request: EngineRequest]
-  /** A session passes packets to its transport. */
+  /** A session passes the packets of a tick to its transport. */
   flush: [socket: EngineSocket, packets: Packet[]]
   /** All packets of a session have left. */
   drain: [socket: EngineSocket]
@@ -739,7 +808,7 @@ interface EngineSocketEvents {
   packetCreate: [packet: Packet]
   /** A pong has arrived. */
   heartbeat: []
-  /** Packets are passed to the transport. */
+  /** The packets of a tick are passed to the transport. */
   flush: [packets: Packet[]]
   /** All packets have left. */
   drain: []
@@ -753,6 +822,10 @@ interface EngineSocketEvents {
 
 /** Events of a {@link Transport}, by name, with their arguments. */
 interface TransportEvents {
+  /** A packet has arrived: a message, or a pong. */
+  packet: [packet: Packet]
+  /** The headers of a polling response. A listener may change them. */
+  headers: [headers: Headers]
   /** All packets of the session have left. */
   drain: []
   /** The session is closed, it has moved on to another transport, or the probe has failed. */
@@ -871,6 +944,7 @@ type ErrorCode =
   | 'ERR_UPWIRE_PRERENDER'
   | 'ERR_UPWIRE_SERVERLESS'
   | 'ERR_UPWIRE_SOCKET_IO_MISSING'
+  | 'ERR_UPWIRE_UNSUPPORTED'
   | 'ERR_UPWIRE_UNSUPPORTED_OPTION'
 
 /** `code` of the `description` of a `close` event. */
@@ -984,5 +1058,6 @@ export type {
   TransportName,
   WarningCode,
   WebSocketFacade,
+  WebSocketFacadeEvents,
 }
 export { attach, Engine, EngineSocket }

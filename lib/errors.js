@@ -22,6 +22,11 @@ function invalid(name, value, wanted) {
   )
 }
 
+/** Something of engine.io's that cannot be had, with the reason. */
+function unsupported(what, reason) {
+  return coded(Error, 'ERR_UPWIRE_UNSUPPORTED', `upwire: ${what} is not supported: ${reason}`)
+}
+
 function warn(code, message) {
   process.emitWarning(message, { type: 'UpwireWarning', code })
 }
@@ -55,4 +60,4 @@ function guarded(call) {
   }
 }
 
-module.exports = { coded, guarded, invalid, surface, warn, warnOnce }
+module.exports = { coded, guarded, invalid, surface, unsupported, warn, warnOnce }

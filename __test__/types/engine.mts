@@ -152,3 +152,22 @@ const known: ErrorCode[] = ['ERR_UPWIRE_PATH_IN_USE', 'ERR_UPWIRE_INVALID_OPTION
 known.push('ERR_UPWIRE_OTHER')
 const warning: WarningCode = 'UPWIRE_LIMIT'
 warning satisfies string
+
+// engine.io's exports.
+const { Server: EngineServer, Socket, Transport: TransportClass } = Engine
+new EngineServer() satisfies Engine
+Socket satisfies typeof EngineSocket
+engine.on('connection', (socket) => {
+  socket.transport instanceof TransportClass
+  socket.transport.close(() => {})
+  socket.transport.on('packet', ({ type }) => type satisfies 'ping' | 'pong' | 'message')
+  socket.transport.socket?.on(
+    'close',
+    (code, reason) => `${code satisfies number} ${reason.length}`,
+  )
+  socket.transport.socket?.ping('data', false, (error) => error?.message)
+  socket.transport.socket?._socket.localPort satisfies number | undefined
+  socket.writeBuffer.push({ type: 'message', data: 'text' }) satisfies number
+  // @ts-expect-error messages in native memory cannot be taken back
+  socket.writeBuffer.shift()
+})

@@ -13,10 +13,16 @@ let hot
 /** Delivers events. Set together with the functions. */
 let deliver
 let tick = 1
+/** The first byte of a ping frame: the final fragment, opcode 9. */
+const PING_FRAME = 0x89
 let willFlush = false
 const broadcast = new Broadcast(stageBroadcast)
-/** Sessions that want a notice when their queue has drained, as it is at the end of this tick. */
-const drainNotices = new Set()
+/**
+ * Sessions that want a notice when their queue has drained, as it is at the end of this tick, with the
+ * packets of this tick.
+ * @type {Map<import('../engine/engine-socket').EngineSocket, object[]>}
+ */
+const drainNotices = new Map()
 
 function setHotCalls(calls, deliverEvents) {
   hot = calls
@@ -43,9 +49,9 @@ function flushTick() {
 }
 
 function stageDrainNotices() {
-  const sockets = [...drainNotices]
+  const notices = [...drainNotices]
   drainNotices.clear()
-  for (const socket of sockets) socket._stageDrainNotice()
+  for (const [socket, packets] of notices) socket._stageDrainNotice(packets)
 }
 
 /** Flushes what is staged. */
@@ -82,6 +88,14 @@ function writeShared(socket, data, options) {
   scheduleFlush()
 }
 
+/** Stages a WebSocket ping frame, in the order of the messages. */
+function writePing(socket, bytes) {
+  broadcast.flush()
+  const frame = Buffer.concat([Buffer.from([PING_FRAME, bytes.length]), bytes])
+  hot.broadcast(Int32Array.of(socket._slot, socket._generation), 1, '', frame, FLAGS.PLAIN)
+  scheduleFlush()
+}
+
 /** The flag of a message that must not be compressed. */
 function compression(options) {
   return options?.compress === false ? FLAGS.PLAIN : 0
@@ -110,9 +124,17 @@ function command(name, socket, ...args) {
   return result
 }
 
-/** Asks for a drain notice at the end of the tick, so that it covers all messages of the tick. */
-function requestDrainNotice(socket) {
-  drainNotices.add(socket)
+/**
+ * Asks for a drain notice at the end of the tick, so that it covers all messages of the tick.
+ * @param {object} [packet] a packet of the tick, for the event `flush`
+ */
+function requestDrainNotice(socket, packet) {
+  let packets = drainNotices.get(socket)
+  if (packets === undefined) {
+    packets = []
+    drainNotices.set(socket, packets)
+  }
+  if (packet !== undefined) packets.push(packet)
   scheduleFlush()
 }
 
@@ -143,5 +165,6 @@ module.exports = {
   unsent,
   unsentMessages,
   write,
+  writePing,
   writeShared,
 }

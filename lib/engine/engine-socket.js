@@ -5,19 +5,17 @@ const { closeError, shutdownError } = require('./close-error')
 const commands = require('../bridge/commands')
 const { CLOSE_REASONS, CLOSE_REASON_BITS, CODES, KIND } = require('../bridge/contract')
 const log = require('../debug')
-const { surface } = require('../errors')
+const { guarded, surface } = require('../errors')
 const { addSession, removeSession, smallBytes } = require('../bridge/events')
 const { ObservedEmitter } = require('./observed-emitter')
 const { PollingRequests } = require('../transports/polling-requests')
 const { Transport } = require('./transport')
 const { OnPolling, OnWebSocket, Probing, Upgraded } = require('./transport-state')
+const { WriteBuffer } = require('./write-buffer')
 
 /** Close reasons by their native numbers. */
 const REASONS = Object.values(CLOSE_REASONS)
 const REASON_MASK = (1 << CLOSE_REASON_BITS) - 1
-
-/** An entry of `writeBuffer`. The messages themselves are in native memory. */
-const WAITING = Object.freeze({ type: 'message' })
 
 /** The JavaScript side of a native session: engine.io's `Socket`. */
 class EngineSocket extends ObservedEmitter {
@@ -83,8 +81,21 @@ class EngineSocket extends ObservedEmitter {
 
   /** A list with as many entries as messages wait; the messages themselves are in native memory. */
   get writeBuffer() {
-    return new Array(this.#waitingMessages()).fill(WAITING)
+    return WriteBuffer.of(this, this.#waitingMessages())
   }
+
+  /** Callbacks of messages that have not been sent. A copy: the messages are in native memory. */
+  get packetsFn() {
+    return (this.#callbacks ?? []).filter((callback) => callback !== undefined)
+  }
+
+  /** Always empty: `packetsFn` has the callbacks of all messages that have not been sent. */
+  get sentCallbackFn() {
+    return []
+  }
+
+  /** Does nothing: what is written in a tick leaves at its end. */
+  flush() {}
 
   #waitingMessages() {
     if (this.readyState === 'closed') return this.#unsentAtEnd
@@ -119,7 +130,7 @@ class EngineSocket extends ObservedEmitter {
     } else {
       commands.write(this, data, options, false)
     }
-    if (this.#hasFlushListeners()) this.#emitFlush(data, options)
+    if (this.#hasFlushListeners()) this.#addToFlush(data, options)
     return this
   }
 
@@ -153,17 +164,20 @@ class EngineSocket extends ObservedEmitter {
     )
   }
 
-  /** Emits engine.io's `flush`. `drain` follows when the messages of this tick have been sent. */
-  #emitFlush(data, options) {
-    commands.requestDrainNotice(this)
+  /** Adds a packet to the next `flush`. `drain` follows when the messages of this tick have been sent. */
+  #addToFlush(data, options) {
     const packet = {
       type: 'message',
       options: { ...options, compress: options?.compress !== false },
     }
     if (data) packet.data = data
-    const buffer = [packet]
-    this.emit('flush', buffer)
-    this.server.emit('flush', this, buffer)
+    commands.requestDrainNotice(this, packet)
+  }
+
+  /** Emits engine.io's `flush` with the packets of a tick, which pass to the I/O threads together. */
+  #emitFlush(packets) {
+    guarded(() => this.emit('flush', packets))
+    guarded(() => this.server.emit('flush', this, packets))
   }
 
   /** A new `drain` listener also covers messages that are already queued. */
@@ -171,8 +185,14 @@ class EngineSocket extends ObservedEmitter {
     if (this.readyState === 'open' && this.#waitingMessages() > 0) commands.requestDrainNotice(this)
   }
 
-  /** Asks the I/O thread for a `SENT` event once everything queued has been written. */
-  _stageDrainNotice() {
+  /**
+   * Emits `flush`, and asks the I/O thread for a `SENT` event once everything queued has been written.
+   * @param {object[]} packets those of this tick
+   */
+  _stageDrainNotice(packets) {
+    if (packets.length > 0 && this.readyState !== 'closed') {
+      this.#resource.runInAsyncScope(this.#emitFlush, this, packets)
+    }
     if (this.readyState !== 'open') return
     this.#callbacks ??= []
     this.#callbacks.push(undefined)

@@ -5,14 +5,14 @@ const { ClientLimits } = require('../admission/client-limits')
 const { decide } = require('../admission/ladder')
 const { OriginRule, handshakePage } = require('../admission/origin/rule')
 const { PendingRequests } = require('../admission/pending-requests')
-const { namesSession } = require('../admission/query')
+const { namesSession, readQuery } = require('../admission/query')
 const { ERRORS, MESSAGES, shuttingDown } = require('../admission/refusal')
 const { randomId } = require('../admission/session-id')
 const native = require('../bridge/binding')
 const commands = require('../bridge/commands')
 const { streams } = require('../bridge/events')
 const { startThreads } = require('../bridge/io-threads')
-const { guarded, surface, warnOnce } = require('../errors')
+const { guarded, surface, unsupported, warnOnce } = require('../errors')
 const { claimsOf } = require('../http-server/wrap-server')
 const { EarlyBytes } = require('../transports/early-bytes')
 const { PollingCandidate } = require('../transports/polling-candidate')
@@ -23,7 +23,11 @@ const { EngineSocket } = require('./engine-socket')
 const { LimitCounters } = require('./limit-counters')
 const { ObservedEmitter } = require('./observed-emitter')
 const { nativeDeflate } = require('./deflate-options')
+const { Transport } = require('./transport')
+const { WebSocketServerFacade } = require('./websocket-server-facade')
 const { nativeLimits, pathPrefix, readDrainOptions, readOptions } = require('./options')
+
+const NATIVE = 'packets and WebSockets are handled in native code'
 
 /** Milliseconds that a close waits for the close frames to be written. */
 const CLOSE_PATIENCE = 250
@@ -48,6 +52,19 @@ class Engine extends ObservedEmitter {
   static errorMessages = MESSAGES
   /** The version of the Engine.IO protocol. */
   static protocol = 4
+  /** engine.io's exports, so that `const { Server, listen } = Engine` replaces `require('engine.io')`. */
+  static Server = Engine
+  static Socket = EngineSocket
+  static Transport = Transport
+  static transports = Object.freeze({ polling: Transport, websocket: Transport })
+
+  static get parser() {
+    throw unsupported('Engine.parser', `${NATIVE}; use the package engine.io-parser`)
+  }
+
+  static get uServer() {
+    throw unsupported('Engine.uServer', 'the engine runs on servers of node:http')
+  }
 
   /** Makes an engine and attaches it to an HTTP server: engine.io's function `attach()`. */
   static attach(server, options = {}) {
@@ -70,6 +87,8 @@ class Engine extends ObservedEmitter {
   /** The last call of `drain()`, until the engine opens again. @type {Drain | undefined} */
   #drain
   #limitCounters = new LimitCounters()
+  /** @type {WebSocketServerFacade | undefined} */
+  #webSocketServer
 
   constructor(opts = {}) {
     super()
@@ -98,6 +117,33 @@ class Engine extends ObservedEmitter {
   /** Adds an Express-style middleware for every request and upgrade on this engine's path. */
   use(middleware) {
     this.middlewares.push(middleware)
+  }
+
+  /** Stands for engine.io's WebSocket server; `undefined` without the transport. */
+  get ws() {
+    if (!this.opts.transports.includes('websocket')) return undefined
+    this.#webSocketServer ??= new WebSocketServerFacade(this.opts)
+    return this.#webSocketServer
+  }
+
+  /** Reads the query string of a request into `_query`. */
+  prepare(req) {
+    if (req._query === undefined) readQuery(req)
+  }
+
+  /** Refused: the engine cannot use a WebSocket object of another library. */
+  onWebSocket() {
+    throw unsupported('engine.onWebSocket()', `${NATIVE}; use engine.handleUpgrade()`)
+  }
+
+  /** Refused: there is no WebTransport. */
+  onWebTransportSession() {
+    throw unsupported('engine.onWebTransportSession()', 'the transports are polling and websocket')
+  }
+
+  /** Refused: the engine makes its transports. */
+  createTransport() {
+    throw unsupported('engine.createTransport()', NATIVE)
   }
 
   /** The transports that a session on the given one may upgrade to. */

@@ -1,12 +1,14 @@
 'use strict'
 
-const { EventEmitter } = require('node:events')
+const { ObservedEmitter } = require('./observed-emitter')
+const { WebSocketFacade } = require('./websocket-facade')
 
 /** A transport of a session: engine.io's `Transport`. Made when an app reads it. */
-class Transport extends EventEmitter {
+class Transport extends ObservedEmitter {
   #socket
   #name
   #webSocket
+  #forwardsPackets = false
 
   constructor(socket, name) {
     super()
@@ -46,45 +48,29 @@ class Transport extends EventEmitter {
     return this.#socket._transportState.probed === this
   }
 
-  /** Closes the session. */
-  close() {
+  /** Closes the session. `callback` is called when it is closed. */
+  close(callback) {
+    const { readyState } = this.#socket
+    if (this.discarded || readyState === 'closed') return
+    if (typeof callback === 'function') this.#socket.once('close', () => callback())
     this.#socket.close()
   }
 
   /** The WebSocket properties that apps read. */
   get socket() {
     if (this.#name !== 'websocket') return undefined
-    this.#webSocket ??= new WebSocketFacade(this.#socket)
+    this.#webSocket ??= new WebSocketFacade(this.#socket, this)
     return this.#webSocket
   }
-}
 
-/** Has the properties that apps read from engine.io's WebSocket object; its methods act on the session. */
-class WebSocketFacade {
-  #socket
-
-  constructor(socket) {
-    this.#socket = socket
-    this._extensions = {}
-    this._socket = { remoteAddress: socket.remoteAddress, setNoDelay() {} }
-  }
-
-  /** Bytes that wait for the peer. */
-  get bufferedAmount() {
-    return this.#socket._unsentBytes()
-  }
-
-  /** The number of the WebSocket API: 1 when the session is open, otherwise 3. */
-  get readyState() {
-    return this.#socket.readyState === 'open' ? 1 : 3
-  }
-
-  close() {
-    this.#socket.close()
-  }
-
-  terminate() {
-    this.#socket.close(true)
+  /** Packets reach a transport through its session, so that messages cost nothing without listeners. */
+  _observe(event) {
+    if (event === 'drain') return this.#socket._coverQueued()
+    if (event !== 'packet' || this.#forwardsPackets) return
+    this.#forwardsPackets = true
+    this.#socket.prependListener('packet', (packet) => {
+      if (this.#socket.transport === this) this.emit('packet', packet)
+    })
   }
 }
 

@@ -1,7 +1,8 @@
 'use strict'
 
-const { EventEmitter } = require('node:events')
 const { IncomingMessage } = require('node:http')
+const { Readable } = require('node:stream')
+const { HeaderNames, headerNames } = require('./header-names')
 
 /**
  * Replaces an upgrade request once Node has let go of its connection: it has everything that apps read,
@@ -9,90 +10,83 @@ const { IncomingMessage } = require('node:http')
  * the properties that a middleware has added would be lost.
  */
 class DetachedRequest {
-  constructor(req, remoteAddress) {
+  #names
+
+  /** @param {import('./detached-socket').DetachedSocket} socket made while Node still had the connection */
+  constructor(req, socket) {
     this.method = req.method
     this.url = req.url
     this.httpVersion = req.httpVersion
     this.headers = req.headers
     this._query = req._query
-    this.socket = new DetachedSocket(remoteAddress, req.socket)
+    this.socket = socket
+    this.#names = headerNames(req.rawHeaders)
   }
 
-  /** The names are in lower case: their spelling is not kept. */
+  /** The headers as the client has sent them: order, spelling, repetitions. */
   get rawHeaders() {
-    return Object.entries(this.headers).flatMap(([name, value]) =>
-      [value].flat().flatMap((each) => [name, each]),
-    )
+    const names = this.#names
+    return names instanceof HeaderNames ? names.withValues(this.headers) : names
   }
 
   get headersDistinct() {
-    const headers = Object.entries(this.headers).map(([name, value]) => [name, [value].flat()])
-    return Object.assign(Object.create(null), Object.fromEntries(headers))
+    const distinct = Object.create(null)
+    const raw = this.rawHeaders
+    for (let index = 0; index < raw.length; index += 2) {
+      const name = raw[index].toLowerCase()
+      distinct[name] ??= []
+      distinct[name].push(raw[index + 1])
+    }
+    return distinct
   }
 
-  /** There is nothing to read: a listener for `data` must not start the stream, which is gone. */
-  on(event, listener) {
-    return EventEmitter.prototype.on.call(this, event, listener)
+  /** The state of a stream without data, made when a method of streams is called: its `end` can be read. */
+  get _readableState() {
+    const empty = new Readable({ autoDestroy: false, read() {} })
+    empty.push(null)
+    const { _readableState: value } = empty
+    Object.defineProperty(this, '_readableState', { value, writable: true })
+    return value
   }
 
-  addListener(event, listener) {
-    return this.on(event, listener)
+  get client() {
+    return this.socket
   }
 
-  get httpVersionMajor() {
-    return 1
+  get destroyed() {
+    return this.socket.destroyed
   }
 
-  get httpVersionMinor() {
-    return 1
-  }
-
-  get complete() {
-    return true
-  }
-
-  get aborted() {
-    return false
+  /** Closes the connection, as with Node's request. */
+  destroy(error) {
+    this.socket.destroy(error)
+    return this
   }
 }
 
 Object.setPrototypeOf(DetachedRequest.prototype, IncomingMessage.prototype)
 
-/**
- * The connection of a detached request: closed for JavaScript, so the methods that would change it do
- * nothing. It skips EventEmitter's constructor to save memory, because every session has one.
- */
-class DetachedSocket {
-  constructor(remoteAddress, socket) {
-    this.remoteAddress = remoteAddress
-    this.remoteFamily = socket.remoteFamily
-    this.remotePort = socket.remotePort
-    this.encrypted = socket.encrypted
-  }
-
-  get destroyed() {
-    return true
-  }
-
-  get writable() {
-    return false
-  }
-
-  get readable() {
-    return false
-  }
-
-  address() {
-    return {}
-  }
+/** What Node's requests have as properties of their own. Those that an app may set are set on the request. */
+const CONSTANTS = {
+  httpVersionMajor: 1,
+  httpVersionMinor: 1,
+  complete: true,
+  aborted: false,
+  upgrade: true,
+  statusCode: null,
+  statusMessage: null,
+}
+for (const [name, value] of Object.entries(CONSTANTS)) {
+  Object.defineProperty(DetachedRequest.prototype, name, { value, writable: true })
 }
 
-Object.setPrototypeOf(DetachedSocket.prototype, EventEmitter.prototype)
-
-for (const name of ['destroy', 'ref', 'setKeepAlive', 'setNoDelay', 'setTimeout', 'unref']) {
-  DetachedSocket.prototype[name] = function unchanged() {
-    return this
-  }
+/** An upgrade has no trailers. */
+for (const [name, make] of Object.entries({
+  trailers: () => ({}),
+  trailersDistinct: () => Object.create(null),
+  rawTrailers: () => [],
+})) {
+  Object.defineProperty(DetachedRequest.prototype, name, { get: make })
 }
 
 module.exports = { DetachedRequest }

@@ -9,6 +9,7 @@ const commands = require('../bridge/commands')
 const { surface } = require('../errors')
 const { refuseUpgrade } = require('../http-server/answers')
 const { DetachedRequest } = require('./detached-request')
+const { DetachedSocket } = require('./detached-socket')
 const { EarlyBytes } = require('./early-bytes')
 const { StreamLink } = require('./stream-link')
 
@@ -109,14 +110,15 @@ class WebSocketUpgrade extends Candidate {
 
   open() {
     const { engine, req, id } = this
-    // Once Node has let go of its connection, the socket has no address.
-    const peer = this.#socket.remoteAddress
+    // Once Node has let go of its connection, the socket has no addresses.
+    const detached = this.#isSeen ? undefined : new DetachedSocket(this.#socket)
     const link = this.#makeLink()
     if (link === undefined) return
     const opened = engine._native.openWebSocket(id, ...link.arguments)
     const isReplaced = opened.taken && !this.#isSeen
-    const request = isReplaced ? new DetachedRequest(req, peer) : req
+    const request = isReplaced ? new DetachedRequest(req, detached) : req
     const session = engine._open(this, 'websocket', opened, request)
+    if (isReplaced) detached._follow(session)
     this.#handOver(link.stream, opened.taken, session)
     engine._connect(session)
   }
