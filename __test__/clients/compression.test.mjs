@@ -3,10 +3,12 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import { describe, test } from 'node:test'
 import { io as connect } from 'socket.io-client'
 import { WebSocket } from 'ws'
 import { Engine, attach } from '../../index.js'
+import { cert, key } from '../support/certificate.mjs'
 import { event, until } from '../support/events.mjs'
 import { listen } from '../support/ports.mjs'
 
@@ -43,8 +45,7 @@ const forms = {
 }
 
 /** Starts an engine that echoes. */
-async function echoServer(t, perMessageDeflate) {
-  const server = createServer()
+async function echoServer(t, perMessageDeflate, server = createServer()) {
   const engine = Engine.attach(server, { perMessageDeflate })
   engine.on('connection', (socket) => socket.on('data', (data) => socket.send(data ?? '')))
   const port = await listen(server)
@@ -55,33 +56,41 @@ async function echoServer(t, perMessageDeflate) {
 describe('ws', () => {
   for (const [name, perMessageDeflate] of Object.entries(forms)) {
     test(`${name}: every message comes back unchanged`, { timeout: 30_000 }, async (t) => {
-      const { port } = await echoServer(t, perMessageDeflate)
-      const url = `ws://127.0.0.1:${port}/engine.io/?EIO=4&transport=websocket`
-      const client = new WebSocket(url, { perMessageDeflate: { threshold: 0 } })
-      const received = []
-      client.on('message', (data, isBinary) => received.push(isBinary ? data : data.toString()))
-      await event(client, 'open')
-      assert.equal(client.extensions, 'permessage-deflate')
-      const sent = [...messages, ...messages, ...messages.toReversed()]
-      for (const message of sent) {
-        if (typeof message !== 'string') client.send(message)
-        else {
-          // In two fragments.
-          const text = `4${message}`
-          client.send(text.slice(0, 3), { fin: false })
-          client.send(text.slice(3), { fin: true })
-        }
-      }
-      await until(() => received.length > sent.length, 'all echoes')
-      const expected = sent.map((message) =>
-        typeof message === 'string' ? `4${message}` : message,
-      )
-      assert.deepEqual(received.slice(1), expected)
-      client.close()
-      await event(client, 'close')
+      await proveEcho(t, 'ws', await echoServer(t, perMessageDeflate))
     })
   }
+
+  test('over TLS, where a JavaScript stream carries the bytes', { timeout: 30_000 }, async (t) => {
+    const server = createSecureServer({ cert, key })
+    await proveEcho(t, 'wss', await echoServer(t, forms['context takeover'], server))
+  })
 })
+
+/** Sends every message three times, texts in two fragments, and compares the echoes. */
+async function proveEcho(t, scheme, { port }) {
+  const url = `${scheme}://127.0.0.1:${port}/engine.io/?EIO=4&transport=websocket`
+  const client = new WebSocket(url, { perMessageDeflate: { threshold: 0 }, ca: cert })
+  t.after(() => client.terminate())
+  const received = []
+  client.on('message', (data, isBinary) => received.push(isBinary ? data : data.toString()))
+  await event(client, 'open')
+  assert.equal(client.extensions, 'permessage-deflate')
+  const sent = [...messages, ...messages, ...messages.toReversed()]
+  for (const message of sent) {
+    if (typeof message !== 'string') {
+      client.send(message)
+    } else {
+      const text = `4${message}`
+      client.send(text.slice(0, 3), { fin: false })
+      client.send(text.slice(3), { fin: true })
+    }
+  }
+  await until(() => received.length > sent.length, 'all echoes')
+  const expected = sent.map((message) => (typeof message === 'string' ? `4${message}` : message))
+  assert.deepEqual(received.slice(1), expected)
+  client.close()
+  await event(client, 'close')
+}
 
 describe('socket.io', () => {
   /** Starts a server; returns it with clients that have the extension, and with one that has not. */

@@ -137,6 +137,15 @@ impl Pair {
     }
 }
 
+/// The length of the longest random message.
+const LONGEST: usize = if cfg!(miri) { 500 } else { 70_000 };
+
+/// Compression is slow without optimizations.
+fn config() -> ProptestConfig {
+    let config = ProptestConfig::default();
+    ProptestConfig { cases: config.cases.min(64), ..config }
+}
+
 /// `maxHttpBufferSize` in these tests.
 const MAX: usize = 3 << 20;
 
@@ -181,14 +190,14 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         "[a-f ]{0,400}".prop_map(String::into_bytes),
         "\\PC{0,60}".prop_map(String::into_bytes),
-        (0usize..70_000, any::<u8>()).prop_map(|(size, byte)| vec![byte & 0x7f; size]),
+        (0..LONGEST, any::<u8>()).prop_map(|(size, byte)| vec![byte & 0x7f; size]),
         (0usize..40).prop_map(|count| b"{\"name\":\"value\"},".repeat(count)),
-        prop::collection::vec(0u8..128, 0..20_000),
+        prop::collection::vec(0u8..128, 0..LONGEST / 4),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn reads_what_a_client_compresses(
@@ -345,6 +354,7 @@ fn only_the_first_frame_of_a_message_may_be_marked() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a megabyte takes Miri minutes")]
 fn a_bomb_costs_no_more_memory_than_a_message() {
     for keeps in [false, true] {
         let mut pair = Pair::new(Parameters { client_context: keeps, ..DEFAULTS });
@@ -362,6 +372,7 @@ fn a_bomb_costs_no_more_memory_than_a_message() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a megabyte takes Miri minutes")]
 fn a_turn_inflates_no_more_than_its_budget() {
     let limits = Limits { max_message: MAX, ..Limits::default() };
     let mut pair = Pair::new(DEFAULTS);
@@ -386,6 +397,7 @@ fn a_turn_inflates_no_more_than_its_budget() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a megabyte takes Miri minutes")]
 fn a_message_of_noise_may_have_exactly_the_limit() {
     let mut pair = Pair::new(DEFAULTS);
     let mut state = 1u32;
