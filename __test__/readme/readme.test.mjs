@@ -278,6 +278,23 @@ test('documents have the defaults of the code', () => {
   }
 })
 
+test('index.d.ts and docs/deployment.md have the defaults of the code', () => {
+  const types = read('index.d.ts')
+  const deployment = read('docs/deployment.md')
+  for (const [name, [, value]] of Object.entries(OPTIONS)) {
+    if (typeof value !== 'number' && typeof value !== 'boolean') continue
+    const comments = [...types.matchAll(/@default (.*)\n(?: \*.*\n| +\*.*\n)* +(\w+)\?:/g)]
+    const shown = comments.filter(([, , option]) => option === name).map(([, text]) => text)
+    assert.ok(shown.length > 0, `${name} has no @default in index.d.ts`)
+    for (const text of shown) {
+      const isRight = text === String(value) || numbers(text).includes(value)
+      assert.ok(isRight, `${name}: ${value} is not in index.d.ts: ${text}`)
+    }
+    const [, line] = deployment.match(new RegExp(`^- \`${name}\`, ([^:]*)`, 'm')) ?? []
+    if (line !== undefined) assert.ok(numbers(line).includes(value), `${name}: ${line}`)
+  }
+})
+
 test('docs/api.md has every option, in order', () => {
   const section = read('docs/api.md').match(/^## Options.*?(?=^## )/ms)[0]
   const [engine] = section.split('### ')
@@ -320,8 +337,8 @@ function rows(text) {
 
 /** Numbers of a cell in the units of the options. */
 function numbers(cell) {
-  const units = { s: 1000, MiB: 1024 * 1024 }
-  return [...cell.matchAll(/([\d,]+)(?: (s|MiB))?\b/g)].map(
+  const units = { s: 1000, MB: 1_000_000, MiB: 1024 * 1024 }
+  return [...cell.matchAll(/([\d,]+)(?: (s|MB|MiB))?\b/g)].map(
     ([, digits, unit]) => Number(digits.replaceAll(',', '')) * (units[unit] ?? 1),
   )
 }

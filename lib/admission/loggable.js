@@ -36,8 +36,8 @@ function loggableUrl(url) {
  * The code of a refusal, its message, and what is known beyond that.
  * @param {import('./refusal').Refusal} reason
  */
-function loggableReason({ code, context = {} }) {
-  const { name, message, origin, error, hint } = context
+function loggableReason({ code, context = {}, hint }) {
+  const { name, message, origin, error } = context
   const cause = error instanceof Error ? error.message : error
   const details = [name, message, hint, origin, cause].filter((detail) => detail !== undefined)
   return oneLine([`code ${code} (${MESSAGES[code]})`, ...details.map(textOf)].join(', '))

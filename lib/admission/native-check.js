@@ -47,14 +47,15 @@ function explain({ code, name, previousTransport, isMethod }, req) {
     [ERRORS.BAD_HANDSHAKE_METHOD]: { method: req.method },
     [ERRORS.UNSUPPORTED_PROTOCOL_VERSION]: { protocol: 3 },
   }
-  const lostUpgrade = transport === 'websocket' && !req.headers.upgrade && { hint: LOST_UPGRADE }
   const named = {
     INVALID_ORIGIN: { name, origin: req.headers.origin },
-    TRANSPORT_MISMATCH: { name, transport, previousTransport, ...lostUpgrade },
+    TRANSPORT_MISMATCH: { name, transport, previousTransport },
     PROTOCOL_MISMATCH: { name, protocol: EIO === '4' ? 4 : 3, previousProtocol: 4 },
-    TRANSPORT_HANDSHAKE_ERROR: { name, ...lostUpgrade },
+    TRANSPORT_HANDSHAKE_ERROR: { name },
   }
-  return refusal(code, name ? named[name] : contexts[code])
+  const isLost = name !== undefined && transport === 'websocket' && !req.headers.upgrade
+  const hint = isLost ? LOST_UPGRADE : undefined
+  return refusal(code, name ? named[name] : contexts[code], { hint })
 }
 
 module.exports = { checkNatively, explain, precedesOrigin }

@@ -5,7 +5,7 @@ const { ERRORS, ERROR_MESSAGES: MESSAGES } = require('../bridge/contract')
 /**
  * Why a request is refused, and how it is answered.
  * @typedef {{ code: number, status: number, upgradeStatus?: number, message: string,
- *   context?: object, headers?: Record<string, string | number> }} Refusal
+ *   context?: object, hint?: string, headers?: Record<string, string | number> }} Refusal
  */
 
 /** Returned instead of a refusal: the request is answered already, or its client has left. */

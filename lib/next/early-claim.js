@@ -263,7 +263,8 @@ class EarlyClaim {
   }
 
   #setClosing(isClosing) {
-    this.#state.name = isClosing ? 'refusing' : 'holding'
+    // The server's events reach a claim only while it has the path.
+    this.#state = { ...this.#state, name: isClosing ? 'refusing' : 'holding' }
     if (isClosing) for (const entry of [...this.#held]) entry.refuse(shuttingDown())
   }
 }
