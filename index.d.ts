@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http'
+import type { Http2SecureServer, Http2Server } from 'node:http2'
 import type { Server as HttpsServer } from 'node:https'
 import type { Duplex } from 'node:stream'
 import type { ZlibOptions } from 'node:zlib'
@@ -21,7 +22,8 @@ import type { DefaultEventsMap, Server, ServerOptions } from 'socket.io'
  * const io = attach<ClientToServerEvents, ServerToClientEvents>(server, { path: '/socket.io' })
  *
  * @param server an HTTP or HTTPS server, listening or not
- * @param options those of the engine and those of socket.io, in one object
+ * @param options those of the engine and those of socket.io, in one object. Socket.io's own type is taken too;
+ *   an option that asks for a feature that upwire does not have then compiles, and throws at run time.
  * @param setup adds the app's handlers. If a later call passes a function with another source, as after
  *   an edit under `next dev`, the handlers that this one has added are removed, the new function runs,
  *   and the clients reconnect to its handlers.
@@ -40,10 +42,13 @@ declare function attach<
   // biome-ignore lint/suspicious/noExplicitAny: as in socket.io
   SocketData = any,
 >(
-  server: HttpServer | HttpsServer,
-  options?: AttachOptions,
+  server: NodeServer,
+  options?: AttachOptions | StockOptions,
   setup?: Setup<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
 ): AttachedServer<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
+
+/** A server of one of Node's modules. Engine.IO needs HTTP/1.1, which an HTTP/2 server speaks with `allowHTTP1`. */
+type NodeServer = HttpServer | HttpsServer | Http2Server | Http2SecureServer
 
 /** socket.io's `Server`, with upwire's engine. */
 type AttachedServer<
@@ -96,7 +101,7 @@ declare class Engine extends TypedEmitter<EngineEvents> {
    * Makes an engine and attaches it to an HTTP server: the function `attach()` of engine.io.
    * @throws as the constructor and {@link Engine.attach}
    */
-  static attach(server: HttpServer | HttpsServer, options?: EngineOptions): Engine
+  static attach(server: NodeServer, options?: EngineOptions): Engine
 
   /**
    * Makes an engine on an HTTP server of its own, {@link Engine.httpServer}, and listens: the function
@@ -184,7 +189,7 @@ declare class Engine extends TypedEmitter<EngineEvents> {
    * @throws `ERR_UPWIRE_PATH_IN_USE` if another engine of this server has the path
    * @throws `ERR_UPWIRE_INVALID_OPTION` if an option has a wrong type or is out of range
    */
-  attach(server: HttpServer | HttpsServer, options?: PathOptions): void
+  attach(server: NodeServer, options?: PathOptions): void
 
   /** Handles a polling request, for servers that route requests themselves. */
   handleRequest(request: IncomingMessage, response: ServerResponse): void
@@ -751,6 +756,10 @@ interface AttachOptions
       >
     > {}
 
+/** What has socket.io's type `Partial<ServerOptions>` or `ServerOptions`: see {@link attach}. */
+type StockOptions = Omit<Partial<ServerOptions>, 'allowRequest'> &
+  Pick<EngineOptions, 'allowRequest'>
+
 /** Options of {@link Engine.drain}. */
 interface DrainOptions {
   /**
@@ -1047,12 +1056,14 @@ export type {
   EventsMap,
   LimitReached,
   Middleware,
+  NodeServer,
   Packet,
   PathOptions,
   ReadyState,
   SendOptions,
   Setup,
   SetupResult,
+  StockOptions,
   Transport,
   TransportEvents,
   TransportName,

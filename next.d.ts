@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { DefaultEventsMap } from 'socket.io'
-import type { AttachOptions, AttachedServer, EventsMap, Setup } from './index'
+import type { AttachOptions, AttachedServer, EventsMap, Setup, StockOptions } from './index'
 
 /**
  * Runs Socket.IO on the server that Next.js runs, in an app without a custom server. Call it in a module
@@ -107,7 +107,7 @@ declare function socketRoute<
   // biome-ignore lint/suspicious/noExplicitAny: as in socket.io
   SocketData = any,
 >(
-  options?: AttachOptions,
+  options?: AttachOptions | StockOptions,
   setup?: Setup<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void>
 

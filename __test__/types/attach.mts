@@ -123,15 +123,9 @@ attach(server, {
 // @ts-expect-error a number of bytes
 attach(server, { perMessageDeflate: { threshold: '1kb' } })
 
-// Features of engine.io that upwire does not have yet may only be switched off.
+// Features of engine.io that upwire does not have yet may be switched off.
 attach(server, { httpCompression: false, allowEIO3: false })
-// @ts-expect-error there is no cookie yet
-attach(server, { cookie: { name: 'io' } })
-// @ts-expect-error there is no protocol 3 yet
-attach(server, { allowEIO3: true })
 
-// @ts-expect-error there is no WebTransport
-attach(server, { transports: ['webtransport'] })
 // @ts-expect-error milliseconds are a number, not a string
 attach(server, { pingInterval: '25s' })
 // @ts-expect-error the values are 'close' and 'drop'
