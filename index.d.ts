@@ -238,7 +238,7 @@ declare class EngineSocket extends TypedEmitter<EngineSocketEvents> {
   request: EngineRequest | null
 
   /** The version of the Engine.IO protocol. */
-  readonly protocol: 4
+  readonly protocol: 3 | 4
 
   /**
    * The address of the TCP peer at the handshake. Behind the proxies of `trustProxy`, it is the address
@@ -330,7 +330,7 @@ interface Transport extends TypedEmitter<TransportEvents> {
   readonly sid: string
 
   /** The version of the Engine.IO protocol. */
-  readonly protocol: 4
+  readonly protocol: 3 | 4
 
   /** The state of the session; `closed` when the session has moved on to another transport. */
   readonly readyState: ReadyState
@@ -474,7 +474,6 @@ interface PathOptions {
  * `ERR_UPWIRE_UNSUPPORTED_OPTION`.
  */
 interface UnsupportedOptions {
-  allowEIO3?: false
   cookie?: false
   httpCompression?: false
   initialPacket?: false
@@ -535,6 +534,13 @@ type OriginEntry = string | RegExp
  * status or a close code, it is the one that a client gets at the limit.
  */
 interface EngineOptions extends PathOptions, UnsupportedOptions {
+  /**
+   * Whether clients of Socket.IO 2, which speak revision 3 of the Engine.IO protocol, may connect
+   * (engine.io's option of this name).
+   * @default false
+   */
+  allowEIO3?: boolean
+
   /**
    * Decides whether a handshake may become a session: it calls `decide(message, success)`. It is not
    * called for later requests of a session, nor for a handshake whose Origin is refused. If it throws or

@@ -15,26 +15,36 @@ export declare class NativeEngine {
    * `limits` is a JSON object with the limits by name, checked and completed in JavaScript;
    * `deflate` is one with the options of permessage-deflate, if that is on.
    */
-  constructor(limits: string, transports: Array<string>, deflate?: string | undefined | null)
-  /** Checks a request. `known` is the transport of the session that its `sid` names. */
-  verify(method: string, upgrade: boolean, transport?: string | undefined | null, eio?: string | undefined | null, sid?: string | undefined | null, known?: SessionTransport | undefined | null, origin?: string | undefined | null): Verdict | Refused
+  constructor(limits: string, transports: Array<string>, allowEio3: boolean, deflate?: string | undefined | null)
+  /**
+   * Checks a request. `known` is the transport of the session that its `sid` names, `known_eio`
+   * the revision that the session was opened with.
+   */
+  verify(method: string, upgrade: boolean, transport?: string | undefined | null, eio?: string | undefined | null, sid?: string | undefined | null, known?: SessionTransport | undefined | null, knownEio?: number | undefined | null, origin?: string | undefined | null): Verdict | Refused
   /**
    * Checks the opening handshake of an upgrade request. The headers are arguments, with the values
    * of `req.headers`, because reading them from an object would cost more than the check.
    */
   verifyUpgrade(httpVersion: string, host: string | undefined | null, hostCount: number, upgrade?: string | undefined | null, connection?: string | undefined | null, key?: string | undefined | null, version?: string | undefined | null, protocol?: string | undefined | null, transferEncoding?: string | undefined | null, contentLength?: string | undefined | null, extensions?: string | undefined | null): UpgradeRefused | null
-  /** The body of a session's open packet. */
-  openPacket(sid: string, canUpgrade: boolean): string
-  /** Opens a polling session. Its first GET follows as a command. */
-  openPolling(sid: string, canUpgrade: boolean): Opened
+  /**
+   * The length in bytes of the payload that opens a polling session. The arguments are those of
+   * `openPolling`.
+   */
+  openLength(sid: string, canUpgrade: boolean, eio: number, base64: boolean, jsonp?: string | undefined | null): number
+  /**
+   * Opens a polling session. Its first GET follows as a command. `eio` is the revision of the
+   * protocol. With `base64`, binary messages are sent as text. `jsonp` is the index of the function
+   * that answers call, if the session uses JSONP.
+   */
+  openPolling(sid: string, canUpgrade: boolean, eio: number, base64: boolean, jsonp?: string | undefined | null): Opened
   /**
    * Opens a session on a WebSocket whose request was accepted. With a `descriptor` of at least 0
    * the connection is taken from Node; otherwise its bytes travel through the JavaScript stream
    * with the number `stream`. `extensions` are the offers of the request. `headers` are complete
-   * lines for the 101 response. With `base64`, binary messages are sent as text. `early` holds the
-   * bytes that followed the request.
+   * lines for the 101 response. `eio` is the revision of the protocol. With `base64`, binary
+   * messages are sent as text. `early` holds the bytes that followed the request.
    */
-  openWebSocket(sid: string, descriptor: number, stream: number, key: string, protocol: string | undefined | null, extensions: string | undefined | null, headers: string, base64: boolean, early?: Uint8Array | undefined | null): Opened
+  openWebSocket(sid: string, descriptor: number, stream: number, key: string, protocol: string | undefined | null, extensions: string | undefined | null, headers: string, eio: number, base64: boolean, early?: Uint8Array | undefined | null): Opened
 }
 
 /** Closes the session. With `discard`, queued messages are dropped. */
@@ -124,6 +134,9 @@ export declare function post(slot: number, generation: number, body: Uint8Array)
 /** A POST has begun. */
 export declare function postBegun(slot: number, generation: number): void
 
+/** The body of a POST is complete, and consists of bytes. */
+export declare function postBytes(slot: number, generation: number, body: Uint8Array): void
+
 /** The body of a POST occupies `bytes` bytes so far. */
 export declare function postProgress(slot: number, generation: number, bytes: number): void
 
@@ -131,7 +144,7 @@ export declare function postProgress(slot: number, generation: number, bytes: nu
  * Gives a polling session of `engine` a WebSocket to probe. The arguments after the engine are those
  * of `NativeEngine::open_web_socket`. Returns whether the descriptor was taken from Node.
  */
-export declare function probe(slot: number, generation: number, engine: NativeEngine, descriptor: number, stream: number, key: string, protocol: string | undefined | null, extensions: string | undefined | null, headers: string, base64: boolean, early?: Uint8Array | undefined | null): boolean
+export declare function probe(slot: number, generation: number, engine: NativeEngine, descriptor: number, stream: number, key: string, protocol: string | undefined | null, extensions: string | undefined | null, headers: string, eio: number, base64: boolean, early?: Uint8Array | undefined | null): boolean
 
 /** A refused request. */
 export interface Refused {
@@ -157,6 +170,12 @@ export declare const enum SessionTransport {
 
 /** Closes the session because its engine closes. */
 export declare function shutdown(slot: number, generation: number): void
+
+/**
+ * A payload with one packet that has no body, for answers that JavaScript gives by itself: a noop, or
+ * with `close` a close packet. The other arguments are those of `NativeEngine::open_polling`.
+ */
+export declare function singlePacket(close: boolean, eio: number, jsonp?: string | undefined | null): string
 
 /**
  * Starts the I/O threads of this environment, unless they run. `limits` is a JSON object with the

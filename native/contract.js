@@ -61,6 +61,7 @@ exports.KIND = Object.freeze({
   "REFUSE_GET": 10,
   "LIMIT": 11,
   "POST_WANTED": 12,
+  "ANSWER_GET_BYTES": 13,
   "STREAM_WRITE": 32,
   "STREAM_END": 33,
   "STREAM_RESET": 34,

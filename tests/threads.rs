@@ -16,8 +16,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use upwire::protocol::limits::Limits;
+use upwire::protocol::revision::Dialect;
 use upwire::runtime::commands::{
-    Action, Body, Command, CommandBatch, NewLink, NewWebSocket, Open, SessionId,
+    Action, Body, Command, CommandBatch, NewLink, NewTransport, NewWebSocket, Open, SessionId,
 };
 use upwire::runtime::driver::now;
 use upwire::runtime::gauge::SharedLimits;
@@ -105,7 +106,7 @@ impl JavaScript {
         let websocket = NewWebSocket {
             link,
             answer: Vec::new(),
-            base64: false,
+            dialect: Dialect::default(),
             deflate: None,
             early: Vec::new(),
         };
@@ -113,7 +114,7 @@ impl JavaScript {
             limits: Arc::clone(&self.limits),
             gauge,
             packet: "{}".into(),
-            websocket: Some(websocket),
+            transport: NewTransport::WebSocket(websocket),
         };
         self.stage(id, Action::Open(Box::new(open)));
     }

@@ -80,6 +80,7 @@ const wrong = [
     'transports',
     value,
   ]),
+  ...['yes', 3, {}].map((value) => ['allowEIO3', value]),
   ...['yes', 5, {}, true].map((value) => ['allowRequest', value]),
   ...['*', 5, []].map((value) => ['cors', value]),
   ...['', 5, {}, true, false, null, [undefined], [['*']], [() => true], ...noOrigins].map(
@@ -92,7 +93,6 @@ const wrong = [
 
 const unsupported = [
   ['transports', ['polling', 'webtransport']],
-  ['allowEIO3', true],
   ['perMessageDeflate', { zlibDeflateOptions: { dictionary: Buffer.from('a') } }],
   ['httpCompression', true],
   ['httpCompression', { threshold: 1 }],

@@ -124,7 +124,10 @@ attach(server, {
 attach(server, { perMessageDeflate: { threshold: '1kb' } })
 
 // Features of engine.io that upwire does not have yet may be switched off.
-attach(server, { httpCompression: false, allowEIO3: false })
+attach(server, { httpCompression: false })
+attach(server, { allowEIO3: true })
+// @ts-expect-error a boolean
+attach(server, { allowEIO3: 3 })
 
 // @ts-expect-error milliseconds are a number, not a string
 attach(server, { pingInterval: '25s' })

@@ -75,7 +75,7 @@ engine.handleUpgrade(request, duplex)
 engine.on('connection', (socket) => {
   socket satisfies EngineSocket
   socket.id satisfies string
-  socket.protocol satisfies 4
+  socket.protocol satisfies 3 | 4
   socket.request = null
   socket.transport.name satisfies 'polling' | 'websocket'
   socket.writeBuffer.length satisfies number
@@ -109,7 +109,7 @@ engine.on('connection', (socket) => {
 declare const transport: Transport
 transport.name satisfies 'polling' | 'websocket'
 transport.sid satisfies string
-transport.protocol satisfies 4
+transport.protocol satisfies 3 | 4
 transport.readyState satisfies 'open' | 'closing' | 'closed'
 transport.writable satisfies boolean
 transport.discarded satisfies boolean

@@ -5,6 +5,7 @@ use upwire::protocol::handshake::{
     Accepted, ErrorCode, KnownSession, Refusal, Request, Rules, TransportName, open_packet, verify,
 };
 use upwire::protocol::limits::Limits;
+use upwire::protocol::revision::Revision;
 
 use crate::script::Script;
 
@@ -18,9 +19,12 @@ pub fn check(data: &[u8]) {
         sid: script.optional(),
         origin: script.optional(),
     };
-    let rules = Rules { polling: script.flag(), websocket: script.flag() };
-    let known = script.flag().then(|| KnownSession {
+    let (polling, websocket, has_known) = (script.flag(), script.flag(), script.flag());
+    let revision = |flag| if flag { Revision::V3 } else { Revision::V4 };
+    let rules = Rules { polling, websocket, revision_3: data.len() % 3 == 0 };
+    let known = has_known.then(|| KnownSession {
         session: 7,
+        revision: revision(data.len() % 2 == 0),
         transport: if script.flag() { TransportName::Polling } else { TransportName::WebSocket },
         upgrading: script.flag(),
     });
@@ -47,7 +51,7 @@ fn check_accepted(
     known: Option<KnownSession<u32>>,
     accepted: Accepted<u32>,
 ) {
-    assert_eq!(request.eio, Some("4"));
+    let revision = if request.eio == Some("4") { Revision::V4 } else { Revision::V3 };
     let transport = match request.transport {
         Some("polling") if rules.polling => TransportName::Polling,
         Some("websocket") if rules.websocket => TransportName::WebSocket,
@@ -60,7 +64,10 @@ fn check_accepted(
     let is_handshake = matches!(accepted, Accepted::Handshake(_));
     assert_eq!(has_sid, !is_handshake);
     match accepted {
-        Accepted::Handshake(named) => assert_eq!((named, request.method), (transport, "GET")),
+        Accepted::Handshake(named) => {
+            assert_eq!((named, request.method), (transport, "GET"));
+            assert!(revision == Revision::V4 || rules.revision_3);
+        }
         Accepted::Get(session) => assert_eq!((session, request.method), (7, "GET")),
         Accepted::Post(session) => assert_eq!((session, request.method), (7, "POST")),
         Accepted::Upgrade(session) => {
@@ -70,6 +77,7 @@ fn check_accepted(
     if !is_handshake {
         let known = known.expect("the session is known");
         assert_eq!(known.transport, TransportName::Polling);
+        assert_eq!(known.revision, revision);
         assert!(!request.upgrade || !known.upgrading);
     }
 }

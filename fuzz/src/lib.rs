@@ -4,6 +4,7 @@
 
 #[path = "../../src/protocol/tests/client.rs"]
 pub mod client;
+pub mod counted;
 pub mod deflate;
 pub mod frames;
 pub mod handshake;

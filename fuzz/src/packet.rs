@@ -1,16 +1,24 @@
 //! Packets. A decoded packet matches its text, and a binary message survives encoding.
 
-use upwire::protocol::packet::{Message, Packet, decode, encode_binary};
+use upwire::protocol::packet::{Message, Packet, decode, decode_bytes, encode_base64};
+use upwire::protocol::revision::{Dialect, Revision};
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 pub fn check(data: &[u8]) {
-    let mut encoded = Vec::new();
-    encode_binary(data, &mut encoded);
-    assert_eq!(encoded.len(), 1 + data.len().div_ceil(3) * 4);
-    assert_eq!(decode(&encoded), Ok(Packet::Message(Message::Binary(data.into()))));
+    for revision in [Revision::V3, Revision::V4] {
+        let dialect = Dialect { revision, base64: true };
+        let mut encoded = Vec::new();
+        encode_base64(data, dialect, &mut encoded);
+        assert_eq!(encoded.len(), dialect.base64_prefix().len() + data.len().div_ceil(3) * 4);
+        let message = Ok(Packet::Message(Message::Binary(data.into())));
+        assert_eq!(decode(&encoded, revision), message);
+        let bytes = [dialect.binary_prefix(), data].concat();
+        assert!(revision == Revision::V4 || decode_bytes(&bytes) == message);
+    }
+    check_revision_3(data);
 
-    let Ok(packet) = decode(data) else {
+    let Ok(packet) = decode(data, Revision::V4) else {
         assert!(data.first().is_none_or(|kind| !b"0123456".contains(kind)));
         return;
     };
@@ -28,6 +36,20 @@ pub fn check(data: &[u8]) {
         | (Packet::Upgrade, b'5')
         | (Packet::Noop, b'6') => {}
         (packet, kind) => panic!("type {kind} was decoded as {packet:?}"),
+    }
+}
+
+/// The revisions differ in `b`, and revision 3 has packets of bytes.
+fn check_revision_3(data: &[u8]) {
+    let text = decode(data, Revision::V3);
+    match data {
+        [b'b', kind, ..] => assert!(text.is_err() || b"0123456".contains(kind)),
+        _ => assert_eq!(text, decode(data, Revision::V4)),
+    }
+    let is_packet = data.first().is_some_and(|kind| *kind <= 6);
+    match decode_bytes(data) {
+        Ok(Packet::Message(Message::Binary(body))) => assert_eq!([&[4], &*body].concat(), data),
+        bytes => assert_eq!(bytes.is_ok(), is_packet),
     }
 }
 

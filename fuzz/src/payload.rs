@@ -4,12 +4,16 @@
 use std::collections::VecDeque;
 
 use upwire::protocol::outbox::{Outbox, Outgoing};
-use upwire::protocol::payload::{Backlog, SEPARATOR, repair_utf8};
+use upwire::protocol::payload::{
+    Backlog, Form, Payload, PayloadFormat, RawPacket, SEPARATOR, repair_utf8,
+};
 
 use crate::packet::unbase64;
 use crate::script::Script;
 
 pub fn check(data: &[u8]) {
+    read_counted(Form::Counted, repair_utf8(data.to_vec()));
+    read_counted(Form::CountedBytes, data.to_vec());
     let mut script = Script(data);
     read(&mut script);
     write(&mut script);
@@ -29,16 +33,47 @@ fn read(script: &mut Script<'_>) {
             assert!(!is_text || repaired == body);
             assert_eq!(repair_utf8(repaired.clone()), repaired);
             expected.extend(repaired.split(|byte| *byte == SEPARATOR).map(<[u8]>::to_vec));
-            backlog.push(repaired);
+            backlog.push(repaired, Form::Separated);
         } else {
-            assert_eq!(backlog.take().map(<[u8]>::to_vec), expected.pop_front());
+            assert_eq!(take(&mut backlog), expected.pop_front());
         }
         assert_eq!(backlog.is_empty(), expected.is_empty());
     }
     while let Some(packet) = expected.pop_front() {
-        assert_eq!(backlog.take(), Some(&packet[..]));
+        assert_eq!(take(&mut backlog), Some(packet));
     }
-    assert_eq!(backlog.take(), None);
+    assert_eq!(take(&mut backlog), None);
+}
+
+/// Reads a payload of revision 3. Its packets are parts of it, and nothing follows an error.
+fn read_counted(form: Form, payload: Vec<u8>) {
+    let whole = payload.clone();
+    let mut backlog = Backlog::default();
+    backlog.push(payload, form);
+    let mut total = 0;
+    while let Some(taken) = backlog.take() {
+        let Ok(packet) = taken else {
+            assert_eq!(backlog.take(), None);
+            break;
+        };
+        let packet = match &packet {
+            RawPacket::Text(text) => {
+                assert!(std::str::from_utf8(text).is_ok());
+                &text[..]
+            }
+            RawPacket::Bytes(bytes) => bytes,
+        };
+        total += packet.len() + 1;
+        assert!(total <= whole.len(), "the packets are longer than the payload");
+    }
+    assert!(backlog.is_empty());
+}
+
+fn take(backlog: &mut Backlog) -> Option<Vec<u8>> {
+    match backlog.take()? {
+        Ok(RawPacket::Text(text)) => Some(text.into_owned()),
+        other => panic!("{other:?} in separated text"),
+    }
 }
 
 /// Writes messages. Text contains no separators, because the JSON of Socket.IO escapes them.
@@ -61,7 +96,8 @@ fn write(script: &mut Script<'_>) {
         assert_eq!(outbox.len(), sent.len());
     }
     let cost = outbox.cost();
-    let (payload, found) = outbox.take_payload();
+    let (payload, found) = outbox.take_payload(&PayloadFormat::default());
+    let Payload::Text(payload) = payload else { panic!("revision 4 has no payloads of bytes") };
     assert_eq!(found, receipts);
     assert!(payload.len() <= 2 * cost, "{} bytes for {cost}", payload.len());
     if sent.is_empty() {

@@ -17,10 +17,13 @@ use upwire::protocol::effects::{Effects, Event, Role, Token};
 use upwire::protocol::limits::{Limits, SlowConsumer};
 use upwire::protocol::outbox::Outgoing;
 use upwire::protocol::packet::Message;
+use upwire::protocol::payload::{Payload, PayloadFormat};
+use upwire::protocol::revision::{Dialect, Revision};
 use upwire::protocol::session::{Input, Loss, PollingFault, Session};
 use upwire::protocol::websocket::Connection;
 
 use crate::client;
+use crate::counted::{split_bytes, split_text};
 use crate::packet::unbase64;
 use crate::script::Script;
 
@@ -39,7 +42,9 @@ pub fn check(data: &[u8]) {
         slow_consumer: if flags & 2 == 0 { SlowConsumer::Close } else { SlowConsumer::Drop },
         ..Limits::default()
     };
-    let mut run = Run::new(limits, flags & 4 == 0, flags & 8 == 0);
+    let revision = if flags & 16 == 0 { Revision::V4 } else { Revision::V3 };
+    let dialect = Dialect { revision, base64: flags & 32 != 0 };
+    let mut run = Run::new(limits, dialect, flags & 4 == 0, flags & 8 == 0);
     while !script.is_over() && run.steps < 3_000 {
         run.steps += 1;
         run.step(&mut script);
@@ -52,7 +57,7 @@ pub fn check(data: &[u8]) {
 enum Effect {
     Message(Vec<u8>),
     Event(Event),
-    Get(Token, Vec<u8>),
+    Get(Token, Payload),
     RefusedGet(Token),
     Promoted,
     Released(Role, Connection),
@@ -69,7 +74,7 @@ impl Effects for Recorder {
     fn event(&mut self, event: Event) {
         self.0.push(Effect::Event(event));
     }
-    fn answer_get(&mut self, token: Token, payload: Vec<u8>) {
+    fn answer_get(&mut self, token: Token, payload: Payload) {
         self.0.push(Effect::Get(token, payload));
     }
     fn refuse_get(&mut self, token: Token) {
@@ -82,6 +87,9 @@ impl Effects for Recorder {
         self.0.push(Effect::Released(role, connection));
     }
     fn wants_write(&mut self, _role: Role) {}
+    fn is_app_stalled(&self) -> bool {
+        false
+    }
 }
 
 /// The bytes that the peer of one WebSocket has read.
@@ -100,7 +108,8 @@ struct Run {
     main: Stream,
     probe: Stream,
     released: Vec<(Stream, Connection)>,
-    polled: Vec<Vec<u8>>,
+    dialect: Dialect,
+    polled: Vec<Payload>,
     token: Token,
     parked: BTreeSet<Token>,
     /// The number of messages that the app sent and the session accepted.
@@ -124,14 +133,16 @@ struct Run {
 }
 
 impl Run {
-    fn new(limits: Limits, is_polling: bool, has_noise: bool) -> Self {
+    fn new(limits: Limits, dialect: Dialect, is_polling: bool, has_noise: bool) -> Self {
         #[expect(clippy::disallowed_methods, reason = "the only way to make an Instant")]
         let now = Instant::now();
         let shared = Arc::new(limits.clone());
         let session = if is_polling {
-            Session::polling(now, shared, b"{}")
+            Session::polling(now, shared, PayloadFormat { dialect, callback: None }, b"{}")
         } else {
-            Session::websocket(now, shared, Connection::new(b""), b"{}")
+            let mut connection = Connection::new(b"");
+            connection.speak(dialect);
+            Session::websocket(now, shared, connection, b"{}")
         };
         Self {
             session,
@@ -141,6 +152,7 @@ impl Run {
             main: Stream { is_main: true, ..Stream::default() },
             probe: Stream::default(),
             released: Vec::new(),
+            dialect,
             polled: Vec::new(),
             token: 0,
             parked: BTreeSet::new(),
@@ -184,7 +196,8 @@ impl Run {
             6 if self.has_noise => {
                 let body = script.piece().to_vec();
                 self.received += body.len();
-                self.input(Input::Post(body));
+                let is_bytes = self.dialect.revision == Revision::V3 && script.flag();
+                self.input(if is_bytes { Input::PostBytes(body) } else { Input::Post(body) });
             }
             7 => self.input(Input::PostBegun),
             8 => self.input(Input::Continue),
@@ -274,7 +287,12 @@ impl Run {
         let packets: Vec<Vec<u8>> =
             (0..count).map(|n| [b"4", &Self::numbered(self.posted + n, 0)[..]].concat()).collect();
         self.posted += count;
-        let body = packets.join(&0x1e);
+        let counted =
+            |packet: &Vec<u8>| [packet.len().to_string().as_bytes(), b":", packet].concat();
+        let body = match self.dialect.revision {
+            Revision::V3 => packets.iter().flat_map(counted).collect(),
+            Revision::V4 => packets.join(&0x1e),
+        };
         self.received += body.len();
         self.input(Input::Post(body));
     }
@@ -289,11 +307,14 @@ impl Run {
                 let body = Self::numbered(self.posted, usize::from(script.byte()));
                 self.posted += 1;
                 let is_text = script.flag();
-                let prefix: &[u8] = if is_text { b"4" } else { b"" };
+                let prefix = if is_text { b"4" } else { self.dialect.binary_prefix() };
                 (if is_text { 0x81 } else { 0x82 }, [prefix, &body[..]].concat())
             }
             8..=10 => (0x89, vec![b'p'; usize::from(script.byte() % 126)]),
-            11 | 12 => (0x81, b"3".to_vec()),
+            11 | 12 => match self.dialect.revision {
+                Revision::V3 => (0x81, b"2".to_vec()),
+                Revision::V4 => (0x81, b"3".to_vec()),
+            },
             13 => (0x8a, Vec::new()),
             14 if script.flag() => (0x88, b"\x03\xe8bye".to_vec()),
             14 => (0x81, b"1".to_vec()),
@@ -310,9 +331,7 @@ impl Run {
         let has_own_stream = !is_taken(Role::Main) && !is_taken(Role::Probe);
         let under_way = std::mem::take(&mut self.probe);
         let mut connection = Connection::new(b"");
-        if base64 {
-            connection.use_base64();
-        }
+        connection.speak(Dialect { base64, ..self.dialect });
         self.input(Input::Probe(connection));
         self.settle();
         if !has_own_stream {
@@ -429,7 +448,14 @@ impl Run {
             }
         }
         assert_eq!(self.closed == 1, self.session.is_closed());
-        assert_eq!(self.session.deadline().is_none(), self.session.is_closed());
+        let has_deadline = self.session.deadline().is_some();
+        // Revision 3 has no pings of its own, so that a paused session waits for nothing.
+        let may_have_none = self.session.is_closed() || self.dialect.revision == Revision::V3;
+        assert!(if self.session.is_closed() {
+            !has_deadline
+        } else {
+            has_deadline || may_have_none
+        });
         assert!(self.parked.len() <= 1, "two GETs are parked");
     }
 
@@ -456,16 +482,16 @@ impl Run {
             while self.write_released(index, usize::MAX) > 0 {}
         }
         let mut arrived: Vec<usize> =
-            self.polled.iter().flat_map(|payload| polled_numbers(payload)).collect();
+            self.polled.iter().flat_map(|payload| self.polled_numbers(payload)).collect();
         for (stream, connection) in &self.released {
             let is_cut = stream.is_lost || connection.is_aborted();
-            let found = read_stream(stream, !is_cut);
+            let found = read_stream(stream, self.dialect, !is_cut);
             if stream.is_main {
                 arrived.extend(found);
             }
         }
-        arrived.extend(read_stream(&self.main, false));
-        read_stream(&self.probe, false);
+        arrived.extend(read_stream(&self.main, self.dialect, false));
+        read_stream(&self.probe, self.dialect, false);
         let prefix: Vec<usize> = (0..arrived.len()).collect();
         assert_eq!(arrived, prefix, "messages are out of order");
         assert!(arrived.len() <= self.sent);
@@ -486,10 +512,36 @@ impl Run {
         }
     }
 
+    /// The numbers in the messages of a polling payload.
+    fn polled_numbers(&self, payload: &Payload) -> Vec<usize> {
+        let base64 = self.dialect.base64_prefix();
+        match (payload, self.dialect.revision) {
+            (Payload::Text(text), Revision::V4) => {
+                let packets = text.split(|byte| *byte == 0x1e);
+                packets.filter_map(|packet| packet_number(packet, base64)).collect()
+            }
+            (Payload::Text(text), Revision::V3) => {
+                let packets = split_text(text);
+                packets.iter().filter_map(|packet| packet_number(packet, base64)).collect()
+            }
+            (Payload::Bytes(bytes), _) => {
+                assert!(!self.dialect.base64 && self.dialect.revision == Revision::V3);
+                let numbers = split_bytes(bytes).into_iter().filter_map(|(is_text, packet)| {
+                    if is_text {
+                        packet_number(&packet, base64)
+                    } else {
+                        Some(number(&packet[1..]))
+                    }
+                });
+                numbers.collect()
+            }
+        }
+    }
+
     /// Checks that little is written beyond the app's messages.
     fn check_amount(&self) {
         let written: usize = self.released.iter().map(|(stream, _)| stream.bytes.len()).sum();
-        let polled: usize = self.polled.iter().map(Vec::len).sum();
+        let polled: usize = self.polled.iter().map(Payload::len).sum();
         let all = written + polled + self.main.bytes.len() + self.probe.bytes.len();
         let most = 2 * self.sent_bytes + 4 * self.received + 100 * (self.steps + self.pings + 1);
         assert!(all <= most, "{all} written, for {} received", self.received);
@@ -512,25 +564,22 @@ fn number(text: &[u8]) -> usize {
     text.parse().unwrap_or_else(|_| panic!("{text} is not a message of the app"))
 }
 
-/// The numbers in the messages of a polling payload.
-fn polled_numbers(payload: &[u8]) -> Vec<usize> {
-    let packets = payload.split(|byte| *byte == 0x1e);
-    packets.filter_map(packet_number).collect()
-}
-
 /// The number in a packet, if it is a message.
-fn packet_number(packet: &[u8]) -> Option<usize> {
+fn packet_number(packet: &[u8], base64: &[u8]) -> Option<usize> {
+    if let Some(body) = packet.strip_prefix(base64) {
+        return Some(number(&unbase64(body).expect("the body is base64")));
+    }
     match packet.split_first().expect("a packet is not empty") {
         (b'4', body) => Some(number(body)),
-        (b'b', body) => Some(number(&unbase64(body).expect("the body is base64"))),
         (b'0', b"{}") | (b'1' | b'2' | b'6', b"") | (b'3', b"probe") => None,
+        (b'3', b"") if base64.len() > 1 => None,
         other => panic!("{other:?} is not a packet of a server"),
     }
 }
 
 /// The numbers in the messages of a WebSocket. Checks that its frames are well-formed and, once it
 /// is closed, complete.
-fn read_stream(stream: &Stream, is_over: bool) -> Vec<usize> {
+fn read_stream(stream: &Stream, dialect: Dialect, is_over: bool) -> Vec<usize> {
     let (frames, rest) = client::read_frames(&stream.bytes);
     let is_closed = frames.last().is_some_and(|frame| frame.opcode == 8);
     assert!(!is_over || rest == 0, "a frame is incomplete");
@@ -538,8 +587,8 @@ fn read_stream(stream: &Stream, is_over: bool) -> Vec<usize> {
     let closes = frames.iter().filter(|frame| frame.opcode == 8).count();
     assert_eq!(closes, usize::from(is_closed));
     let numbers = frames.iter().filter_map(|frame| match frame.opcode {
-        1 => packet_number(&frame.payload),
-        2 => Some(number(&frame.payload)),
+        1 => packet_number(&frame.payload, dialect.base64_prefix()),
+        2 => Some(number(&frame.payload[dialect.binary_prefix().len()..])),
         _ => None,
     });
     numbers.collect()

@@ -2,6 +2,7 @@
 
 // The native check of a request (src/protocol/handshake.rs), and engine.io's contexts for its refusals.
 
+const { revisionOf } = require('./query')
 const { ERRORS, refusal } = require('./refusal')
 
 /** For the log: nginx removes these headers unless it is configured to forward them. */
@@ -15,13 +16,15 @@ const LOST_UPGRADE =
 function checkNatively({ engine, req, isUpgrade }) {
   const { transport, EIO, sid: named } = req._query
   const sid = stringOrNothing(named)
+  const session = engine.clients[sid]
   return engine._native.verify(
     req.method,
     isUpgrade,
     stringOrNothing(transport),
     stringOrNothing(EIO),
     sid,
-    engine.clients[sid]?._transportState.native,
+    session?._transportState.native,
+    session?.protocol,
     req.headers.origin,
   )
 }
@@ -37,7 +40,8 @@ function precedesOrigin({ code, name }) {
 
 /** A native refusal, with the context that engine.io gives it. */
 function explain({ code, name, previousTransport, isMethod }, req) {
-  const { transport, EIO, sid } = req._query
+  const { transport, sid } = req._query
+  const protocol = revisionOf(req)
   if (isMethod) {
     return refusal(code, { method: req.method }, { status: 405, headers: { Allow: 'GET, POST' } })
   }
@@ -45,12 +49,12 @@ function explain({ code, name, previousTransport, isMethod }, req) {
     [ERRORS.UNKNOWN_TRANSPORT]: { transport },
     [ERRORS.UNKNOWN_SID]: { sid },
     [ERRORS.BAD_HANDSHAKE_METHOD]: { method: req.method },
-    [ERRORS.UNSUPPORTED_PROTOCOL_VERSION]: { protocol: 3 },
+    [ERRORS.UNSUPPORTED_PROTOCOL_VERSION]: { protocol },
   }
   const named = {
     INVALID_ORIGIN: { name, origin: req.headers.origin },
     TRANSPORT_MISMATCH: { name, transport, previousTransport },
-    PROTOCOL_MISMATCH: { name, protocol: EIO === '4' ? 4 : 3, previousProtocol: 4 },
+    PROTOCOL_MISMATCH: { name, protocol, previousProtocol: protocol === 4 ? 3 : 4 },
     TRANSPORT_HANDSHAKE_ERROR: { name },
   }
   const isLost = name !== undefined && transport === 'websocket' && !req.headers.upgrade

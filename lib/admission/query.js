@@ -26,4 +26,19 @@ function namesSession({ _query: { sid } }) {
   return typeof sid === 'string' && sid !== ''
 }
 
-module.exports = { namesSession, readQuery }
+/** The revision of the protocol. As in engine.io, everything but `4` is revision 3. */
+function revisionOf({ _query: { EIO } }) {
+  return EIO === '4' ? 4 : 3
+}
+
+/** Whether the client wants binary messages as base64 text. */
+function wantsBase64({ _query: { b64 } }) {
+  return Boolean(b64)
+}
+
+/** The index of the function that answers call, if the request asks for JSONP. */
+function jsonpIndex({ _query: { j } }) {
+  return typeof j === 'string' ? j : undefined
+}
+
+module.exports = { jsonpIndex, namesSession, readQuery, revisionOf, wantsBase64 }

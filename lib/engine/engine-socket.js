@@ -41,12 +41,15 @@ class EngineSocket extends ObservedEmitter {
   /** Whether the I/O thread makes heartbeats events. */
   #isObserved = false
 
-  constructor(engine, { id, request, remoteAddress, place, transport, slot, generation }) {
+  constructor(engine, opened) {
+    const { id, request, remoteAddress, place, transport, protocol, jsonp, slot, generation } =
+      opened
     super()
     this.id = id
     this.server = engine
     this.request = request
-    this.protocol = 4
+    /** The revision of the protocol: 4, or 3 for the clients of Socket.IO 2. */
+    this.protocol = protocol
     this.remoteAddress = remoteAddress
     this.readyState = 'open'
     /** The place that it occupies among the sessions of the engine, and of its address. */
@@ -56,7 +59,7 @@ class EngineSocket extends ObservedEmitter {
     // Events carry the generation as a signed integer.
     this._generation = generation | 0
     this._transportState =
-      transport === 'polling' ? new OnPolling(new PollingRequests(this)) : new OnWebSocket()
+      transport === 'polling' ? new OnPolling(new PollingRequests(this, jsonp)) : new OnWebSocket()
     addSession(this)
     if (log.session.enabled) {
       log.session('%s opened: %s from %s', this._shortId, transport, remoteAddress)
@@ -294,17 +297,17 @@ class EngineSocket extends ObservedEmitter {
       case KIND.TEXT:
         return this.#onMessage(length === 0 ? undefined : value)
       case KIND.BINARY:
-        return this.#onMessage(offset < 0 ? Buffer.from(value) : smallBytes(offset, length))
+        return this.#onMessage(bytesOf(value, offset, length))
       case KIND.ANSWER_GET:
-        return this._polling?.answer(extra >>> 0, payloadOf(value), length)
+        return this._polling?.answer(extra >>> 0, payloadOf(value), length, false)
+      case KIND.ANSWER_GET_BYTES:
+        return this._polling?.answer(extra >>> 0, bytesOf(value, offset, length), length, true)
       case KIND.REFUSE_GET:
         return this._polling?.refuse(extra >>> 0)
       case KIND.SENT:
         return this.#onSent(extra)
       case KIND.HEARTBEAT:
-        if (this._events.packet !== undefined) this.emit('packet', { type: 'pong' })
-        this.emit('heartbeat')
-        return
+        return this.#onHeartbeat()
       case KIND.PING_SENT:
         if (this._events.packetCreate !== undefined) {
           this.emit('packetCreate', { type: 'ping', options: { compress: true } })
@@ -332,6 +335,16 @@ class EngineSocket extends ObservedEmitter {
     if (this._events.packet !== undefined) this.emit('packet', { type: 'message', data })
     this.emit('data', data)
     this.emit('message', data)
+  }
+
+  /** A pong has come, or in revision 3 a ping, which the I/O thread has answered. */
+  #onHeartbeat() {
+    const type = this.protocol === 3 ? 'ping' : 'pong'
+    if (this._events.packet !== undefined) this.emit('packet', { type })
+    if (this.protocol === 3 && this._events.packetCreate !== undefined) {
+      this.emit('packetCreate', { type: 'pong', options: { compress: true } })
+    }
+    this.emit('heartbeat')
   }
 
   #onProbe() {
@@ -454,6 +467,11 @@ function isShared(options) {
 /** A payload is a string, or a Buffer when it is large. */
 function payloadOf(value) {
   return typeof value === 'string' ? value : Buffer.from(value)
+}
+
+/** The bytes of a binary event: small ones are in memory that events share. */
+function bytesOf(value, offset, length) {
+  return offset < 0 ? Buffer.from(value) : smallBytes(offset, length)
 }
 
 /** The time since a moment, for logs. */

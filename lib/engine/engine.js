@@ -5,7 +5,7 @@ const { ClientLimits } = require('../admission/client-limits')
 const { decide } = require('../admission/ladder')
 const { OriginRule, handshakePage } = require('../admission/origin/rule')
 const { PendingRequests } = require('../admission/pending-requests')
-const { namesSession, readQuery } = require('../admission/query')
+const { jsonpIndex, namesSession, readQuery, revisionOf } = require('../admission/query')
 const { ERRORS, MESSAGES, shuttingDown } = require('../admission/refusal')
 const { randomId } = require('../admission/session-id')
 const native = require('../bridge/binding')
@@ -106,9 +106,10 @@ class Engine extends ObservedEmitter {
      */
     this._serveStatic = () => false
     startThreads(this.opts)
-    const { transports } = this.opts
+    const { allowEIO3, transports } = this.opts
     const deflate = nativeDeflate(this.opts)
-    this._native = new native.NativeEngine(nativeLimits(this.opts), transports, deflate)
+    const limits = nativeLimits(this.opts)
+    this._native = new native.NativeEngine(limits, transports, allowEIO3, deflate)
     /** Whether permessage-deflate is offered to clients. */
     this._compresses = deflate !== undefined
     if (this.opts.cors) this.use(this._origins.cors())
@@ -234,13 +235,15 @@ class Engine extends ObservedEmitter {
    * @param {object} request the request that the app sees
    * @returns {EngineSocket}
    */
-  _open({ id, pending, remoteAddress }, transport, { slot, generation }, request) {
+  _open({ id, pending, remoteAddress, req }, transport, { slot, generation }, request) {
     const socket = new EngineSocket(this, {
       id,
       request,
       remoteAddress,
       place: pending?.handOverPlace() ?? this._clientLimits.takePlace(remoteAddress),
       transport,
+      protocol: revisionOf(req),
+      jsonp: jsonpIndex(req),
       slot,
       generation,
     })

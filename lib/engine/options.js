@@ -122,6 +122,7 @@ function quarterOfMemory() {
  */
 const OPTIONS = {
   addTrailingSlash: [boolean, true],
+  allowEIO3: [boolean, false],
   allowRequest: [func, undefined],
   allowUpgrades: [boolean, true],
   allowedOrigins: [allowedOrigins, undefined],
@@ -159,7 +160,6 @@ const OPTIONS = {
 
 /** Features of engine.io that upwire does not have yet. Asking for one is an error. */
 const UNSUPPORTED = {
-  allowEIO3: 'Engine.IO protocol 3',
   cookie: 'the session cookie',
   initialPacket: 'an initial packet',
   wsEngine: 'another WebSocket engine',
@@ -187,7 +187,7 @@ function refuseUnsupported(given) {
 }
 
 /** Options that `false` and `null` switch off. */
-const CAN_BE_OFF = ['cors', 'allowRequest', 'perMessageDeflate', 'trustProxy']
+const CAN_BE_OFF = ['allowEIO3', 'cors', 'allowRequest', 'perMessageDeflate', 'trustProxy']
 
 /** Whether engine.io treats a value as if the option were not given. */
 function isOff(name, value) {

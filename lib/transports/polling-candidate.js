@@ -1,6 +1,7 @@
 'use strict'
 
 const { Candidate } = require('../admission/candidate')
+const { jsonpIndex, revisionOf, wantsBase64 } = require('../admission/query')
 const { enterQueue } = require('../admission/queued-responses')
 const { Verdict } = require('../bridge/binding')
 const { failRequest, refuseRequest } = require('../http-server/answers')
@@ -45,23 +46,28 @@ class PollingCandidate extends Candidate {
   }
 
   open() {
-    const { engine, req, id } = this
+    const { engine, req } = this
     const res = this.#res
     if (res.destroyed) return
     const headers = this.#handshakeHeaders()
     if (res.headersSent) return
-    const opened = engine._native.openPolling(id, engine._canUpgrade())
+    const opened = engine._native.openPolling(...this.#opening())
     const session = engine._open(this, 'polling', opened, req)
     session._polling.park(req, res, headers)
     engine._connect(session)
   }
 
+  /** What the native side needs to open the session. */
+  #opening() {
+    const { engine, req, id } = this
+    return [id, engine._canUpgrade(), revisionOf(req), wantsBase64(req), jsonpIndex(req)]
+  }
+
   /** The headers of the handshake's answer, if there are listeners that see them before the session. */
   #handshakeHeaders() {
-    const { engine, req, id } = this
+    const { engine, req } = this
     if (!engine._hasHeaderListeners) return undefined
-    const packet = engine._native.openPacket(id, engine._canUpgrade())
-    const headers = payloadHeaders(req, 1 + Buffer.byteLength(packet))
+    const headers = payloadHeaders(req, engine._native.openLength(...this.#opening()))
     if (engine._emitHeaders(headers, req)) return headers
     failRequest(this.#res)
     return undefined

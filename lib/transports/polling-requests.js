@@ -5,7 +5,7 @@ const { awaitRoom, hasRoom } = require('./receive-room')
 const { GrowingBuffer } = require('./growing-buffer')
 const { failRequest } = require('../http-server/answers')
 const commands = require('../bridge/commands')
-const { Fault } = require('../bridge/binding')
+const { Fault, singlePacket } = require('../bridge/binding')
 const { REPORTED_FROM } = require('../bridge/contract')
 
 /**
@@ -17,15 +17,12 @@ const MAX_LEAVING = 16
 /** Headers of a POST's answer, `ok`. */
 const POSTED = { 'Content-Type': 'text/html', 'Content-Length': 2, 'cache-control': 'no-store' }
 
-/** A noop packet: it may be lost. */
-const NOOP = '6'
-
 let lastToken = 0
 
 /** Headers of a GET's answer, in engine.io's spelling. */
-function payloadHeaders(req, length) {
+function payloadHeaders(req, length, areBytes = false) {
   return withAgent(req, {
-    'Content-Type': 'text/plain; charset=UTF-8',
+    'Content-Type': areBytes ? 'application/octet-stream' : 'text/plain; charset=UTF-8',
     'Content-Length': length,
     'cache-control': 'no-store',
   })
@@ -56,6 +53,8 @@ function withAgent({ headers: { 'user-agent': agent } }, headers) {
 /** The HTTP requests of a polling session: at most one GET and one POST at a time. */
 class PollingRequests {
   #socket
+  /** The index of the function that answers call, if the session polls with JSONP. */
+  #jsonp
   /** The parked GET. @type {Get | undefined} */
   #get
   /** @type {Post | undefined} */
@@ -65,8 +64,14 @@ class PollingRequests {
   /** Second GETs, which the session is about to refuse, by token. @type {Map<number, Get>} */
   #surplus = new Map()
 
-  constructor(socket) {
+  constructor(socket, jsonp) {
     this.#socket = socket
+    this.#jsonp = jsonp
+  }
+
+  /** A payload with one packet: a close packet, or a noop. */
+  #single(isClose) {
+    return singlePacket(isClose, this.#socket.protocol, this.#jsonp)
   }
 
   /** Whether a GET is parked that arrived after the tick `wroteAt`, so that no written message answers it. */
@@ -98,25 +103,31 @@ class PollingRequests {
     if (this.#socket.readyState !== 'closed') commands.command('getLost', this.#socket, get.token)
   }
 
-  /** Answers a GET with a payload. */
-  answer(token, payload, length) {
+  /** Answers a GET with a payload, whose length is in bytes. `areBytes` is whether it is no text. */
+  answer(token, payload, length, areBytes) {
     if (this.#get?.token === token) {
       const get = this.#get
       this.#get = undefined
-      return this.#respond(get, payload, length)
+      return this.#respond(get, payload, length, areBytes)
     }
     const surplus = this.#surplus.get(token)
-    if (surplus !== undefined) return this.#respond(surplus, payload, length)
+    if (surplus !== undefined) return this.#respond(surplus, payload, length, areBytes)
     // The client dropped the GET while its answer was on the way from the I/O thread.
-    if (payload !== NOOP) commands.command('fault', this.#socket, Fault.PollLost)
+    // A noop may be lost.
+    if (payload !== this.#single(false)) commands.command('fault', this.#socket, Fault.PollLost)
   }
 
-  #respond(get, payload, length) {
+  #answerSingle(isClose) {
+    const payload = this.#single(isClose)
+    this.answer(this.#get.token, payload, payload.length, false)
+  }
+
+  #respond(get, payload, length, areBytes) {
     const { req, res } = get
     get.answered = length
     this.#leaving.add(get)
     if (this.#leaving.size > MAX_LEAVING) commands.command('fault', this.#socket, Fault.PostOverlap)
-    const headers = get.headers ?? payloadHeaders(req, length)
+    const headers = get.headers ?? payloadHeaders(req, length, areBytes)
     headers['Content-Length'] = length
     // A keep-alive connection would delay the close of the server.
     if (this.#socket.server._isClosed) headers.Connection = 'close'
@@ -157,6 +168,11 @@ class PollingRequests {
     refuseBody(get.res, 400)
   }
 
+  /** Whether the body of a POST may be bytes. */
+  get #takesBytes() {
+    return this.#socket.protocol === 3 && this.#jsonp === undefined
+  }
+
   /** Receives a POST. Its packets go to the session when the body is complete. */
   receive(req, res) {
     const socket = this.#socket
@@ -168,7 +184,7 @@ class PollingRequests {
       refuseBody(first.res, 400, first.req)
       return commands.command('fault', socket, Fault.PostOverlap)
     }
-    const refusal = refuseContent(req, socket.server.opts.maxHttpBufferSize)
+    const refusal = refuseContent(req, socket.server.opts.maxHttpBufferSize, this.#takesBytes)
     if (refusal !== undefined) {
       refuseBody(res, refusal.status, req)
       return commands.command('fault', socket, refusal.fault)
@@ -212,7 +228,8 @@ class PollingRequests {
     req.on('end', () => {
       if (post.state === 'over') return
       this.#finishPost(post)
-      commands.command('post', this.#socket, post.body.bytes)
+      const name = isBinary(req) ? 'postBytes' : 'post'
+      commands.command(name, this.#socket, post.body.bytes)
       this.#write(req, res, withAgent(req, { ...POSTED }), 'ok')
     })
   }
@@ -260,7 +277,7 @@ class PollingRequests {
    * POST is still read. Returns whether there is anything left to do.
    */
   retire() {
-    if (this.#get !== undefined) this.answer(this.#get.token, NOOP, 1)
+    if (this.#get !== undefined) this.#answerSingle(false)
     if (!commands.isBusy(this.#socket)) this.readPost()
     return !this.#isIdle
   }
@@ -272,7 +289,7 @@ class PollingRequests {
   end(isUnresponsive) {
     const { closeTimeout } = this.#socket.server.opts
     for (const get of this.#leaving) closeConnectionIn(isUnresponsive ? 0 : closeTimeout, get)
-    if (this.#get !== undefined) this.answer(this.#get.token, '1', 1)
+    if (this.#get !== undefined) this.#answerSingle(true)
     for (const token of [...this.#surplus.keys()]) this.refuse(token)
     if (this.#post !== undefined) {
       const post = this.#post
@@ -314,9 +331,14 @@ function closeConnectionIn(milliseconds, { req, res }) {
   res.once('close', () => clearTimeout(timer))
 }
 
+function isBinary({ headers }) {
+  return headers['content-type'] === 'application/octet-stream'
+}
+
 /** Checks the headers of a POST that describe its body. */
-function refuseContent({ headers }, limit) {
-  if (headers['content-type'] === 'application/octet-stream') {
+function refuseContent(req, limit, takesBytes) {
+  const { headers } = req
+  if (isBinary(req) && !takesBytes) {
     return { status: 400, fault: Fault.BinaryContent }
   }
   const encoding = headers['content-encoding']

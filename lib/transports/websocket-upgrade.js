@@ -3,6 +3,7 @@
 const { IncomingMessage } = require('node:http')
 const { Socket } = require('node:net')
 const { Candidate } = require('../admission/candidate')
+const { revisionOf, wantsBase64 } = require('../admission/query')
 const { ERRORS, refusal } = require('../admission/refusal')
 const { UpgradeResponse, headerLines } = require('../admission/upgrade-response')
 const commands = require('../bridge/commands')
@@ -139,8 +140,6 @@ class WebSocketUpgrade extends Candidate {
     const rest = socket.read?.()
     const bytes = rest ? Buffer.concat([head, rest]) : head
     const early = bytes.length > 0 ? bytes : undefined
-    // engine.io's parameter for clients that cannot read binary frames.
-    const isBase64 = Boolean(this.req._query.b64)
     const stream = new StreamLink(socket)
     return {
       stream,
@@ -151,7 +150,8 @@ class WebSocketUpgrade extends Candidate {
         this.#protocol,
         this.#extensions,
         lines,
-        isBase64,
+        revisionOf(this.req),
+        wantsBase64(this.req),
         early,
       ],
     }

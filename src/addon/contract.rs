@@ -25,7 +25,7 @@ macro_rules! named {
 }
 
 /// The kinds of events of a session, by their names in JavaScript.
-const EVENTS: [(&str, Kind); 13] = named!(Kind {
+const EVENTS: [(&str, Kind); 14] = named!(Kind {
     Text => "TEXT",
     Binary => "BINARY",
     Close => "CLOSE",
@@ -39,6 +39,7 @@ const EVENTS: [(&str, Kind); 13] = named!(Kind {
     RefuseGet => "REFUSE_GET",
     Limit => "LIMIT",
     PostWanted => "POST_WANTED",
+    AnswerGetBytes => "ANSWER_GET_BYTES",
 });
 
 /// The contract, as JSON.

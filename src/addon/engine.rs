@@ -11,10 +11,14 @@ use super::raw::{CopiedBytes, NodeDescriptor};
 use crate::protocol::handshake::{
     self, Accepted, KnownSession, Refusal, Request, Rules, TransportName,
 };
+use crate::protocol::jsonp::Callback;
 use crate::protocol::limits::Limits;
+use crate::protocol::packet::PacketType;
+use crate::protocol::payload::{Payload, PayloadFormat};
+use crate::protocol::revision::{Dialect, Revision};
 use crate::protocol::websocket::extension::{self, Agreement, Contexts, DeflateOptions};
 use crate::protocol::websocket::opening::{self, UpgradeHeaders, UpgradeRefusal};
-use crate::runtime::commands::{Action, NewLink, NewWebSocket, Open};
+use crate::runtime::commands::{Action, NewLink, NewTransport, NewWebSocket, Open};
 
 /// What an accepted request asks for.
 #[napi]
@@ -89,7 +93,12 @@ impl NativeEngine {
     /// `limits` is a JSON object with the limits by name, checked and completed in JavaScript;
     /// `deflate` is one with the options of permessage-deflate, if that is on.
     #[napi(constructor)]
-    pub fn new(limits: String, transports: Vec<String>, deflate: Option<String>) -> Result<Self> {
+    pub fn new(
+        limits: String,
+        transports: Vec<String>,
+        allow_eio3: bool,
+        deflate: Option<String>,
+    ) -> Result<Self> {
         let parse = |text: &str| -> Result<serde_json::Value> {
             serde_json::from_str(text).map_err(|error| internal(error.to_string()))
         };
@@ -101,12 +110,14 @@ impl NativeEngine {
             rules: Rules {
                 polling: allows(TransportName::Polling),
                 websocket: allows(TransportName::WebSocket),
+                revision_3: allow_eio3,
             },
             deflate: deflate.as_ref().map(DeflateOptions::from_json),
         })
     }
 
-    /// Checks a request. `known` is the transport of the session that its `sid` names.
+    /// Checks a request. `known` is the transport of the session that its `sid` names, `known_eio`
+    /// the revision that the session was opened with.
     #[napi]
     #[allow(clippy::too_many_arguments, reason = "an object would cost a lookup for each property")]
     pub fn verify(
@@ -117,6 +128,7 @@ impl NativeEngine {
         eio: Option<String>,
         sid: Option<String>,
         known: Option<SessionTransport>,
+        known_eio: Option<u32>,
         origin: Option<String>,
     ) -> Result<Either<Verdict, Refused>> {
         guard(|| {
@@ -128,7 +140,8 @@ impl NativeEngine {
                 sid: sid.as_deref(),
                 origin: origin.as_deref(),
             };
-            Ok(match handshake::verify(&request, self.rules, |_| known.map(known_session)) {
+            let known = known.map(|known| known_session(known, known_eio.unwrap_or(4)));
+            Ok(match handshake::verify(&request, self.rules, |_| known) {
                 Ok(Accepted::Get(())) => Either::A(Verdict::Get),
                 Ok(Accepted::Post(())) => Either::A(Verdict::Post),
                 Ok(Accepted::Upgrade(())) => Either::A(Verdict::Upgrade),
@@ -178,23 +191,49 @@ impl NativeEngine {
         })
     }
 
-    /// The body of a session's open packet.
+    /// The length in bytes of the payload that opens a polling session. The arguments are those of
+    /// `openPolling`.
     #[napi]
-    pub fn open_packet(&self, sid: String, can_upgrade: bool) -> Result<String> {
-        guard(|| Ok(self.packet(&sid, can_upgrade)))
+    pub fn open_length(
+        &self,
+        sid: String,
+        can_upgrade: bool,
+        eio: u32,
+        base64: bool,
+        jsonp: Option<String>,
+    ) -> Result<u32> {
+        guard(|| {
+            let packet = self.packet(&sid, can_upgrade);
+            let format = payload_format(eio, base64, jsonp);
+            let length = format.single_with(PacketType::Open, packet.as_bytes()).len();
+            Ok(u32::try_from(length).unwrap_or(u32::MAX))
+        })
     }
 
-    /// Opens a polling session. Its first GET follows as a command.
+    /// Opens a polling session. Its first GET follows as a command. `eio` is the revision of the
+    /// protocol. With `base64`, binary messages are sent as text. `jsonp` is the index of the function
+    /// that answers call, if the session uses JSONP.
     #[napi]
-    pub fn open_polling(&self, sid: String, can_upgrade: bool) -> Result<Opened> {
-        guard(|| self.open(self.packet(&sid, can_upgrade), None))
+    pub fn open_polling(
+        &self,
+        sid: String,
+        can_upgrade: bool,
+        eio: u32,
+        base64: bool,
+        jsonp: Option<String>,
+    ) -> Result<Opened> {
+        guard(|| {
+            let format = payload_format(eio, base64, jsonp);
+            let packet = self.packet(&sid, can_upgrade);
+            self.open(packet, NewTransport::Polling(format), false)
+        })
     }
 
     /// Opens a session on a WebSocket whose request was accepted. With a `descriptor` of at least 0
     /// the connection is taken from Node; otherwise its bytes travel through the JavaScript stream
     /// with the number `stream`. `extensions` are the offers of the request. `headers` are complete
-    /// lines for the 101 response. With `base64`, binary messages are sent as text. `early` holds the
-    /// bytes that followed the request.
+    /// lines for the 101 response. `eio` is the revision of the protocol. With `base64`, binary
+    /// messages are sent as text. `early` holds the bytes that followed the request.
     #[napi]
     #[allow(clippy::too_many_arguments, reason = "an object would cost a lookup for each property")]
     pub fn open_web_socket(
@@ -206,13 +245,16 @@ impl NativeEngine {
         protocol: Option<String>,
         extensions: Option<String>,
         headers: String,
+        eio: u32,
         base64: bool,
         #[napi(ts_arg_type = "Uint8Array | undefined | null")] early: Option<CopiedBytes>,
     ) -> Result<Opened> {
         guard(|| {
             let opening = Opening { key, protocol, extensions, headers };
-            let link = self.new_websocket(descriptor, stream, opening, base64, early)?;
-            self.open(self.packet(&sid, false), Some(link))
+            let dialect = dialect(eio, base64);
+            let (websocket, taken) =
+                self.new_websocket(descriptor, stream, opening, dialect, early)?;
+            self.open(self.packet(&sid, false), NewTransport::WebSocket(websocket), taken)
         })
     }
 }
@@ -237,7 +279,7 @@ impl NativeEngine {
         descriptor: NodeDescriptor,
         stream: u32,
         opening: Opening,
-        base64: bool,
+        dialect: Dialect,
         early: Option<CopiedBytes>,
     ) -> Result<(NewWebSocket, bool)> {
         let Opening { key, protocol, extensions, headers } = opening;
@@ -252,7 +294,7 @@ impl NativeEngine {
         let websocket = NewWebSocket {
             link: taken.map_or(NewLink::Stream(stream), NewLink::Tcp),
             answer: answer.into_bytes(),
-            base64,
+            dialect,
             deflate: deflate.map(Box::new),
             early: early.map(|early| early.0).unwrap_or_default(),
         };
@@ -270,27 +312,26 @@ impl NativeEngine {
         handshake::open_packet(sid, upgrades, &self.limits)
     }
 
-    fn open(&self, packet: String, link: Option<(NewWebSocket, bool)>) -> Result<Opened> {
-        let (websocket, taken) = link.unzip();
+    fn open(&self, packet: String, transport: NewTransport, taken: bool) -> Result<Opened> {
         let limits = Arc::clone(&self.limits);
         let id = with(|host| {
             let (id, gauge) = host.slots.allocate(limits.max_receive_queue as u64);
-            let open = Open { limits, gauge, packet, websocket };
+            let open = Open { limits, gauge, packet, transport };
             host.stage(id, Action::Open(Box::new(open)));
             id
         })?;
-        Ok(Opened { slot: id.slot, generation: id.generation, taken: taken.unwrap_or(false) })
+        Ok(Opened { slot: id.slot, generation: id.generation, taken })
     }
 }
 
 /// What the check of a request needs to know about its session.
-fn known_session(transport: SessionTransport) -> KnownSession<()> {
+fn known_session(transport: SessionTransport, eio: u32) -> KnownSession<()> {
     let (transport, upgrading) = match transport {
         SessionTransport::Polling => (TransportName::Polling, false),
         SessionTransport::Probing => (TransportName::Polling, true),
         SessionTransport::WebSocket => (TransportName::WebSocket, false),
     };
-    KnownSession { session: (), transport, upgrading }
+    KnownSession { session: (), transport, revision: Revision::from_number(eio), upgrading }
 }
 
 fn refused(refusal: Refusal) -> Refused {
@@ -305,4 +346,28 @@ fn refused(refusal: Refusal) -> Refused {
         previous_transport: previous.map(str::to_owned),
         is_method: refusal == Refusal::MethodNotAllowed,
     }
+}
+
+/// How the peer of a request wants its packets.
+pub fn dialect(eio: u32, base64: bool) -> Dialect {
+    Dialect { revision: Revision::from_number(eio), base64 }
+}
+
+fn payload_format(eio: u32, base64: bool, jsonp: Option<String>) -> PayloadFormat {
+    PayloadFormat {
+        dialect: dialect(eio, base64),
+        callback: jsonp.map(|index| Callback::new(&index)),
+    }
+}
+
+/// A payload with one packet that has no body, for answers that JavaScript gives by itself: a noop, or
+/// with `close` a close packet. The other arguments are those of `NativeEngine::open_polling`.
+#[napi]
+pub fn single_packet(close: bool, eio: u32, jsonp: Option<String>) -> Result<String> {
+    guard(|| {
+        let kind = if close { PacketType::Close } else { PacketType::Noop };
+        let (Payload::Text(payload) | Payload::Bytes(payload)) =
+            payload_format(eio, false, jsonp).single(kind);
+        Ok(String::from_utf8_lossy(&payload).into_owned())
+    })
 }

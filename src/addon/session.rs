@@ -3,7 +3,7 @@
 
 use napi_derive::napi;
 
-use super::engine::{NativeEngine, Opening};
+use super::engine::{NativeEngine, Opening, dialect};
 use super::environment::{Host, with};
 use super::guard::{Result, guard};
 use super::raw::{CopiedBytes, NodeDescriptor};
@@ -28,13 +28,14 @@ pub fn probe(
     protocol: Option<String>,
     extensions: Option<String>,
     headers: String,
+    eio: u32,
     base64: bool,
     #[napi(ts_arg_type = "Uint8Array | undefined | null")] early: Option<CopiedBytes>,
 ) -> Result<bool> {
     guard(|| {
         let opening = Opening { key, protocol, extensions, headers };
         let (websocket, taken) =
-            engine.new_websocket(descriptor, stream, opening, base64, early)?;
+            engine.new_websocket(descriptor, stream, opening, dialect(eio, base64), early)?;
         stage(slot, generation, Action::Probe(Box::new(websocket)))?;
         Ok(taken)
     })
@@ -78,6 +79,16 @@ pub fn post(
     #[napi(ts_arg_type = "Uint8Array")] body: CopiedBytes,
 ) -> Result<()> {
     stage(slot, generation, Action::Post(body.0))
+}
+
+/// The body of a POST is complete, and consists of bytes.
+#[napi]
+pub fn post_bytes(
+    slot: u32,
+    generation: u32,
+    #[napi(ts_arg_type = "Uint8Array")] body: CopiedBytes,
+) -> Result<()> {
+    stage(slot, generation, Action::PostBytes(body.0))
 }
 
 /// How a polling request broke the rules.

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use super::packet::{self, PacketType};
+use super::payload::Writer;
+use super::revision::{Dialect, Revision};
 use super::websocket::deflate::{self, Settings};
 use super::websocket::frame::{self, Data, OpCode};
 
@@ -14,13 +16,25 @@ pub struct Broadcast {
     /// The WebSocket frame, header included.
     frame: Vec<u8>,
     body: Body,
+    /// What precedes the body in the frame.
+    prefix: &'static [u8],
     /// Receivers may get the message in compressed form.
     compress: bool,
     /// The WebSocket frames with the compressed message, by the size of the window. They are made for
     /// the first receiver that needs them.
     compressed: OnceLock<Box<Compressed>>,
-    /// Never read; dropping it credits the total.
+    /// A binary message for other dialects, made for the first receiver that needs it.
+    adapted: Adapted,
+    /// Dropping it credits the total.
     charge: Option<Charge>,
+}
+
+/// A binary message in other dialects.
+#[derive(Debug, Default)]
+struct Adapted {
+    base64: OnceLock<Arc<Broadcast>>,
+    typed: OnceLock<Arc<Broadcast>>,
+    typed_base64: OnceLock<Arc<Broadcast>>,
 }
 
 /// A form of a broadcast on a WebSocket.
@@ -37,6 +51,9 @@ type Compressed = [OnceLock<Vec<u8>>; 7];
 
 /// The window of the first frame in [`Compressed`].
 const MIN_WINDOW_BITS: u8 = 9;
+
+/// What precedes the body of a text message in a frame.
+const TEXT_PREFIX: &[u8] = &[PacketType::Message as u8];
 
 /// Where the body of the message is stored.
 #[derive(Debug)]
@@ -71,7 +88,7 @@ impl Drop for Charge {
 impl Broadcast {
     /// A text message.
     pub fn text(body: &[u8]) -> Self {
-        Self::framed(true, &[PacketType::Message as u8], body)
+        Self::framed(true, TEXT_PREFIX, body)
     }
 
     /// A binary message.
@@ -79,7 +96,7 @@ impl Broadcast {
         Self::framed(false, &[], body)
     }
 
-    fn framed(is_text: bool, prefix: &[u8], body: &[u8]) -> Self {
+    fn framed(is_text: bool, prefix: &'static [u8], body: &[u8]) -> Self {
         let payload = prefix.len().saturating_add(body.len());
         let mut bytes = Vec::with_capacity(payload.saturating_add(frame::MAX_HEADER));
         let data = if is_text { Data::Text } else { Data::Binary };
@@ -87,17 +104,26 @@ impl Broadcast {
         bytes.extend_from_slice(prefix);
         let start = bytes.len();
         bytes.extend_from_slice(body);
-        Self::new(is_text, bytes, Body::InFrame(start))
+        Self::new(is_text, prefix, bytes, Body::InFrame(start))
     }
 
     /// A text message whose WebSocket frame the app built itself (socket.io's `wsPreEncodedFrame`).
     /// WebSockets get the frame unchanged.
     pub fn with_frame(body: Vec<u8>, frame: Vec<u8>) -> Self {
-        Self::new(true, frame, Body::Separate(body))
+        Self::new(true, TEXT_PREFIX, frame, Body::Separate(body))
     }
 
-    fn new(is_text: bool, frame: Vec<u8>, body: Body) -> Self {
-        Self { is_text, frame, body, compress: true, compressed: OnceLock::new(), charge: None }
+    fn new(is_text: bool, prefix: &'static [u8], frame: Vec<u8>, body: Body) -> Self {
+        Self {
+            is_text,
+            frame,
+            body,
+            prefix,
+            compress: true,
+            compressed: OnceLock::new(),
+            adapted: Adapted::default(),
+            charge: None,
+        }
     }
 
     /// The same message, which is never sent in compressed form.
@@ -105,11 +131,6 @@ impl Broadcast {
     pub fn without_compression(mut self) -> Self {
         self.compress = false;
         self
-    }
-
-    /// Whether receivers may get the message in compressed form.
-    pub fn is_compressible(&self) -> bool {
-        self.compress
     }
 
     /// The body of the message, without the packet's type digit.
@@ -120,9 +141,35 @@ impl Broadcast {
         }
     }
 
-    /// The body, if the message is binary.
-    pub fn binary_body(&self) -> Option<&[u8]> {
-        (!self.is_text).then(|| self.body())
+    /// Whether the message is binary.
+    pub fn is_binary(&self) -> bool {
+        !self.is_text
+    }
+
+    /// The message for the WebSocket of a peer with this dialect; `None` if it is this one. Text is
+    /// the same in all of them.
+    pub fn adapted(&self, dialect: Dialect) -> Option<&Arc<Self>> {
+        let form = match dialect {
+            _ if self.is_text => return None,
+            Dialect { revision: Revision::V4, base64: false } => return None,
+            Dialect { revision: Revision::V4, base64: true } => &self.adapted.base64,
+            Dialect { revision: Revision::V3, base64: false } => &self.adapted.typed,
+            Dialect { revision: Revision::V3, base64: true } => &self.adapted.typed_base64,
+        };
+        Some(form.get_or_init(|| {
+            let adapted = if dialect.base64 {
+                let mut text = Vec::new();
+                packet::encode_base64(self.body(), dialect, &mut text);
+                Self::framed(true, b"", &text)
+            } else {
+                Self::framed(false, dialect.binary_prefix(), self.body())
+            };
+            let adapted = Self { compress: self.compress, ..adapted };
+            Arc::new(match &self.charge {
+                Some(charge) => adapted.charged_to(&charge.total),
+                None => adapted,
+            })
+        }))
     }
 
     /// Adds the memory of the message to `total`, once for all receivers, until the last of them
@@ -154,20 +201,19 @@ impl Broadcast {
     /// The form for a receiver that takes compressed messages. The first receiver with its window makes
     /// the frame, and all that follow share it.
     pub fn compress(&self, settings: Settings) -> Form {
-        let prefix: &[u8] = if self.is_text { &[PacketType::Message as u8] } else { &[] };
-        let length = prefix.len().saturating_add(self.body().len());
+        let length = self.prefix.len().saturating_add(self.body().len());
         let at = settings.window_bits.saturating_sub(MIN_WINDOW_BITS);
         if !self.compress || length < settings.threshold {
             return Form::Plain;
         }
         let all = self.compressed.get_or_init(Box::default);
         let Some(place) = all.get(usize::from(at)) else { return Form::Plain };
-        let frame = place.get_or_init(|| self.compressed_frame(settings, prefix));
+        let frame = place.get_or_init(|| self.compressed_frame(settings));
         if frame.is_empty() { Form::Plain } else { Form::Deflated(at) }
     }
 
-    fn compressed_frame(&self, settings: Settings, prefix: &[u8]) -> Vec<u8> {
-        let Some(payload) = deflate::compress_alone(settings, prefix, self.body()) else {
+    fn compressed_frame(&self, settings: Settings) -> Vec<u8> {
+        let Some(payload) = deflate::compress_alone(settings, self.prefix, self.body()) else {
             return Vec::new();
         };
         let data = if self.is_text { Data::Text } else { Data::Binary };
@@ -181,12 +227,37 @@ impl Broadcast {
     }
 
     /// Appends the message to a polling payload as one packet.
-    pub fn encode_packet(&self, out: &mut Vec<u8>) {
+    pub fn write_packet(&self, writer: &mut Writer<'_>) {
         if self.is_text {
-            out.push(PacketType::Message as u8);
-            out.extend_from_slice(self.body());
+            writer.text(PacketType::Message, self.body());
         } else {
-            packet::encode_binary(self.body(), out);
+            writer.binary(self.body());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_encoded_once_for_each_dialect() {
+        let total = Arc::new(AtomicI64::new(0));
+        let broadcast = Broadcast::binary(&[1, 2, 3]).charged_to(&total);
+        let typed = Dialect { revision: Revision::V3, base64: false };
+        let base64 = Dialect { base64: true, ..typed };
+        assert!(broadcast.adapted(Dialect::default()).is_none());
+        let first = Arc::clone(broadcast.adapted(typed).unwrap());
+        assert!(Arc::ptr_eq(&first, broadcast.adapted(typed).unwrap()));
+        assert_eq!(first.frame(Form::Plain), b"\x82\x04\x04\x01\x02\x03");
+        assert_eq!(broadcast.adapted(base64).unwrap().frame(Form::Plain), b"\x81\x06b4AQID");
+        let v4 = Dialect { revision: Revision::V4, base64: true };
+        assert_eq!(broadcast.adapted(v4).unwrap().frame(Form::Plain), b"\x81\x05bAQID");
+        assert_eq!(total.load(Relaxed), 5 + 6 + 8 + 7);
+        drop(broadcast);
+        assert_eq!(total.load(Relaxed), 6);
+        drop(first);
+        assert_eq!(total.load(Relaxed), 0);
+        assert!(Broadcast::text(b"a").adapted(base64).is_none());
     }
 }

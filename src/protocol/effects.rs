@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::close_reason::{CloseDetail, CloseReason};
 use super::packet::Message;
+use super::payload::Payload;
 use super::websocket::Connection;
 
 /// The part that a WebSocket plays in its session.
@@ -21,8 +22,8 @@ pub type Token = u32;
 /// An event for the app, other than a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// An awaited pong arrived: engine.io's `heartbeat`. Only emitted while heartbeats are
-    /// observed.
+    /// An awaited pong arrived, or in revision 3 a ping: engine.io's `heartbeat`. Only emitted while
+    /// heartbeats are observed.
     Heartbeat,
     /// A ping was queued. Only emitted while heartbeats are observed.
     PingSent,
@@ -60,7 +61,7 @@ pub trait Effects {
     /// Delivers an event to the app.
     fn event(&mut self, event: Event);
     /// Answers a GET with a payload.
-    fn answer_get(&mut self, token: Token, payload: Vec<u8>);
+    fn answer_get(&mut self, token: Token, payload: Payload);
     /// Answers a GET that overlaps another one with status 400.
     fn refuse_get(&mut self, token: Token);
     /// Makes the probed WebSocket the main one.
@@ -70,4 +71,7 @@ pub trait Effects {
     fn release(&mut self, role: Role, connection: Connection, patience: Duration);
     /// Schedules a write on a WebSocket that may have bytes to write.
     fn wants_write(&mut self, role: Role);
+    /// Whether the app has been blocked for too long, so that a ping of revision 3 must not be
+    /// answered yet: a blocked app must not look alive to its peers.
+    fn is_app_stalled(&self) -> bool;
 }

@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use super::limits::Limits;
+use super::revision::Revision;
 
 /// engine.io's error codes (`Server.errors`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub enum ErrorCode {
     BadRequest = 3,
     /// The app refused the request in `allowRequest`.
     Forbidden = 4,
-    /// The `EIO` parameter of a handshake is not 4.
+    /// The `EIO` parameter of a handshake is not 4, and `allowEIO3` is not set.
     UnsupportedProtocolVersion = 5,
 }
 
@@ -74,13 +75,15 @@ pub struct Request<'a> {
     pub origin: Option<&'a str>,
 }
 
-/// The transports that the engine offers: the option `transports`.
+/// What the engine offers: the options `transports` and `allowEIO3`.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
     /// Polling is enabled.
     pub polling: bool,
     /// WebSocket is enabled.
     pub websocket: bool,
+    /// Revision 3 of the protocol is enabled.
+    pub revision_3: bool,
 }
 
 /// An existing session, as far as [`verify`] needs it.
@@ -90,6 +93,8 @@ pub struct KnownSession<S> {
     pub session: S,
     /// The transport in use.
     pub transport: TransportName,
+    /// The revision that it was opened with.
+    pub revision: Revision,
     /// Whether a WebSocket is being probed for the session, or has become its transport.
     pub upgrading: bool,
 }
@@ -121,13 +126,13 @@ pub enum Refusal {
         /// The transport in use.
         previous: TransportName,
     },
-    /// The `EIO` parameter of a session's request is not 4.
+    /// The `EIO` parameter of a session's request names another revision than its handshake.
     ProtocolMismatch,
     /// A handshake or upgrade with a method other than GET.
     BadHandshakeMethod,
     /// A WebSocket without an HTTP upgrade, or polling with one.
     TransportHandshakeError,
-    /// The `EIO` parameter of a handshake is not 4.
+    /// The `EIO` parameter of a handshake is not 4, and `allowEIO3` is not set.
     UnsupportedProtocolVersion,
     /// A polling request of a session with a method other than GET and POST; answered with 405.
     MethodNotAllowed,
@@ -191,7 +196,7 @@ pub fn verify<S>(
     }
     match request.sid.filter(|sid| !sid.is_empty()) {
         Some(sid) => verify_session(request, transport, lookup(sid).ok_or(Refusal::UnknownSid)?),
-        None => verify_handshake(request, transport),
+        None => verify_handshake(request, transport, rules),
     }
 }
 
@@ -212,7 +217,7 @@ fn verify_session<S>(
     } else if transport != known.transport {
         return Err(mismatch);
     }
-    if request.eio != Some("4") {
+    if Revision::of_request(request.eio) != known.revision {
         return Err(Refusal::ProtocolMismatch);
     }
     match (request.upgrade, request.method) {
@@ -230,6 +235,7 @@ fn verify_session<S>(
 fn verify_handshake<S>(
     request: &Request<'_>,
     transport: TransportName,
+    rules: Rules,
 ) -> Result<Accepted<S>, Refusal> {
     if request.method != "GET" {
         return Err(Refusal::BadHandshakeMethod);
@@ -237,7 +243,7 @@ fn verify_handshake<S>(
     if request.upgrade != (transport == TransportName::WebSocket) {
         return Err(Refusal::TransportHandshakeError);
     }
-    if request.eio != Some("4") {
+    if Revision::of_request(request.eio) == Revision::V3 && !rules.revision_3 {
         return Err(Refusal::UnsupportedProtocolVersion);
     }
     Ok(Accepted::Handshake(transport))
@@ -268,7 +274,7 @@ fn millis(duration: std::time::Duration) -> u64 {
 mod tests {
     use super::*;
 
-    const RULES: Rules = Rules { polling: true, websocket: true };
+    const RULES: Rules = Rules { polling: true, websocket: true, revision_3: false };
 
     fn poll() -> Request<'static> {
         Request {
@@ -287,12 +293,15 @@ mod tests {
 
     fn check(request: Request<'_>) -> Result<Accepted<u32>, Refusal> {
         verify(&request, RULES, |sid| {
-            let known =
-                |session, transport, upgrading| KnownSession { session, transport, upgrading };
+            let known = |session, transport, upgrading| {
+                let revision = if session == 4 { Revision::V3 } else { Revision::V4 };
+                KnownSession { session, transport, revision, upgrading }
+            };
             match sid {
                 "p" => Some(known(1, TransportName::Polling, false)),
                 "u" => Some(known(2, TransportName::Polling, true)),
                 "w" => Some(known(3, TransportName::WebSocket, false)),
+                "3" => Some(known(4, TransportName::Polling, false)),
                 _ => None,
             }
         })
@@ -324,6 +333,8 @@ mod tests {
             (Request { sid: Some("u"), ..websocket() }, polling),
             (Request { sid: Some("w"), ..websocket() }, socket),
             (Request { sid: Some("p"), eio: Some("3"), ..poll() }, R::ProtocolMismatch),
+            (Request { sid: Some("p"), eio: None, ..websocket() }, R::ProtocolMismatch),
+            (Request { sid: Some("3"), ..poll() }, R::ProtocolMismatch),
             (Request { sid: Some("p"), method: "PUT", ..poll() }, R::MethodNotAllowed),
             (Request { sid: Some("p"), method: "POST", ..websocket() }, R::BadHandshakeMethod),
             (Request { method: "POST", ..poll() }, R::BadHandshakeMethod),
@@ -334,6 +345,18 @@ mod tests {
         ];
         for (request, refusal) in cases {
             assert_eq!(check(request), Err(refusal), "{request:?}");
+        }
+    }
+
+    #[test]
+    fn accepts_revision_3_where_it_is_enabled() {
+        let rules = Rules { revision_3: true, ..RULES };
+        let polling = Ok(Accepted::Handshake(TransportName::Polling));
+        for eio in [None, Some("3"), Some("2"), Some("04"), Some("5"), Some("")] {
+            let request = Request { eio, ..poll() };
+            assert_eq!(verify(&request, rules, |_| None::<KnownSession<u32>>), polling);
+            assert_eq!(check(request), Err(Refusal::UnsupportedProtocolVersion));
+            assert_eq!(check(Request { sid: Some("3"), eio, ..poll() }), Ok(Accepted::Get(4)));
         }
     }
 

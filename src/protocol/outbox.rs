@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::broadcast::Broadcast;
-use super::packet::{self, PacketType};
-use super::payload;
+use super::packet::PacketType;
+use super::payload::{Payload, PayloadFormat, Writer};
 use super::websocket::Connection;
 
 /// The memory in bytes that a queued packet is charged beyond its body.
@@ -48,14 +48,19 @@ impl Queued {
         body.saturating_add(PACKET_COST)
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn is_binary(&self) -> bool {
         match self {
-            Queued::Plain(kind, body, _) => {
-                out.push(*kind as u8);
-                out.extend_from_slice(body);
-            }
-            Queued::Binary(body, _) => packet::encode_binary(body, out),
-            Queued::Shared(broadcast) => broadcast.encode_packet(out),
+            Queued::Plain(..) => false,
+            Queued::Binary(..) => true,
+            Queued::Shared(broadcast) => broadcast.is_binary(),
+        }
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        match self {
+            Queued::Plain(kind, body, _) => writer.text(*kind, body),
+            Queued::Binary(body, _) => writer.binary(body),
+            Queued::Shared(broadcast) => broadcast.write_packet(writer),
         }
     }
 }
@@ -135,16 +140,14 @@ impl Outbox {
     }
 
     /// Empties the queue into one payload. Returns it with the number of receipts that are now due.
-    pub fn take_payload(&mut self) -> (Vec<u8>, u32) {
+    pub fn take_payload(&mut self, format: &PayloadFormat) -> (Payload, u32) {
         let Self { packets, cost, receipts, .. } = std::mem::take(self);
-        let mut payload = Vec::with_capacity(cost);
+        let is_bytes = format.has_bytes() && packets.iter().any(Queued::is_binary);
+        let mut writer = Writer::new(format, is_bytes, cost);
         for packet in packets {
-            if !payload.is_empty() {
-                payload.push(payload::SEPARATOR);
-            }
-            packet.encode(&mut payload);
+            packet.write(&mut writer);
         }
-        (payload, receipts)
+        (writer.finish(), receipts)
     }
 
     /// The number of receipts that queued messages have requested.
@@ -171,6 +174,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::revision::{Dialect, Revision};
 
     #[test]
     fn joins_packets_into_one_payload() {
@@ -181,10 +185,24 @@ mod tests {
         outbox.push_message(Outgoing::Shared(&Arc::new(Broadcast::text(b"all"))), true, true);
         outbox.push_message(Outgoing::Shared(&Arc::new(Broadcast::binary(&[4]))), true, false);
         assert!(outbox.cost() > 5 * PACKET_COST);
-        let (payload, receipts) = outbox.take_payload();
-        assert_eq!(payload, b"0{}\x1e4a\x1ebAQID\x1e4all\x1ebBA==");
+        let (payload, receipts) = outbox.take_payload(&PayloadFormat::default());
+        assert_eq!(payload, Payload::Text(b"0{}\x1e4a\x1ebAQID\x1e4all\x1ebBA==".into()));
         assert_eq!(receipts, 2);
         assert!(outbox.is_empty());
         assert_eq!(outbox.cost(), 0);
+    }
+
+    #[test]
+    fn writes_bytes_only_for_binary_messages() {
+        let dialect = Dialect { revision: Revision::V3, base64: false };
+        let format = PayloadFormat { dialect, callback: None };
+        let mut outbox = Outbox::default();
+        outbox.push_message(Outgoing::Text(b"a"), true, false);
+        outbox.push_message(Outgoing::Shared(&Arc::new(Broadcast::text(b"b"))), true, false);
+        assert_eq!(outbox.take_payload(&format).0, Payload::Text(b"2:4a2:4b".into()));
+        outbox.push_message(Outgoing::Text(b"a"), true, false);
+        outbox.push_message(Outgoing::Shared(&Arc::new(Broadcast::binary(&[9]))), true, false);
+        let bytes = b"\0\x02\xff4a\x01\x02\xff\x04\x09".to_vec();
+        assert_eq!(outbox.take_payload(&format).0, Payload::Bytes(bytes));
     }
 }

@@ -1,11 +1,14 @@
-//! Engine.IO packets as text: a type digit and a body, or `b` and base64 for a binary message. A
-//! WebSocket text message is one packet, a polling payload contains any number.
-//! Source: Engine.IO protocol, revision 4.
+//! Engine.IO packets. As text: a type digit and a body, or `b` and base64 for a binary message, with
+//! the type between the two in revision 3. As bytes, in revision 3: the type and a body. A WebSocket
+//! message is one packet, a polling payload contains any number.
+//! Source: Engine.IO protocol, revisions 3 and 4.
 
 use std::borrow::Cow;
 
 use base64::{Engine, engine::general_purpose};
 use thiserror::Error;
+
+use super::revision::{Dialect, Revision};
 
 /// A decoded packet. Bodies borrow from the input; those that nothing reads are dropped.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,11 +17,11 @@ pub enum Packet<'a> {
     Open,
     /// `1`: closes the session.
     Close,
-    /// `2` and a body: a heartbeat, or `probe`. Clients only send the latter.
+    /// `2` and a body: a heartbeat, or `probe`. In revision 4 clients only send the latter.
     Ping(&'a [u8]),
     /// `3`: answers a ping.
     Pong,
-    /// `4` and text, or `b` and base64: a message.
+    /// `4` and text, or a binary message in any form.
     Message(Message<'a>),
     /// `5`: completes an upgrade.
     Upgrade,
@@ -59,7 +62,7 @@ pub enum PacketType {
     Close = b'1',
     /// A heartbeat.
     Ping = b'2',
-    /// Answers a probe.
+    /// Answers a probe, and in revision 3 a heartbeat.
     Pong = b'3',
     /// A text message.
     Message = b'4',
@@ -67,29 +70,59 @@ pub enum PacketType {
     Noop = b'6',
 }
 
-/// The text is not a packet: it is empty, its type is unknown, or its base64 is invalid.
+/// The input is not a packet: it is empty, its type is unknown, or its base64 is invalid.
 #[derive(Debug, PartialEq, Eq, Error)]
 #[error("invalid packet")]
 pub struct InvalidPacket;
 
-/// Decodes one packet.
+/// Decodes a packet that is text.
 ///
 /// # Errors
 ///
 /// The text is not a packet.
-pub fn decode(text: &[u8]) -> Result<Packet<'_>, InvalidPacket> {
+pub fn decode(text: &[u8], revision: Revision) -> Result<Packet<'_>, InvalidPacket> {
     let (kind, body) = text.split_first().ok_or(InvalidPacket)?;
-    Ok(match kind {
-        b'4' => Packet::Message(Message::Text(Cow::Borrowed(body))),
-        b'0' => Packet::Open,
-        b'1' => Packet::Close,
-        b'2' => Packet::Ping(body),
-        b'3' => Packet::Pong,
-        b'5' => Packet::Upgrade,
-        b'6' => Packet::Noop,
-        b'b' => Packet::Message(Message::Binary(Cow::Owned(decode_base64(body)?))),
-        _ => return Err(InvalidPacket),
-    })
+    match (kind, revision) {
+        (b'b', Revision::V4) => binary_message(decode_base64(body)?.into()),
+        (b'b', Revision::V3) => {
+            let (kind, body) = body.split_first().ok_or(InvalidPacket)?;
+            // Also for the types without a use for the body: it has to be valid.
+            let body = decode_base64(body)?;
+            if *kind == b'4' { binary_message(body.into()) } else { typed(*kind, b"") }
+        }
+        (b'4', _) => Ok(Packet::Message(Message::Text(Cow::Borrowed(body)))),
+        (kind, _) => typed(*kind, body),
+    }
+}
+
+/// Decodes a packet of revision 3 that is bytes: its type, as a number, and its body.
+///
+/// # Errors
+///
+/// The bytes are not a packet.
+pub fn decode_bytes(bytes: &[u8]) -> Result<Packet<'_>, InvalidPacket> {
+    match bytes.split_first().ok_or(InvalidPacket)? {
+        (4, body) => binary_message(Cow::Borrowed(body)),
+        (kind @ 0..=6, body) => typed(kind.saturating_add(b'0'), body),
+        _ => Err(InvalidPacket),
+    }
+}
+
+fn binary_message(body: Cow<'_, [u8]>) -> Result<Packet<'_>, InvalidPacket> {
+    Ok(Packet::Message(Message::Binary(body)))
+}
+
+/// A packet other than a message, by the digit of its type.
+fn typed(kind: u8, body: &[u8]) -> Result<Packet<'_>, InvalidPacket> {
+    match kind {
+        b'0' => Ok(Packet::Open),
+        b'1' => Ok(Packet::Close),
+        b'2' => Ok(Packet::Ping(body)),
+        b'3' => Ok(Packet::Pong),
+        b'5' => Ok(Packet::Upgrade),
+        b'6' => Ok(Packet::Noop),
+        _ => Err(InvalidPacket),
+    }
 }
 
 /// Padding is optional, because some clients omit it.
@@ -103,16 +136,20 @@ fn decode_base64(body: &[u8]) -> Result<Vec<u8>, InvalidPacket> {
     BASE64.decode(body).map_err(|_| InvalidPacket)
 }
 
-/// Appends `b` and the base64 form of a binary message.
-pub fn encode_binary(body: &[u8], out: &mut Vec<u8>) {
-    out.push(b'b');
+/// Appends the base64 form of a binary message.
+pub fn encode_base64(body: &[u8], dialect: Dialect, out: &mut Vec<u8>) {
+    out.extend_from_slice(dialect.base64_prefix());
     let start = out.len();
-    let room = body.len().div_ceil(3).saturating_mul(4);
-    out.resize(start.saturating_add(room), 0);
+    out.resize(start.saturating_add(base64_len(body)), 0);
     if let Some(space) = out.get_mut(start..) {
         let written = BASE64.encode_slice(body, space).unwrap_or(0);
         out.truncate(start.saturating_add(written));
     }
+}
+
+/// The length of the base64 form of a body, without a prefix.
+pub fn base64_len(body: &[u8]) -> usize {
+    body.len().div_ceil(3).saturating_mul(4)
 }
 
 #[cfg(test)]
@@ -120,40 +157,76 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const V3: Dialect = Dialect { revision: Revision::V3, base64: false };
+
+    fn binary(body: &[u8]) -> Result<Packet<'_>, InvalidPacket> {
+        binary_message(Cow::Borrowed(body))
+    }
+
     #[test]
     fn reads_every_type() {
-        assert_eq!(decode(b"0"), Ok(Packet::Open));
-        assert_eq!(decode(b"1"), Ok(Packet::Close));
-        assert_eq!(decode(b"2probe"), Ok(Packet::Ping(b"probe")));
-        assert_eq!(decode(b"3"), Ok(Packet::Pong));
-        assert_eq!(
-            decode("4h\u{e9}".as_bytes()),
-            Ok(Packet::Message(Message::Text("h\u{e9}".as_bytes().into())))
-        );
-        assert_eq!(decode(b"5"), Ok(Packet::Upgrade));
-        assert_eq!(decode(b"6"), Ok(Packet::Noop));
-        assert_eq!(decode(b"bAQID"), Ok(Packet::Message(Message::Binary(vec![1, 2, 3].into()))));
-        assert_eq!(decode(b"bAQ"), Ok(Packet::Message(Message::Binary(vec![1].into()))));
+        for revision in [Revision::V3, Revision::V4] {
+            let decode = |text| decode(text, revision);
+            assert_eq!(decode(b"0"), Ok(Packet::Open));
+            assert_eq!(decode(b"1"), Ok(Packet::Close));
+            assert_eq!(decode(b"2probe"), Ok(Packet::Ping(b"probe")));
+            assert_eq!(decode(b"3"), Ok(Packet::Pong));
+            assert_eq!(
+                decode("4h\u{e9}".as_bytes()),
+                Ok(Packet::Message(Message::Text("h\u{e9}".as_bytes().into())))
+            );
+            assert_eq!(decode(b"5"), Ok(Packet::Upgrade));
+            assert_eq!(decode(b"6"), Ok(Packet::Noop));
+        }
+    }
+
+    #[test]
+    fn reads_base64() {
+        assert_eq!(decode(b"bAQID", Revision::V4), binary(&[1, 2, 3]));
+        assert_eq!(decode(b"bAQ", Revision::V4), binary(&[1]));
+        assert_eq!(decode(b"b4AQID", Revision::V3), binary(&[1, 2, 3]));
+        assert_eq!(decode(b"b4", Revision::V3), binary(&[]));
+        assert_eq!(decode(b"b3AQID", Revision::V3), Ok(Packet::Pong));
+    }
+
+    #[test]
+    fn reads_bytes_with_a_type() {
+        assert_eq!(decode_bytes(&[4, 1, 2]), binary(&[1, 2]));
+        assert_eq!(decode_bytes(&[4]), binary(&[]));
+        assert_eq!(decode_bytes(&[2, 7]), Ok(Packet::Ping(&[7])));
+        assert_eq!(decode_bytes(&[6]), Ok(Packet::Noop));
+        for bytes in [&[][..], &[7], &[b'4', 1], &[255]] {
+            assert_eq!(decode_bytes(bytes), Err(InvalidPacket), "{bytes:?}");
+        }
     }
 
     #[test]
     fn rejects_text_that_is_not_a_packet() {
-        for text in [&b""[..], b"7", b"a", b"b!", b"bA", b"\xff"] {
-            assert_eq!(decode(text), Err(InvalidPacket), "{text:?}");
+        for text in [&b""[..], b"7", b"a", b"b!", b"bA", b"b4!", b"\xff"] {
+            assert_eq!(decode(text, Revision::V4), Err(InvalidPacket), "{text:?}");
+            assert_eq!(decode(text, Revision::V3), Err(InvalidPacket), "{text:?}");
+        }
+        for text in [&b"b"[..], b"b7AQID", b"bbAQID", b"b4A"] {
+            assert_eq!(decode(text, Revision::V3), Err(InvalidPacket), "{text:?}");
         }
     }
 
     proptest! {
         #[test]
         fn binary_survives_base64(body: Vec<u8>) {
-            let mut text = Vec::new();
-            encode_binary(&body, &mut text);
-            prop_assert_eq!(decode(&text), Ok(Packet::Message(Message::Binary(body.into()))));
+            for dialect in [V3, Dialect::default()] {
+                let mut text = Vec::new();
+                encode_base64(&body, dialect, &mut text);
+                prop_assert_eq!(text.len(), dialect.base64_prefix().len() + base64_len(&body));
+                prop_assert_eq!(decode(&text, dialect.revision), binary(&body));
+            }
         }
 
         #[test]
         fn never_panics(text: Vec<u8>) {
-            let _ = decode(&text);
+            let _ = decode(&text, Revision::V3);
+            let _ = decode(&text, Revision::V4);
+            let _ = decode_bytes(&text);
         }
     }
 }

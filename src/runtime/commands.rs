@@ -10,6 +10,8 @@ use super::gauge::Gauge;
 use crate::protocol::broadcast::Broadcast;
 use crate::protocol::effects::Token;
 use crate::protocol::limits::Limits;
+use crate::protocol::payload::PayloadFormat;
+use crate::protocol::revision::Dialect;
 use crate::protocol::session::{Loss, PollingFault};
 use crate::protocol::websocket::extension::Agreement;
 
@@ -39,12 +41,21 @@ pub struct NewWebSocket {
     pub link: NewLink,
     /// The 101 response, which is still to be written.
     pub answer: Vec<u8>,
-    /// Whether the peer wants binary messages as base64 text.
-    pub base64: bool,
+    /// How the peer wants its packets.
+    pub dialect: Dialect,
     /// The parameters of permessage-deflate, if it was negotiated.
     pub deflate: Option<Box<Agreement>>,
     /// The bytes that the peer sent right after its request.
     pub early: Vec<u8>,
+}
+
+/// The transport that a session begins with.
+#[derive(Debug)]
+pub enum NewTransport {
+    /// Polling, with payloads in this format.
+    Polling(PayloadFormat),
+    /// A WebSocket.
+    WebSocket(NewWebSocket),
 }
 
 /// A session to open.
@@ -56,8 +67,8 @@ pub struct Open {
     pub gauge: Arc<Gauge>,
     /// The body of the open packet.
     pub packet: String,
-    /// Its WebSocket, or `None` if it starts with polling.
-    pub websocket: Option<NewWebSocket>,
+    /// How it begins.
+    pub transport: NewTransport,
 }
 
 /// The body of a message: a range of the batch's bytes, or memory of its own if it is long.
@@ -118,6 +129,8 @@ pub enum Action {
     PostProgress(usize),
     /// Handle the complete body of a POST.
     Post(Vec<u8>),
+    /// Handle the complete body of a POST that is bytes, which only revision 3 has.
+    PostBytes(Vec<u8>),
     /// End the session because a polling request broke the rules.
     Fault(PollingFault),
     /// Report when everything that is queued now has been sent.

@@ -30,7 +30,7 @@ pub enum Kind {
     Upgraded = 4,
     /// The WebSocket is gone; the session stays on polling.
     UpgradeFailed = 5,
-    /// A pong came.
+    /// A pong came, or in revision 3 a ping.
     Heartbeat = 6,
     /// A ping was queued.
     PingSent = 7,
@@ -44,6 +44,8 @@ pub enum Kind {
     Limit = 11,
     /// The session can take another POST.
     PostWanted = 12,
+    /// Answer the GET with the token `extra` with bytes.
+    AnswerGetBytes = 13,
 }
 
 /// What to do with a JavaScript stream. JavaScript tells these from a [`Kind`] by their numbers, which

@@ -117,4 +117,4 @@ class OriginList {
   }
 }
 
-module.exports = { OriginList, hasSlash, isAt, isEntry, isOrigin, isSame, parseHeader }
+module.exports = { OriginList, hasSlash, isAt, isEntry, isOrigin, isSame, parseHeader, parseOrigin }

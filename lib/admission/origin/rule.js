@@ -7,6 +7,7 @@
 // a header to the native side costs as much as comparing it.
 
 const { corsMiddleware, hasFunction, originsOf } = require('./cors')
+const { isJsonp, mayPollByScript } = require('./jsonp')
 const { warn, warnOnce } = require('../../errors')
 const { TrustedProxies } = require('../client-address')
 const { OriginList, isAt, isOrigin, isSame, parseHeader } = require('./list')
@@ -93,9 +94,11 @@ class OriginRule {
 
   #checkWithout(req, isUpgrade) {
     if (isUpgrade) return this.#isRequired ? required(req) : undefined
+    if (this.#list.isAny) return undefined
+    if (isJsonp(req)) return mayPollByScript(req, this.#list) ? undefined : notAllowed(req)
     const site = req.headers['sec-fetch-site']
     const isOwn = site === undefined || site === 'same-origin' || site === 'none'
-    return isOwn || this.#list.isAny ? undefined : notAllowed(req)
+    return isOwn ? undefined : notAllowed(req)
   }
 
   /** Whether a page was loaded from this server, according to the headers of the browser or of a proxy. */

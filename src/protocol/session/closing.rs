@@ -183,7 +183,7 @@ impl Session {
                 }
                 match polling.poll {
                     Poll::Parked { token, .. } => {
-                        fx.answer_get(token, vec![PacketType::Close as u8]);
+                        fx.answer_get(token, self.format.single(PacketType::Close));
                     }
                     Poll::Absent | Poll::Closing { .. } => {}
                 }

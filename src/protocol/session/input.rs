@@ -44,6 +44,8 @@ pub enum Input<'a> {
     /// The body of a POST is complete, and the POST has been answered. Handles up to
     /// [`PACKET_BUDGET`](super::PACKET_BUDGET) packets; the rest wait for `Continue`.
     Post(Vec<u8>),
+    /// [`Input::Post`] for a body that is bytes, which only revision 3 has.
+    PostBytes(Vec<u8>),
     /// Handles up to [`PACKET_BUDGET`](super::PACKET_BUDGET) waiting packets of POSTs, then as many
     /// waiting messages of the WebSocket.
     Continue,

@@ -26,7 +26,8 @@ use super::heartbeat::{Beat, Heartbeat};
 use super::limits::Limits;
 use super::message_rate::MessageRate;
 use super::packet::PacketType;
-use super::payload::Backlog;
+use super::payload::{Backlog, Form, PayloadFormat};
+use super::revision::Revision;
 use super::upgrade::NOOP_DELAY;
 use super::websocket::Connection;
 use held::Held;
@@ -42,7 +43,11 @@ pub const PACKET_BUDGET: usize = 256;
 pub struct Session {
     limits: Arc<Limits>,
     transport: Transport,
+    /// The revision of the protocol, and how payloads are written.
+    format: PayloadFormat,
     heartbeat: Heartbeat,
+    /// Revision 3: the number of pongs queued since the queue was last empty.
+    pongs: u32,
     rate: MessageRate,
     /// A POST that began before the upgrade is not complete: WebSocket messages wait for it.
     post_begun: bool,
@@ -59,11 +64,11 @@ pub struct Session {
 
 impl Session {
     /// A session that was opened on polling. `open` is the body of the open packet, which waits for
-    /// the first GET.
-    pub fn polling(now: Instant, limits: Arc<Limits>, open: &[u8]) -> Self {
+    /// the first GET. `format` tells how the peer wants its payloads.
+    pub fn polling(now: Instant, limits: Arc<Limits>, format: PayloadFormat, open: &[u8]) -> Self {
         let mut polling = Polling::default();
         polling.outbox.push_packet(PacketType::Open, open);
-        Self::new(now, limits, Transport::Polling(polling))
+        Self::new(now, limits, format, Transport::Polling(polling))
     }
 
     /// A session that was opened on a WebSocket. `open` is the body of the open packet.
@@ -77,14 +82,17 @@ impl Session {
         // Even if the session closes at once: without the open packet, a client would take the
         // close for a failed handshake.
         connection.keep_queued();
-        Self::new(now, limits, Transport::WebSocket(WebSocket::new(connection, 0)))
+        let format = PayloadFormat { dialect: connection.dialect(), callback: None };
+        Self::new(now, limits, format, Transport::WebSocket(WebSocket::new(connection, 0)))
     }
 
-    fn new(now: Instant, limits: Arc<Limits>, transport: Transport) -> Self {
+    fn new(now: Instant, limits: Arc<Limits>, format: PayloadFormat, transport: Transport) -> Self {
         Self {
-            heartbeat: Heartbeat::new(now, &limits),
+            heartbeat: Heartbeat::new(now, &limits, format.dialect.revision),
             limits,
             transport,
+            format,
+            pongs: 0,
             rate: MessageRate::default(),
             post_begun: false,
             post_bytes: 0,
@@ -139,7 +147,7 @@ impl Session {
     /// Handles one input and passes all consequences to `fx` before it returns.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>, fx: &mut impl Effects) {
         if let Transport::Closed { patience } = self.transport {
-            return handle_late(input, patience, fx);
+            return handle_late(input, &self.format, patience, fx);
         }
         match input {
             Input::Received { role: Role::Main, bytes } => self.receive(now, bytes, fx),
@@ -152,6 +160,7 @@ impl Session {
             Input::PostBegun => self.post_begun = true,
             Input::PostProgress(bytes) => self.post_bytes = bytes,
             Input::Post(body) => self.post(now, body, fx),
+            Input::PostBytes(body) => self.post_form(now, body, Form::CountedBytes, fx),
             Input::Continue => self.handle_backlog(now, fx),
             Input::Fault(fault) => self.finish_fault(fault, fx),
             Input::Probe(connection) => self.begin_probe(now, connection, fx),
@@ -193,23 +202,28 @@ impl Session {
             // A closing session sends no more pings, but the missing pong still closes it.
             Some(Beat::Ping) if self.closing_until().is_some() => {}
             Some(Beat::Ping) => self.ping(now, fx),
+            Some(Beat::Pong) => self.pong(fx),
             Some(Beat::Timeout) => {
-                let detail = CloseDetail::new(code::PING_TIMEOUT, "no pong came in time");
+                let awaited = match self.format.dialect.revision {
+                    Revision::V3 => "no ping came in time",
+                    Revision::V4 => "no pong came in time",
+                };
+                let detail = CloseDetail::new(code::PING_TIMEOUT, awaited);
                 return self.finish(CloseReason::PingTimeout, detail, fx);
             }
         }
         if let Transport::Polling(polling) = &mut self.transport {
-            polling.answer_noop(now, NOOP_DELAY, fx);
+            polling.answer_noop(now, NOOP_DELAY, &self.format, fx);
         }
     }
 
-    /// Delays the ping that is due. A driver calls this while JavaScript is stalled, because the
-    /// pong could not be delivered.
+    /// Delays the ping, or the pong of revision 3, that is due. A driver calls this while JavaScript
+    /// is stalled.
     pub fn postpone_ping(&mut self, now: Instant, delay: Duration) {
         self.heartbeat.postpone(now, delay);
     }
 
-    /// Whether a ping is due.
+    /// Whether a ping, or a pong of revision 3, is due.
     pub fn is_ping_due(&self, now: Instant) -> bool {
         !self.is_closed() && self.heartbeat.is_ping_due(now)
     }
@@ -248,28 +262,53 @@ impl Session {
         if self.rate.is_paused() {
             self.heartbeat.pause(now, &self.limits);
         }
+        self.send_packet(PacketType::Ping, fx);
+        if self.observed && !self.is_closed() {
+            fx.event(Event::PingSent);
+        }
+    }
+
+    /// Answers a ping of revision 3. A peer that does not read gets at most `maxPendingPongs`; any of
+    /// them shows it that the session is alive.
+    fn pong(&mut self, fx: &mut impl Effects) {
+        if self.closing_until().is_some() {
+            return;
+        }
+        if self.waiting_messages() == 0 {
+            self.pongs = 0;
+        }
+        if self.pongs < self.limits.max_pending_pongs {
+            self.pongs = self.pongs.saturating_add(1);
+            self.send_packet(PacketType::Pong, fx);
+        }
+    }
+
+    /// Sends a ping or a pong.
+    fn send_packet(&mut self, kind: PacketType, fx: &mut impl Effects) {
         match &mut self.transport {
             Transport::Polling(polling) => {
-                polling.outbox.push_packet(PacketType::Ping, b"");
-                polling.flush(fx);
+                polling.outbox.push_packet(kind, b"");
+                polling.flush(&self.format, fx);
             }
             Transport::WebSocket(websocket) => {
-                websocket.connection.send_text(&[PacketType::Ping as u8], b"");
+                websocket.connection.send_text(&[kind as u8], b"");
                 websocket.connection.release_idle();
                 fx.wants_write(Role::Main);
             }
-            Transport::Closed { .. } => return,
-        }
-        if self.observed {
-            fx.event(Event::PingSent);
+            Transport::Closed { .. } => {}
         }
     }
 }
 
 /// Handles an input that arrives after the close: a request or a WebSocket still needs an answer.
-fn handle_late(input: Input<'_>, patience: Duration, fx: &mut impl Effects) {
+fn handle_late(
+    input: Input<'_>,
+    format: &PayloadFormat,
+    patience: Duration,
+    fx: &mut impl Effects,
+) {
     match input {
-        Input::Get { token } => fx.answer_get(token, vec![PacketType::Close as u8]),
+        Input::Get { token } => fx.answer_get(token, format.single(PacketType::Close)),
         Input::Probe(mut connection) => {
             connection.close(None);
             fx.release(Role::Probe, connection, patience);

@@ -5,19 +5,21 @@ use std::time::Instant;
 use super::{CloseCause, PACKET_BUDGET, Poll, PollingFault, Session, Transport};
 use crate::protocol::close_reason::{CloseDetail, CloseReason, code};
 use crate::protocol::effects::{Effects, Token};
-use crate::protocol::packet::PacketType;
-use crate::protocol::payload;
+use crate::protocol::jsonp;
+use crate::protocol::packet::{self, InvalidPacket, PacketType};
+use crate::protocol::payload::{self, Form, RawPacket};
+use crate::protocol::revision::Revision;
 
 impl Session {
     pub(super) fn get(&mut self, now: Instant, token: Token, fx: &mut impl Effects) {
         let Transport::Polling(polling) = &mut self.transport else {
             // The GET was on its way while the upgrade was completed.
-            return fx.answer_get(token, vec![PacketType::Noop as u8]);
+            return fx.answer_get(token, self.format.single(PacketType::Noop));
         };
         match polling.poll {
             Poll::Absent => {
                 polling.poll = Poll::Parked { token, since: now };
-                polling.flush(fx);
+                polling.flush(&self.format, fx);
             }
             Poll::Parked { .. } => {
                 fx.refuse_get(token);
@@ -26,7 +28,9 @@ impl Session {
             }
             // Clients drop packets that share a payload with the close packet, so the outbox is
             // sent alone, and the next GET fetches the close packet.
-            Poll::Closing { .. } if !polling.outbox.is_empty() => polling.answer(token, fx),
+            Poll::Closing { .. } if !polling.outbox.is_empty() => {
+                polling.answer(token, &self.format, fx);
+            }
             Poll::Closing { cause, .. } => {
                 polling.outbox.push_packet(PacketType::Noop, b"");
                 self.close_with_answer(token, cause, fx);
@@ -54,9 +58,28 @@ impl Session {
     }
 
     pub(super) fn post(&mut self, now: Instant, body: Vec<u8>, fx: &mut impl Effects) {
+        let form = match self.format.dialect.revision {
+            Revision::V3 => Form::Counted,
+            Revision::V4 => Form::Separated,
+        };
+        let body = match self.format.callback {
+            // A form without a payload counts as an empty one, which is invalid.
+            Some(_) => jsonp::read_form(&body).unwrap_or_default(),
+            None => body,
+        };
+        self.post_form(now, payload::repair_utf8(body), form, fx);
+    }
+
+    pub(super) fn post_form(
+        &mut self,
+        now: Instant,
+        body: Vec<u8>,
+        form: Form,
+        fx: &mut impl Effects,
+    ) {
         self.post_begun = false;
         self.post_bytes = 0;
-        self.backlog.push(payload::repair_utf8(body));
+        self.backlog.push(body, form);
         self.handle_backlog(now, fx);
     }
 
@@ -64,8 +87,14 @@ impl Session {
     pub(super) fn handle_backlog(&mut self, now: Instant, fx: &mut impl Effects) {
         let mut backlog = std::mem::take(&mut self.backlog);
         for _ in 0..PACKET_BUDGET {
-            let Some(packet) = backlog.take() else { break };
-            self.packet(now, packet, fx);
+            match backlog.take() {
+                None => break,
+                Some(Ok(RawPacket::Text(text))) => self.packet(now, &text, fx),
+                Some(Ok(RawPacket::Bytes(bytes))) => {
+                    self.handle(now, packet::decode_bytes(bytes), fx);
+                }
+                Some(Err(InvalidPacket)) => self.handle(now, Err(InvalidPacket), fx),
+            }
             if self.is_closed() {
                 return;
             }
@@ -94,7 +123,7 @@ impl Session {
         if let Transport::Polling(polling) = &mut self.transport {
             polling.poll = Poll::Absent;
             polling.outbox.push_packet(PacketType::Close, b"");
-            polling.answer(token, fx);
+            polling.answer(token, &self.format, fx);
         }
         self.finish_forced(cause.detail(None), 0, fx);
     }

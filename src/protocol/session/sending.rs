@@ -23,7 +23,7 @@ impl Session {
         match &mut self.transport {
             Transport::Polling(polling) => {
                 polling.outbox.push_message(message, compress, receipt);
-                polling.flush(fx);
+                polling.flush(&self.format, fx);
             }
             Transport::WebSocket(websocket) => {
                 websocket.send(message, compress, receipt);

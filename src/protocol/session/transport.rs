@@ -7,6 +7,7 @@ use crate::protocol::deadline::{after, earlier};
 use crate::protocol::effects::{Effects, Event, Token};
 use crate::protocol::outbox::{Outbox, Outgoing};
 use crate::protocol::packet::PacketType;
+use crate::protocol::payload::PayloadFormat;
 use crate::protocol::upgrade::{NOOP_DELAY, Probe, Stage};
 use crate::protocol::websocket::Connection;
 
@@ -69,18 +70,18 @@ pub(super) struct WebSocket {
 
 impl Polling {
     /// Answers the parked GET with everything that is queued, if there are both.
-    pub fn flush(&mut self, fx: &mut impl Effects) {
+    pub fn flush(&mut self, format: &PayloadFormat, fx: &mut impl Effects) {
         if let Poll::Parked { token, .. } = self.poll
             && !self.outbox.is_empty()
         {
             self.poll = Poll::Absent;
-            self.answer(token, fx);
+            self.answer(token, format, fx);
         }
     }
 
     /// Answers a GET with everything that is queued.
-    pub fn answer(&mut self, token: Token, fx: &mut impl Effects) {
-        let (payload, receipts) = self.outbox.take_payload();
+    pub fn answer(&mut self, token: Token, format: &PayloadFormat, fx: &mut impl Effects) {
+        let (payload, receipts) = self.outbox.take_payload(format);
         if payload.len() >= REPORTED_FROM {
             self.in_flight = self.in_flight.saturating_add(payload.len());
         }
@@ -92,13 +93,19 @@ impl Polling {
 
     /// After the probe was answered: answers a GET that has been parked for `delay` with a noop, so
     /// that the client can complete the upgrade.
-    pub fn answer_noop(&mut self, now: Instant, delay: Duration, fx: &mut impl Effects) {
+    pub fn answer_noop(
+        &mut self,
+        now: Instant,
+        delay: Duration,
+        format: &PayloadFormat,
+        fx: &mut impl Effects,
+    ) {
         if let Poll::Parked { token, since } = self.poll
             && self.is_probe_answered()
             && now >= after(since, delay)
         {
             self.poll = Poll::Absent;
-            fx.answer_get(token, vec![PacketType::Noop as u8]);
+            fx.answer_get(token, format.single(PacketType::Noop));
         }
     }
 

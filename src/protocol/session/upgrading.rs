@@ -51,7 +51,7 @@ impl Session {
                             probe.stage = Stage::Answered;
                             probe.connection.send_text(&[PacketType::Pong as u8], b"probe");
                             fx.event(Event::Upgrading);
-                            polling.answer_noop(now, Duration::ZERO, fx);
+                            polling.answer_noop(now, Duration::ZERO, &self.format, fx);
                         }
                         // A peer that repeats its probe must not fill our queue with answers.
                         Stage::Answered => {}
@@ -78,7 +78,7 @@ impl Session {
         let cause = match *poll {
             Poll::Absent => None,
             Poll::Parked { token, .. } => {
-                fx.answer_get(token, vec![PacketType::Noop as u8]);
+                fx.answer_get(token, self.format.single(PacketType::Noop));
                 None
             }
             Poll::Closing { cause, .. } => Some(cause),

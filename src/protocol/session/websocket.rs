@@ -6,7 +6,8 @@ use std::time::Instant;
 use super::{Loss, PACKET_BUDGET, Poll, Session, Transport};
 use crate::protocol::close_reason::{CloseDetail, CloseReason, code};
 use crate::protocol::effects::{Effects, Event, Role};
-use crate::protocol::packet::{self, Message, Packet, PacketType};
+use crate::protocol::packet::{self, InvalidPacket, Message, Packet, PacketType};
+use crate::protocol::revision::Revision;
 use crate::protocol::websocket::connection::Received;
 use crate::protocol::websocket::{Unread, Violation};
 
@@ -52,10 +53,7 @@ impl Session {
             match websocket.connection.next(&mut unread, &self.limits) {
                 Ok(None) => break,
                 Ok(Some(Received::Text(text))) => self.text(now, text, fx),
-                Ok(Some(Received::Binary(bytes))) => {
-                    self.heartbeat.traffic(now, &self.limits);
-                    self.message(now, Message::Binary(bytes), fx);
-                }
+                Ok(Some(Received::Binary(bytes))) => self.binary(now, bytes, fx),
                 Ok(Some(Received::Close(body))) => {
                     let mut detail = CloseDetail::new(code::PEER_CLOSED, "closed by the client");
                     detail.ws_code = body.code;
@@ -111,30 +109,65 @@ impl Session {
         self.packet(now, &text, fx);
     }
 
-    /// Handles one packet from either transport.
+    /// Handles a binary message of the WebSocket. In revision 3 it is a packet with a type.
+    fn binary(&mut self, now: Instant, bytes: Cow<'_, [u8]>, fx: &mut impl Effects) {
+        match self.format.dialect.revision {
+            Revision::V3 => self.handle(now, packet::decode_bytes(&bytes), fx),
+            Revision::V4 => {
+                self.heartbeat.traffic(now, &self.limits);
+                self.message(now, Message::Binary(bytes), fx);
+            }
+        }
+    }
+
+    /// Handles one packet that is text, from either transport.
     pub(super) fn packet(&mut self, now: Instant, text: &[u8], fx: &mut impl Effects) {
-        let packet = packet::decode(text);
+        self.handle(now, packet::decode(text, self.format.dialect.revision), fx);
+    }
+
+    /// Handles one packet.
+    pub(super) fn handle(
+        &mut self,
+        now: Instant,
+        packet: Result<Packet<'_>, InvalidPacket>,
+        fx: &mut impl Effects,
+    ) {
+        let revision = self.format.dialect.revision;
         if !matches!(packet, Ok(Packet::Pong)) {
             self.heartbeat.traffic(now, &self.limits);
         }
         match packet {
             Ok(Packet::Message(message)) => self.message(now, message, fx),
-            Ok(Packet::Pong) => {
+            Ok(Packet::Pong) if revision == Revision::V4 => {
                 if self.heartbeat.pong(now, &self.limits) && self.observed {
                     fx.event(Event::Heartbeat);
                 }
             }
-            Ok(Packet::Ping(_)) => {
+            Ok(Packet::Ping(_)) if revision == Revision::V3 => self.peer_ping(now, fx),
+            Ok(Packet::Ping(_) | Packet::Pong) => {
                 let detail =
                     CloseDetail::new(code::HEARTBEAT_DIRECTION, "invalid heartbeat direction");
                 self.finish(CloseReason::TransportError, detail, fx);
             }
             Ok(Packet::Close) => self.peer_close(fx),
             Ok(Packet::Open | Packet::Upgrade | Packet::Noop) => {}
-            Err(_) => {
+            Err(InvalidPacket) => {
                 let detail = CloseDetail::new(code::INVALID_PACKET, "invalid packet");
                 self.finish(CloseReason::ParseError, detail, fx);
             }
+        }
+    }
+
+    /// Handles a ping of revision 3.
+    fn peer_ping(&mut self, now: Instant, fx: &mut impl Effects) {
+        self.heartbeat.ping(now, &self.limits);
+        if fx.is_app_stalled() {
+            self.heartbeat.answer_later(now);
+        } else {
+            self.pong(fx);
+        }
+        if self.observed {
+            fx.event(Event::Heartbeat);
         }
     }
 
@@ -144,7 +177,7 @@ impl Session {
             && let Poll::Parked { token, .. } = polling.poll
         {
             polling.poll = Poll::Absent;
-            fx.answer_get(token, vec![PacketType::Noop as u8]);
+            fx.answer_get(token, self.format.single(PacketType::Noop));
         }
         let detail = CloseDetail::new(code::PEER_CLOSED, "closed by the client");
         self.finish(CloseReason::TransportClose, detail, fx);

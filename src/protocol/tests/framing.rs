@@ -11,6 +11,7 @@ use proptest::test_runner::TestCaseResult;
 use super::client::{self, ServerFrame};
 use crate::protocol::broadcast::Broadcast;
 use crate::protocol::limits::Limits;
+use crate::protocol::revision::{Dialect, Revision};
 use crate::protocol::websocket::{Connection, Unread};
 
 const ANSWER: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
@@ -89,16 +90,14 @@ struct Sender {
     connection: Connection,
     read: Vec<u8>,
     sent: Vec<(bool, Vec<u8>)>,
-    base64: bool,
+    dialect: Dialect,
 }
 
 impl Sender {
-    fn new(base64: bool) -> Self {
+    fn new(dialect: Dialect) -> Self {
         let mut connection = Connection::new(ANSWER);
-        if base64 {
-            connection.use_base64();
-        }
-        Self { connection, read: Vec::new(), sent: Vec::new(), base64 }
+        connection.speak(dialect);
+        Self { connection, read: Vec::new(), sent: Vec::new(), dialect }
     }
 
     /// A body that differs from those of all other messages.
@@ -108,12 +107,12 @@ impl Sender {
     }
 
     fn note(&mut self, is_text: bool, body: &[u8]) {
-        if !is_text && self.base64 {
+        if !is_text && self.dialect.base64 {
             let mut text = Vec::new();
-            crate::protocol::packet::encode_binary(body, &mut text);
+            crate::protocol::packet::encode_base64(body, self.dialect, &mut text);
             return self.sent.push((true, text));
         }
-        let prefix: &[u8] = if is_text { b"4" } else { b"" };
+        let prefix = if is_text { b"4" } else { self.dialect.binary_prefix() };
         self.sent.push((is_text, [prefix, body].concat()));
     }
 
@@ -204,8 +203,8 @@ impl Sender {
 }
 
 /// Sends and closes, then checks what the peer has read.
-fn run(base64: bool, steps: &[Step], end: End, late: &[Step], last: usize) -> TestCaseResult {
-    let mut sender = Sender::new(base64);
+fn run(dialect: Dialect, steps: &[Step], end: End, late: &[Step], last: usize) -> TestCaseResult {
+    let mut sender = Sender::new(dialect);
     for step in steps {
         sender.step(step);
     }
@@ -240,11 +239,12 @@ proptest! {
     #[test]
     fn a_peer_reads_complete_frames_and_then_a_close_frame(
         base64 in prop::bool::weighted(0.2),
+        revision in prop::sample::select(&[Revision::V3, Revision::V4][..]),
         steps in prop::collection::vec(step(), 0..24),
         end in end(),
         late in prop::collection::vec(step(), 0..6),
         last in prop_oneof![SHORTEST..SHORTEST + 7, 1_000usize..100_000],
     ) {
-        run(base64, &steps, end, &late, last)?;
+        run(Dialect { revision, base64 }, &steps, end, &late, last)?;
     }
 }

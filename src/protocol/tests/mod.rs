@@ -7,6 +7,7 @@ mod compression;
 mod framing;
 mod interleaving;
 mod polling;
+mod revision_3;
 mod streams;
 mod upgrading;
 mod world;

@@ -235,7 +235,7 @@ impl Run {
                 Effect::Text(_) | Effect::Binary(_) | Effect::Event(_) => {
                     prop_assert_eq!(self.closed, 0, "{:?} after the close", effect);
                 }
-                Effect::RefusedGet(_) => {}
+                Effect::GetBytes(..) | Effect::RefusedGet(_) => {}
             }
         }
         prop_assert!(self.closed <= 1);

@@ -9,6 +9,8 @@ use crate::protocol::effects::{Effects, Event, Role, Token};
 use crate::protocol::limits::Limits;
 use crate::protocol::outbox::Outgoing;
 use crate::protocol::packet::Message;
+use crate::protocol::payload::{Payload, PayloadFormat};
+use crate::protocol::revision::Dialect;
 use crate::protocol::session::{Input, Session};
 use crate::protocol::websocket::Connection;
 
@@ -20,6 +22,7 @@ pub enum Effect {
     Event(Event),
     Closed(CloseReason),
     Get(Token, String),
+    GetBytes(Token, Vec<u8>),
     RefusedGet(Token),
     Promoted,
     Released(Role),
@@ -30,6 +33,7 @@ struct Recorder {
     effects: Vec<Effect>,
     released: Vec<Connection>,
     detail: Option<CloseDetail>,
+    is_app_stalled: bool,
 }
 
 impl Effects for Recorder {
@@ -48,8 +52,11 @@ impl Effects for Recorder {
             other => Effect::Event(other),
         });
     }
-    fn answer_get(&mut self, token: Token, payload: Vec<u8>) {
-        self.effects.push(Effect::Get(token, String::from_utf8(payload).unwrap()));
+    fn answer_get(&mut self, token: Token, payload: Payload) {
+        self.effects.push(match payload {
+            Payload::Text(text) => Effect::Get(token, String::from_utf8(text).unwrap()),
+            Payload::Bytes(bytes) => Effect::GetBytes(token, bytes),
+        });
     }
     fn refuse_get(&mut self, token: Token) {
         self.effects.push(Effect::RefusedGet(token));
@@ -62,6 +69,9 @@ impl Effects for Recorder {
         self.released.push(connection);
     }
     fn wants_write(&mut self, _role: Role) {}
+    fn is_app_stalled(&self) -> bool {
+        self.is_app_stalled
+    }
 }
 
 /// A session under test.
@@ -78,13 +88,24 @@ pub fn limits() -> Limits {
 
 impl World {
     pub fn polling(limits: Limits) -> Self {
+        Self::polling_with(limits, PayloadFormat::default())
+    }
+
+    /// A session on polling whose peer wants its payloads in this format.
+    pub fn polling_with(limits: Limits, format: PayloadFormat) -> Self {
         let now = super::start();
-        Self::with(Session::polling(now, Arc::new(limits), b"{}"), now)
+        Self::with(Session::polling(now, Arc::new(limits), format, b"{}"), now)
     }
 
     pub fn websocket(limits: Limits) -> Self {
+        Self::websocket_with(limits, Dialect::default())
+    }
+
+    /// A session on a WebSocket whose peer wants its packets in this dialect.
+    pub fn websocket_with(limits: Limits, dialect: Dialect) -> Self {
         let now = super::start();
-        let connection = Connection::new(b"");
+        let mut connection = Connection::new(b"");
+        connection.speak(dialect);
         Self::with(Session::websocket(now, Arc::new(limits), connection, b"{}"), now)
     }
 
@@ -102,6 +123,11 @@ impl World {
         while self.session.has_more() {
             self.input(Input::Continue);
         }
+    }
+
+    /// Whether the app is blocked for too long.
+    pub fn stall_app(&mut self, on: bool) {
+        self.recorder.is_app_stalled = on;
     }
 
     pub fn evict_unfinished(&mut self) {

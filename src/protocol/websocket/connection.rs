@@ -30,6 +30,7 @@ use super::wire::Wire;
 use crate::protocol::broadcast::{Broadcast, Form};
 use crate::protocol::limits::Limits;
 use crate::protocol::packet;
+use crate::protocol::revision::Dialect;
 
 /// How far the closing handshake has come (RFC 6455 section 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +55,8 @@ pub struct Connection {
     pongs: u32,
     /// The payload of the newest ping, if the allowed number of pongs was queued already.
     late_pong: Option<Vec<u8>>,
-    /// The peer wants binary messages as base64 text: engine.io's `b64`.
-    base64: bool,
+    /// How the peer wants its packets.
+    dialect: Dialect,
     /// Compresses messages, if permessage-deflate was negotiated.
     deflation: Option<Box<Deflation>>,
 }
@@ -88,7 +89,7 @@ impl Connection {
             phase: Phase::Open,
             pongs: 0,
             late_pong: None,
-            base64: false,
+            dialect: Dialect::default(),
             deflation: None,
         }
     }
@@ -126,9 +127,14 @@ impl Connection {
         self.reader.stop_inflating();
     }
 
-    /// Makes the connection send binary messages as base64 text.
-    pub fn use_base64(&mut self) {
-        self.base64 = true;
+    /// Sets how the peer wants its packets. The default is revision 4, with binary frames.
+    pub fn speak(&mut self, dialect: Dialect) {
+        self.dialect = dialect;
+    }
+
+    /// How the peer wants its packets.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// Makes [`Self::discard`] keep everything that is queued now.
@@ -235,41 +241,40 @@ impl Connection {
 
     /// Queues a binary message.
     pub fn send_binary(&mut self, body: &[u8], compress: bool) {
-        if self.base64 {
+        if self.dialect.base64 {
             return self.send_base64(body, compress);
         }
-        let is_sent = compress && self.send_compressed(Data::Binary, b"", body);
+        let prefix = self.dialect.binary_prefix();
+        let is_sent = compress && self.send_compressed(Data::Binary, prefix, body);
         if !is_sent && self.phase == Phase::Open {
-            self.wire.push_frame(OpCode::Data(Data::Binary), b"", body);
+            self.wire.push_frame(OpCode::Data(Data::Binary), prefix, body);
         }
     }
 
     /// Queues a binary message and takes over its body.
     pub fn send_binary_owned(&mut self, body: Vec<u8>, compress: bool) {
-        if self.base64 {
+        if self.dialect.base64 {
             return self.send_base64(&body, compress);
         }
-        let is_sent = compress && self.send_compressed(Data::Binary, b"", &body);
+        let prefix = self.dialect.binary_prefix();
+        let is_sent = compress && self.send_compressed(Data::Binary, prefix, &body);
         if !is_sent && self.phase == Phase::Open {
-            self.wire.push_owned(OpCode::Data(Data::Binary), b"", body);
+            self.wire.push_owned(OpCode::Data(Data::Binary), prefix, body);
         }
     }
 
     fn send_base64(&mut self, body: &[u8], compress: bool) {
         let mut text = Vec::new();
-        packet::encode_binary(body, &mut text);
+        packet::encode_base64(body, self.dialect, &mut text);
         self.send_message_owned(b"", text, compress);
     }
 
     /// Queues a message that is shared with other connections.
     pub fn send_shared(&mut self, broadcast: &Arc<Broadcast>) {
-        match broadcast.binary_body() {
-            Some(body) if self.base64 => self.send_base64(body, broadcast.is_compressible()),
-            _ if self.phase == Phase::Open => {
-                let form = self.form_of(broadcast);
-                self.wire.push_shared(broadcast, form);
-            }
-            _ => {}
+        if self.phase == Phase::Open {
+            let broadcast = broadcast.adapted(self.dialect).unwrap_or(broadcast);
+            let form = self.form_of(broadcast);
+            self.wire.push_shared(broadcast, form);
         }
     }
 
@@ -373,6 +378,7 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::revision::Revision;
     use crate::protocol::tests::client;
 
     fn drain(connection: &mut Connection) -> Vec<u8> {
@@ -398,13 +404,25 @@ mod tests {
     }
 
     #[test]
-    fn sends_binary_as_text_to_a_peer_that_wants_base64() {
-        let mut connection = Connection::new(b"");
-        connection.use_base64();
-        connection.send_binary(&[1, 2, 3], true);
-        connection.send_shared(&Arc::new(Broadcast::binary(&[4])));
-        connection.send_shared(&Arc::new(Broadcast::text(b"t")));
-        assert_eq!(drain(&mut connection), b"\x81\x05bAQID\x81\x05bBA==\x81\x024t");
+    fn sends_binary_messages_as_the_peer_wants_them() {
+        let sent = |revision, base64| {
+            let mut connection = Connection::new(b"");
+            connection.speak(Dialect { revision, base64 });
+            connection.send_binary(&[1, 2, 3], true);
+            connection.send_binary_owned(vec![5], false);
+            connection.send_shared(&Arc::new(Broadcast::binary(&[4])));
+            connection.send_shared(&Arc::new(Broadcast::text(b"t")));
+            drain(&mut connection)
+        };
+        assert_eq!(sent(Revision::V4, true), b"\x81\x05bAQID\x81\x05bBQ==\x81\x05bBA==\x81\x024t");
+        assert_eq!(
+            sent(Revision::V3, true),
+            b"\x81\x06b4AQID\x81\x06b4BQ==\x81\x06b4BA==\x81\x024t"
+        );
+        assert_eq!(
+            sent(Revision::V3, false),
+            b"\x82\x04\x04\x01\x02\x03\x82\x02\x04\x05\x82\x02\x04\x04\x81\x024t"
+        );
     }
 
     #[test]

@@ -9,11 +9,12 @@ use super::{Entry, Shard};
 use crate::protocol::effects::Role;
 use crate::protocol::limits::Limits;
 use crate::protocol::outbox::Outgoing;
+use crate::protocol::revision::Dialect;
 use crate::protocol::session::{Input, Loss, Session};
 use crate::protocol::websocket::Connection;
 use crate::protocol::websocket::extension::Agreement;
 use crate::runtime::commands::{
-    Action, Body, Command, CommandBatch, NewLink, NewWebSocket, Open, SessionId,
+    Action, Body, Command, CommandBatch, NewLink, NewTransport, NewWebSocket, Open, SessionId,
 };
 use crate::runtime::inbox::{Kind, Payload, StreamKind};
 use crate::runtime::link::{Io, Link, Links, State};
@@ -90,6 +91,7 @@ impl Shard {
                 return self.post(now, index, Input::PostProgress(bytes));
             }
             Action::Post(body) => return self.post(now, index, Input::Post(body)),
+            Action::PostBytes(body) => return self.post(now, index, Input::PostBytes(body)),
             Action::Fault(fault) => Input::Fault(fault),
             Action::NotifyDrained => Input::NotifyDrained,
             Action::Close { discard } => Input::Close { discard },
@@ -135,17 +137,20 @@ impl Shard {
         if self.entries.len() <= index {
             self.entries.resize_with(index + 1, || None);
         }
-        let Open { limits, gauge, packet, websocket } = open;
+        let Open { limits, gauge, packet, transport } = open;
+        let packet = packet.as_bytes();
         self.shared.allow_message(limits.max_message);
         let mut early = Vec::new();
-        let (session, main) = match websocket {
-            None => (Session::polling(now, Arc::clone(&limits), packet.as_bytes()), None),
-            Some(NewWebSocket { link, answer, base64, deflate, early: bytes }) => {
+        let (session, main) = match transport {
+            NewTransport::Polling(format) => {
+                (Session::polling(now, Arc::clone(&limits), format, packet), None)
+            }
+            NewTransport::WebSocket(websocket) => {
+                let NewWebSocket { link, answer, dialect, deflate, early: bytes } = websocket;
                 early = bytes;
-                let connection = new_connection(&answer, base64, deflate);
+                let connection = new_connection(&answer, dialect, deflate);
                 let state = State::Owned { index, role: Role::Main };
                 let key = self.add_link(link, state, patience(&limits));
-                let packet = packet.as_bytes();
                 (Session::websocket(now, Arc::clone(&limits), connection, packet), key)
             }
         };
@@ -176,7 +181,7 @@ impl Shard {
     }
 
     fn probe(&mut self, now: Instant, index: usize, websocket: NewWebSocket) {
-        let NewWebSocket { link, answer, base64, deflate, early } = websocket;
+        let NewWebSocket { link, answer, dialect, deflate, early } = websocket;
         let Some(entry) = self.entry_mut(index) else { return };
         if entry.links.get(Role::Probe).is_some() {
             return self.reject_link(&link);
@@ -189,7 +194,7 @@ impl Shard {
         if let Some(entry) = self.entry_mut(index) {
             entry.links.set_probe(key);
         }
-        self.input(now, index, Input::Probe(new_connection(&answer, base64, deflate)));
+        self.input(now, index, Input::Probe(new_connection(&answer, dialect, deflate)));
         self.receive_early(now, key, early);
     }
 
@@ -241,13 +246,11 @@ impl Shard {
     }
 }
 
-fn new_connection(answer: &[u8], base64: bool, deflate: Option<Box<Agreement>>) -> Connection {
+fn new_connection(answer: &[u8], dialect: Dialect, deflate: Option<Box<Agreement>>) -> Connection {
     let mut connection = Connection::new(answer);
+    connection.speak(dialect);
     if let Some(agreement) = deflate {
         connection.use_deflate(*agreement);
-    }
-    if base64 {
-        connection.use_base64();
     }
     connection
 }

@@ -11,11 +11,13 @@ use crate::protocol::deadline::after;
 use crate::protocol::effects::{Effects, Event, Role, Token};
 use crate::protocol::limits::Limits;
 use crate::protocol::packet::Message;
+use crate::protocol::payload::Payload as Answer;
 use crate::protocol::websocket::Connection;
 use crate::runtime::commands::SessionId;
-use crate::runtime::gauge::{Gauge, Totals};
+use crate::runtime::gauge::Gauge;
 use crate::runtime::inbox::{CLOSE_REASON_BITS, EventBatch, Kind, Payload};
 use crate::runtime::link::{Link, Links, Released, State};
+use crate::runtime::shared::Shared;
 use crate::runtime::timers::{Member, Timers};
 
 /// The parts of a shard that one session can change.
@@ -32,8 +34,8 @@ pub struct SessionEffects<'a> {
     pub batch: &'a mut EventBatch,
     /// Its counters.
     pub gauge: &'a Gauge,
-    /// The counters of all sessions.
-    pub totals: &'a Totals,
+    /// What all shards share.
+    pub shared: &'a Shared,
     /// The session's links.
     pub links: &'a mut Links,
     /// The links of all sessions.
@@ -48,7 +50,7 @@ impl SessionEffects<'_> {
     fn push(&mut self, kind: Kind, extra: i32, payload: Payload) {
         let cost = self.batch.push(self.id, kind, extra, payload);
         self.gauge.add_undelivered(cost);
-        self.totals.add_undelivered(cost);
+        self.shared.totals.add_undelivered(cost);
     }
 
     fn schedule_write(&mut self, key: usize) {
@@ -94,9 +96,12 @@ impl Effects for SessionEffects<'_> {
         }
     }
 
-    fn answer_get(&mut self, token: Token, payload: Vec<u8>) {
-        let payload = self.batch.text(payload.into());
-        self.push(Kind::AnswerGet, token.cast_signed(), payload);
+    fn answer_get(&mut self, token: Token, payload: Answer) {
+        let (kind, payload) = match payload {
+            Answer::Text(text) => (Kind::AnswerGet, self.batch.text(text.into())),
+            Answer::Bytes(bytes) => (Kind::AnswerGetBytes, self.batch.binary(bytes.into())),
+        };
+        self.push(kind, token.cast_signed(), payload);
     }
 
     fn refuse_get(&mut self, token: Token) {
@@ -126,6 +131,10 @@ impl Effects for SessionEffects<'_> {
         if let Some(key) = self.links.get(role) {
             self.schedule_write(key);
         }
+    }
+
+    fn is_app_stalled(&self) -> bool {
+        self.shared.inbox.stalls(self.now, self.shared.limits.max_loop_stall)
     }
 }
 

@@ -307,7 +307,7 @@ impl Shard {
             limits,
             batch: lane.as_deref_mut().unwrap_or(&mut self.batch),
             gauge,
-            totals: &self.shared.totals,
+            shared: &self.shared,
             links,
             all_links: &mut self.links,
             writes: &mut self.writes,

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use super::Shard;
 use crate::protocol::broadcast::Broadcast;
 use crate::protocol::limits::Limits;
+use crate::protocol::payload::PayloadFormat;
+use crate::protocol::revision::Dialect;
 use crate::protocol::tests::{client, start};
 use crate::protocol::upgrade::NOOP_DELAY;
 use crate::runtime::commands::{
-    Action, Body, Command, CommandBatch, NewLink, NewWebSocket, Open, SessionId,
+    Action, Body, Command, CommandBatch, NewLink, NewTransport, NewWebSocket, Open, SessionId,
 };
 use crate::runtime::gauge::{Gauge, SharedLimits};
 use crate::runtime::inbox::{Event, Inbox, Kind, Record, cost};
@@ -108,7 +110,10 @@ impl World {
             limits: Arc::new(limits),
             gauge: Arc::clone(&gauge),
             packet: "{}".into(),
-            websocket,
+            transport: websocket.map_or_else(
+                || NewTransport::Polling(PayloadFormat::default()),
+                NewTransport::WebSocket,
+            ),
         };
         self.act(id, Action::Open(Box::new(open)));
         Client { id, gauge, stream: None }
@@ -162,7 +167,7 @@ fn websocket(stream: TcpStream) -> NewWebSocket {
     NewWebSocket {
         link: NewLink::Tcp(stream),
         answer: b"101".to_vec(),
-        base64: false,
+        dialect: Dialect::default(),
         deflate: None,
         early: Vec::new(),
     }
