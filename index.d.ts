@@ -153,7 +153,10 @@ declare class Engine extends TypedEmitter<EngineEvents> {
     readonly 5: 'Unsupported protocol version'
   }
 
-  /** The options, checked, with their defaults. */
+  /**
+   * The options, checked, with their defaults. A change of one that native code has throws
+   * `ERR_UPWIRE_UNSUPPORTED`: the limits that sessions have, `perMessageDeflate`, `transports`.
+   */
   readonly opts: EngineOptions
 
   /** The open sessions by id. */

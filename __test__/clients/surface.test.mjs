@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import net from 'node:net'
 import { describe, test } from 'node:test'
 import { Engine, EngineSocket } from 'upwire'
-import { TRANSPORTS, enginePair } from '../support/clients.mjs'
+import { TRANSPORTS, engineClient, enginePair } from '../support/clients.mjs'
 import { event, gather, until, within } from '../support/events.mjs'
 import { serveEngine } from '../support/servers.mjs'
 import { WebSocket } from '../support/websocket.mjs'
@@ -280,6 +280,20 @@ describe('an engine', () => {
     }
     assert.deepEqual(engine.ws.options.maxPayload, 1e6)
     assert.equal(new Engine({ transports: ['polling'] }).ws, undefined)
+  })
+
+  test('takes changes of its options that it reads later, and refuses others', async (t) => {
+    const { engine, url } = await serveEngine(t, { pingInterval: 1000, maxSessions: 5 })
+    assert.throws(() => (engine.opts.pingInterval = 1), {
+      code: 'ERR_UPWIRE_UNSUPPORTED',
+      message: /engine\.opts\.pingInterval .*constructor/,
+    })
+    assert.equal(engine.opts.pingInterval, 1000)
+    assert.equal({ ...engine.opts }.pingInterval, 1000)
+    engine.opts.allowRequest = (_request, decide) => decide('closed today', false)
+    const refused = event(engine, 'connection_error')
+    engineClient(t, url, WEBSOCKET)
+    assert.equal((await refused)[0].context.message, 'closed today')
   })
 
   test('prepares requests for a server that routes them itself', (t) => {

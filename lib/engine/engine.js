@@ -25,7 +25,13 @@ const { ObservedEmitter } = require('./observed-emitter')
 const { nativeDeflate } = require('./deflate-options')
 const { Transport } = require('./transport')
 const { WebSocketServerFacade } = require('./websocket-server-facade')
-const { nativeLimits, pathPrefix, readDrainOptions, readOptions } = require('./options')
+const {
+  fixNativeOptions,
+  nativeLimits,
+  pathPrefix,
+  readDrainOptions,
+  readOptions,
+} = require('./options')
 
 const NATIVE = 'packets and WebSockets are handled in native code'
 
@@ -92,7 +98,7 @@ class Engine extends ObservedEmitter {
 
   constructor(opts = {}) {
     super()
-    this.opts = readOptions(opts)
+    this.opts = fixNativeOptions(readOptions(opts))
     /** Open sessions by id. @type {Record<string, EngineSocket>} */
     this.clients = Object.create(null)
     this.clientsCount = 0

@@ -5,7 +5,7 @@ const { totalmem } = require('node:os')
 const { parseBlock } = require('../admission/client-address')
 const { DEFLATE, LIMITS, SHARED_LIMITS } = require('../bridge/contract')
 const { originsOf } = require('../admission/origin/cors')
-const { coded, invalid, warnOnce } = require('../errors')
+const { coded, invalid, unsupported: unsupportedMember, warnOnce } = require('../errors')
 const { hasSlash, isEntry } = require('../admission/origin/list')
 const { checkPath } = require('../http-server/path')
 const { perMessageDeflate } = require('./deflate-options')
@@ -244,4 +244,30 @@ function nativeLimits(options) {
   return JSON.stringify(Object.fromEntries(limits))
 }
 
-module.exports = { OPTIONS, nativeLimits, pathPrefix, readDrainOptions, readOptions }
+/** Options that native code gets when an engine is made. */
+const NATIVE = [...Object.keys(LIMITS), 'perMessageDeflate', 'transports']
+
+/** Makes a later change of an option that native code has already got an error, not a silent loss. */
+function fixNativeOptions(options) {
+  for (const name of NATIVE) {
+    const value = options[name]
+    Object.defineProperty(options, name, {
+      enumerable: true,
+      get: () => value,
+      set() {
+        const what = `a change of engine.opts.${name} while the engine runs`
+        throw unsupportedMember(what, 'the I/O threads have its value; pass it to the constructor')
+      },
+    })
+  }
+  return options
+}
+
+module.exports = {
+  OPTIONS,
+  fixNativeOptions,
+  nativeLimits,
+  pathPrefix,
+  readDrainOptions,
+  readOptions,
+}
