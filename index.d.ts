@@ -8,8 +8,8 @@ import type { DefaultEventsMap, Server, ServerOptions } from 'socket.io'
 
 /**
  * Runs Socket.IO on an HTTP server: the official `Server` of the package `socket.io`, on upwire's
- * engine. It replaces `new Server(server, options)`. No other listener of the HTTP server receives the
- * upgrades of upwire's path.
+ * engine. It replaces `new Server(server, options)`. No other listener of the HTTP server receives requests and
+ * upgrades of upwire's path, except those that are prepended after `attach`.
  *
  * A second call for the same server and path returns the same `Server`. If its options differ, they are
  * ignored with the warning `UPWIRE_ATTACHED`. A route may make the call at each request: a listener or
@@ -1005,6 +1005,7 @@ type WarningCode =
   | 'UPWIRE_ORIGIN'
   | 'UPWIRE_PATH'
   | 'UPWIRE_SHARED_OPTION'
+  | 'UPWIRE_UPGRADE_LISTENER'
 
 /** As in socket.io: a listener's type for each event name. */
 interface EventsMap {

@@ -17,15 +17,15 @@ const OWN_LISTENERS = { data: 0, readable: 0, end: 1 }
 const searches = new WeakMap()
 
 /**
- * Passes an upgrade to the server's listeners, which `emit` calls.
+ * Watches an upgrade that the server's listeners get, and calls them if `emit` is given.
  * @param {number} [timeout] milliseconds until an upgrade without an owner gets 404; it never does
  *   if this is `undefined`
+ * @param {() => boolean} [emit]
  */
-function passToListeners(socket, timeout, emit) {
-  socket[PASSED_ON] = true
-  if (log.enabled) log('passed an upgrade from %s to the other listeners', socket.remoteAddress)
-  const search = searches.get(socket) ?? new OwnerSearch(socket)
+function passToListeners(socket, timeout, emit = undefined) {
+  const search = searches.get(socket) ?? startSearch(socket)
   if (timeout !== undefined) search.refuseIn(timeout)
+  if (emit === undefined) return true
   const written = socket.bytesWritten
   try {
     return emit()
@@ -33,6 +33,12 @@ function passToListeners(socket, timeout, emit) {
     // During the call only a listener can have written: earlier responses are written in other ticks.
     if (socket.bytesWritten > written) search.isOwned = true
   }
+}
+
+function startSearch(socket) {
+  socket[PASSED_ON] = true
+  if (log.enabled) log('passed an upgrade from %s to the other listeners', socket.remoteAddress)
+  return new OwnerSearch(socket)
 }
 
 /** Whether a listener reads a socket, or waits for input. */

@@ -1,12 +1,16 @@
 'use strict'
 
-// Routes the requests and upgrades of claimed paths to their engines, before any listener of the server
-// sees them. For that it replaces the server's `emit` and `close`; all other events pass unchanged.
+// Routes the requests and upgrades of claimed paths to their engines, and keeps them from the server's other
+// listeners. Two listeners of upwire do that. In addition the server's `emit` is replaced, for what no
+// listener can do, and its `close`; all other events pass unchanged.
 
 const { http: log } = require('../debug')
 const { destroyRefused, refuseUpgrade } = require('./answers')
+const { FrontListener } = require('./front-listener')
 const { PathClaims } = require('./path-claims')
+const { becomeRequest, decideUpgrades, isForeign } = require('./upgrade-decision')
 const { passToListeners } = require('./unowned-upgrades')
+const { warnOfUnasked } = require('./unasked-listeners')
 const { closeUnused } = require('./unused-connections')
 
 /** A registered symbol: a second copy of this package finds the claims, and does not wrap once more. */
@@ -29,40 +33,95 @@ function refuseForeignTargets(server) {
 function wrapServer(server) {
   const claims = new PathClaims()
   Object.defineProperty(server, CLAIMS, { value: claims, enumerable: false })
-  const ensureUpgradeListener = keepUpgradeListener(server)
-  wrapEmit(server, claims, ensureUpgradeListener)
+  const requests = new FrontListener(server, 'request', (req, res) =>
+    takeRequest(claims, requests, req, res),
+  )
+  // Hidden, because some versions of Next.js leave all upgrades to an app that listens for them.
+  const upgrades = new FrontListener(
+    server,
+    'upgrade',
+    (req, socket, head) => takeUpgrade(claims, upgrades, req, socket, head),
+    { isHidden: true },
+  )
+  wrapEmit(server, claims, requests, upgrades)
+  requests.arrange()
+  upgrades.arrange()
+  decideUpgrades(server, (req) => claims.find(req.url) !== undefined, upgrades)
   wrapClose(server, claims)
   return claims
 }
 
-function wrapEmit(server, claims, ensureUpgradeListener) {
+/** Handles a request for a claimed path, unless an earlier listener has answered it. */
+function takeRequest(claims, front, req, res) {
+  const claim = claims.find(req.url)
+  if (claim?.request === undefined) return false
+  if (front.hasPredecessors && (res.headersSent || res.writableEnded)) return true
+  if (isBelow(req.url, claim) && claim.serveStatic(req, res)) return true
+  if (front.followers.length > 0 && !speaksEngineIO(req)) return false
+  claim.request(req, res)
+  return true
+}
+
+/** Handles an upgrade of a claimed path, unless an earlier listener has answered it. */
+function takeUpgrade(claims, front, req, socket, head) {
+  if (!isOriginForm(req.url)) {
+    refuseTarget(socket)
+    return true
+  }
+  const claim = claims.find(req.url)
+  if (claim === undefined) {
+    passToListeners(socket, claims.unownedTimeout)
+    return false
+  }
+  if (front.hasPredecessors && isAnswered(socket)) return true
+  warnOfUnasked(front.followers, claim.prefix)
+  claim.upgrade(req, socket, head)
+  return true
+}
+
+/** How many bytes were written to a socket before the listeners of its upgrade were called. */
+const writtenBefore = new WeakMap()
+
+/** Whether an earlier listener has ended an upgrade, written to it, or reads it. */
+function isAnswered(socket) {
+  const written = writtenBefore.get(socket) ?? socket.bytesWritten
+  return (
+    socket.destroyed ||
+    socket.writableEnded ||
+    socket.bytesWritten > written ||
+    Boolean(socket.readableFlowing) ||
+    socket.listenerCount('data') > 0 ||
+    socket.listenerCount('readable') > 0
+  )
+}
+
+function wrapEmit(server, claims, requests, upgrades) {
   const { emit } = server
   server.emit = function upwireEmit(type, req, resOrSocket, head) {
-    ensureUpgradeListener()
+    requests.arrange()
+    upgrades.arrange()
     if (type === 'upgrade') {
       if (!isOriginForm(req.url)) {
         refuseTarget(resOrSocket)
         return true
       }
-      const claim = claims.find(req.url)
-      if (claim !== undefined) {
-        claim.upgrade(req, resOrSocket, head)
-        return true
-      }
-      return passToListeners(resOrSocket, claims.unownedTimeout, () =>
-        Reflect.apply(emit, this, arguments),
-      )
-    } else if (type === 'request') {
-      const claim = claims.find(req.url)
-      if (claim?.request !== undefined) {
-        if (isBelow(req.url, claim) && claim.serveStatic(req, resOrSocket)) return true
-        if (!belongsToRoute(server, req)) {
-          claim.request(req, resOrSocket)
+      if (claims.find(req.url) === undefined) {
+        if (
+          !upgrades.hasOthers &&
+          isForeign(req) &&
+          becomeRequest(server, req, resOrSocket, head)
+        ) {
           return true
         }
+        return passToListeners(resOrSocket, claims.unownedTimeout, () =>
+          Reflect.apply(emit, this, arguments),
+        )
       }
+      if (upgrades.hasPredecessors) writtenBefore.set(resOrSocket, resOrSocket.bytesWritten)
     } else if (type === 'listening') {
       claims.onListening()
+    } else if (upgrades.hides(type, req)) {
+      return false
     }
     return Reflect.apply(emit, this, arguments)
   }
@@ -90,13 +149,9 @@ function refuseTarget(socket) {
 }
 
 /**
- * The claimed path may also be a route of the app, in `pages/api`. A request that does not speak Engine.IO
- * goes to that route; otherwise the route could never be called again.
+ * Whether a request speaks Engine.IO. The claimed path may also be a route of the app, in `pages/api`, which
+ * gets the other requests; otherwise the route could never be called again.
  */
-function belongsToRoute(server, req) {
-  return server.listenerCount('request') > 0 && !speaksEngineIO(req)
-}
-
 function speaksEngineIO({ url }) {
   return /[?&](?:EIO|transport)=/.test(url)
 }
@@ -116,23 +171,6 @@ function wrapClose(server, claims) {
     Reflect.apply(closeAllConnections, this, args)
     destroyRefused(server)
   }
-}
-
-/**
- * Keeps a listener for upgrades on the server, also when all others are removed: without one Node treats
- * upgrades as plain requests.
- * @returns {() => void} adds the listener again if there is none
- */
-function keepUpgradeListener(server) {
-  const listener = () => {}
-  const ensure = () => {
-    if (server.listenerCount('upgrade') === 0) server.on('upgrade', listener)
-  }
-  server.on('upgrade', listener)
-  server.on('removeListener', (event) => {
-    if (event === 'upgrade') ensure()
-  })
-  return ensure
 }
 
 module.exports = { claimsOf, refuseForeignTargets, speaksEngineIO }
