@@ -948,7 +948,6 @@ interface EngineDebugState {
 
 /** `code` of the errors that upwire throws. */
 type ErrorCode =
-  | 'ERR_UPWIRE_ATTACHED'
   | 'ERR_UPWIRE_EDGE'
   | 'ERR_UPWIRE_INTERNAL'
   | 'ERR_UPWIRE_INVALID_CONFIG'

@@ -6,6 +6,7 @@ const { next: log } = require('../debug')
 const { coded, warnOnce } = require('../errors')
 const { isRenderWorker, limitToPolling } = require('../environment/render-workers')
 const { pathPrefix, readOptions } = require('../engine/options')
+const { checkServer } = require('./http-servers')
 const { haveSameSource } = require('./repeated-handlers')
 const { addForGood, addWeakly, findAttachment, registry } = require('./registry')
 const { DEFAULT_PATH } = require('../http-server/path')
@@ -119,19 +120,6 @@ function checkSetup(caller, setup) {
     TypeError,
     'ERR_UPWIRE_INVALID_OPTION',
     `upwire: setup of ${caller}() must be a function, got ${setup}`,
-  )
-}
-
-function checkServer(server, caller) {
-  // An Express app is a function with `emit` and `listen`, too.
-  const isFunction = typeof server === 'function'
-  const looksRight = typeof server?.emit === 'function' && typeof server.listen === 'function'
-  if (looksRight && !isFunction) return
-  const hint = isFunction ? ' (a request handler; pass the http.Server that calls it)' : ''
-  throw coded(
-    TypeError,
-    'ERR_UPWIRE_INVALID_SERVER',
-    `upwire: ${caller}() needs an http.Server or https.Server, got ${typeof server}${hint}`,
   )
 }
 

@@ -4,9 +4,10 @@
 
 const { Engine } = require('../engine/engine')
 const { pathPrefix } = require('../engine/options')
+const { serverFor } = require('./http-servers')
 const { replaceRepeatedHandlers } = require('./repeated-handlers')
 const { Setup } = require('./setup')
-const { clientBundle, createServer } = require('./server')
+const { addEngine, clientBundle, createServer } = require('./server')
 
 /** The attachments of an HTTP server, by path prefix. A registered symbol, shared by all copies. */
 const ATTACHED = Symbol.for('upwire.attached')
@@ -16,6 +17,8 @@ class Attachment {
   #server
   /** The app's setup that has run last, or is running. @type {Setup | undefined} */
   #setup
+  /** The engines and HTTP servers that `io.attach()` has added. @type {{ engine: Engine, server: object }[]} */
+  #further = []
 
   /** @param {object} given the options as the app has passed them */
   constructor(options, given) {
@@ -25,6 +28,8 @@ class Attachment {
     this.prefix = pathPrefix(this.engine.opts)
     this.io = createServer(this.engine, options)
     this.engine._serveStatic = clientBundle(this.io)
+    this.io.attach = (server, opts) => this.#attachFurther(server, opts)
+    this.io.listen = this.io.attach
     this.#retireWithServer()
   }
 
@@ -51,6 +56,24 @@ class Attachment {
   }
 
   /**
+   * The implementation of `io.attach()` and `io.listen()`. As in socket.io, each HTTP server has an engine of its
+   * own, and `io.engine` and `io.httpServer` are the newest ones.
+   */
+  #attachFurther(given, opts = {}) {
+    const server = serverFor(given)
+    if (this.state === 'waiting') this.bind(server)
+    if (attachmentsOf(server).get(this.prefix) === this) return this.io
+    const engine = new Engine({ ...opts, ...this.options })
+    engine._serveStatic = this.engine._serveStatic
+    engine.attach(server, this.options)
+    addEngine(this.io, engine)
+    this.io.httpServer = server
+    attachmentsOf(server).set(this.prefix, this)
+    this.#further.push({ engine, server })
+    return this.io
+  }
+
+  /**
    * Runs the app's setup. A setup that is not the same as the last one replaces it: the handlers that the
    * last one has added are removed, and the clients reconnect to the new ones.
    * @param {(left: Function, right: Function) => boolean} isSame
@@ -74,10 +97,17 @@ class Attachment {
 
   /** Frees the path for another attachment as soon as `io.close()` is called. */
   #retireWithServer() {
+    const attachment = this
     const { engine, io } = this
     const { close } = io
     io.close = function upwireClose(...args) {
-      engine._retire()
+      // socket.io closes the newest engine and HTTP server.
+      const others = [{ engine, server: attachment.#server }, ...attachment.#further]
+      for (const each of others) each.engine._retire()
+      for (const each of others) {
+        if (each.engine !== io.engine) each.engine.close()
+        if (each.server !== io.httpServer && each.server?.listening) each.server.close()
+      }
       return Reflect.apply(close, this, args)
     }
   }

@@ -60,25 +60,21 @@ function createServer(engine, opts) {
   const { Server } = load()
   warnAboutOldPackages()
   const io = new Server(opts)
-  io.eio = engine
-  io.bind(engine)
-  io.attach = refuseSecondEngine
-  io.listen = refuseSecondEngine
-  // As in io.close(), sockets get the reason `server shutting down` before their sessions end.
-  engine.on('shutdown', () => {
-    const sockets = [...io._nsps.values()].flatMap((each) => [...each.sockets.values()])
-    for (const socket of sockets) guarded(() => socket._onclose('server shutting down'))
-  })
+  addEngine(io, engine)
   return io
 }
 
-/** Without this error, socket.io would silently add its own engine beside upwire's. */
-function refuseSecondEngine() {
-  throw coded(
-    Error,
-    'ERR_UPWIRE_ATTACHED',
-    'upwire: this socket.io server is already attached; call attach(server) for another HTTP server',
-  )
+/** Makes a socket.io server serve the sessions of an engine, in addition to those that it serves. */
+function addEngine(io, engine) {
+  io.eio = engine
+  io.bind(engine)
+  // As in io.close(), sockets get the reason `server shutting down` before their sessions end.
+  engine.on('shutdown', () => {
+    const sockets = [...io._nsps.values()].flatMap((each) => [...each.sockets.values()])
+    for (const socket of sockets) {
+      if (socket.conn.server === engine) guarded(() => socket._onclose('server shutting down'))
+    }
+  })
 }
 
 /**
@@ -116,4 +112,4 @@ function clientBundle(io) {
   }
 }
 
-module.exports = { clientBundle, createServer }
+module.exports = { addEngine, clientBundle, createServer }
