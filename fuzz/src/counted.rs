@@ -8,7 +8,7 @@ pub fn split_text(payload: &[u8]) -> Vec<Vec<u8>> {
     while !units.is_empty() {
         let colon = units.iter().position(|unit| *unit == 58).expect("a length has a colon");
         let length: String = char::decode_utf16(units.drain(..=colon)).flatten().collect();
-        let length = length.trim_end_matches(':').parse().expect("a length is a number");
+        let length: usize = length.trim_end_matches(':').parse().expect("a length is a number");
         let packet: Vec<u16> = units.drain(..length).collect();
         packets.push(String::from_utf16(&packet).expect("a packet is text").into_bytes());
     }

@@ -217,7 +217,7 @@ impl Backlog {
         self.posts.push_back(Post { bytes, form, next: Some(0) });
     }
 
-    /// Takes the next packet. After an error the rest of its payload is lost.
+    /// Takes the next packet. Nothing that follows an error may be used: the session ends.
     ///
     /// # Errors
     ///
