@@ -6,7 +6,7 @@ const { warnOnce } = require('../errors')
  * Listeners that hand upgrades to a WebSocket server or to Next.js. They route; they do not decide who may
  * connect to a path that is not theirs.
  */
-const ROUTES = /\.handleUpgrade\(|upgradeHandler|UpgradeHandler|onHMR|\.ws\(/
+const ROUTES = /\bhandleUpgrade\b|upgradeHandler|UpgradeHandler|onHMR|\.ws\(/
 
 /** Listeners that were looked at. @type {WeakSet<Function>} */
 const seen = new WeakSet()
@@ -21,7 +21,7 @@ function warnOfUnasked(listeners, path) {
   for (const listener of listeners) {
     if (seen.has(listener)) continue
     seen.add(listener)
-    if (ROUTES.test(String(listener))) continue
+    if (ROUTES.test(`${listener.name} ${listener}`)) continue
     const name = listener.name ? `"${listener.name}"` : 'without a name'
     warnOnce(
       'unasked upgrade listener',
