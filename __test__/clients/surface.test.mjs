@@ -33,6 +33,23 @@ for (const { transports } of TRANSPORTS.slice(0, 2)) {
       ])
     })
 
+    test('drain does not fire while messages behind a callback wait', async (t) => {
+      const { near, far } = await enginePair(t, await serveEngine(t), { transports })
+      const got = gather(near, 'data')
+      const lengths = []
+      const called = []
+      far.on('drain', () => lengths.push(far.writeBuffer.length))
+      far.send('a', () => called.push('a'))
+      far.send('b')
+      far.send('c', () => called.push('c'))
+      await until(() => got.length === 3 && called.length === 2, 'all messages and callbacks')
+      await until(() => lengths.length > 0, 'a drain event')
+      assert.ok(
+        lengths.every((length) => length === 0),
+        String(lengths),
+      )
+    })
+
     test('a transport emits the packets of its session', async (t) => {
       const { near, far } = await enginePair(t, await serveEngine(t, { pingInterval: 50 }), {
         transports,

@@ -203,13 +203,16 @@ class EngineSocket extends ObservedEmitter {
   }
 
   #onSent(count) {
-    for (const callback of this.#callbacks?.splice(0, count) ?? []) {
+    const sent = this.#callbacks?.splice(0, count) ?? []
+    for (const callback of sent) {
       try {
         callback?.(this.transport)
       } catch (error) {
         surface(error)
       }
     }
+    // A callback alone does not say that the queue is empty; a notice does.
+    if (!sent.includes(undefined) && this.#waitingMessages() > 0) return
     notify(this._transport, 'drain')
     notify(this, 'drain')
     this.server.emit('drain', this)
