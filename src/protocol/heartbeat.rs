@@ -110,7 +110,7 @@ impl Heartbeat {
     pub fn postpone(&mut self, now: Instant, delay: Duration) {
         match &mut self.0 {
             State::Quiet { ping_at } | State::Paused { ping_at, .. } => {
-                *ping_at = after(now, delay)
+                *ping_at = after(now, delay);
             }
             State::Listening { pong_at, .. } | State::Deaf { pong_at, .. } => {
                 *pong_at = Some(after(now, delay));

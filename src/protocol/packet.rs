@@ -83,12 +83,12 @@ pub struct InvalidPacket;
 pub fn decode(text: &[u8], revision: Revision) -> Result<Packet<'_>, InvalidPacket> {
     let (kind, body) = text.split_first().ok_or(InvalidPacket)?;
     match (kind, revision) {
-        (b'b', Revision::V4) => binary_message(decode_base64(body)?.into()),
+        (b'b', Revision::V4) => Ok(binary_message(decode_base64(body)?.into())),
         (b'b', Revision::V3) => {
             let (kind, body) = body.split_first().ok_or(InvalidPacket)?;
             // Also for the types without a use for the body: it has to be valid.
             let body = decode_base64(body)?;
-            if *kind == b'4' { binary_message(body.into()) } else { typed(*kind, b"") }
+            if *kind == b'4' { Ok(binary_message(body.into())) } else { typed(*kind, b"") }
         }
         (b'4', _) => Ok(Packet::Message(Message::Text(Cow::Borrowed(body)))),
         (kind, _) => typed(*kind, body),
@@ -102,14 +102,14 @@ pub fn decode(text: &[u8], revision: Revision) -> Result<Packet<'_>, InvalidPack
 /// The bytes are not a packet.
 pub fn decode_bytes(bytes: &[u8]) -> Result<Packet<'_>, InvalidPacket> {
     match bytes.split_first().ok_or(InvalidPacket)? {
-        (4, body) => binary_message(Cow::Borrowed(body)),
+        (4, body) => Ok(binary_message(Cow::Borrowed(body))),
         (kind @ 0..=6, body) => typed(kind.saturating_add(b'0'), body),
         _ => Err(InvalidPacket),
     }
 }
 
-fn binary_message(body: Cow<'_, [u8]>) -> Result<Packet<'_>, InvalidPacket> {
-    Ok(Packet::Message(Message::Binary(body)))
+fn binary_message(body: Cow<'_, [u8]>) -> Packet<'_> {
+    Packet::Message(Message::Binary(body))
 }
 
 /// A packet other than a message, by the digit of its type.
@@ -159,7 +159,7 @@ mod tests {
 
     const V3: Dialect = Dialect { revision: Revision::V3, base64: false };
 
-    fn binary(body: &[u8]) -> Result<Packet<'_>, InvalidPacket> {
+    fn binary(body: &[u8]) -> Packet<'_> {
         binary_message(Cow::Borrowed(body))
     }
 
@@ -182,17 +182,17 @@ mod tests {
 
     #[test]
     fn reads_base64() {
-        assert_eq!(decode(b"bAQID", Revision::V4), binary(&[1, 2, 3]));
-        assert_eq!(decode(b"bAQ", Revision::V4), binary(&[1]));
-        assert_eq!(decode(b"b4AQID", Revision::V3), binary(&[1, 2, 3]));
-        assert_eq!(decode(b"b4", Revision::V3), binary(&[]));
+        assert_eq!(decode(b"bAQID", Revision::V4), Ok(binary(&[1, 2, 3])));
+        assert_eq!(decode(b"bAQ", Revision::V4), Ok(binary(&[1])));
+        assert_eq!(decode(b"b4AQID", Revision::V3), Ok(binary(&[1, 2, 3])));
+        assert_eq!(decode(b"b4", Revision::V3), Ok(binary(&[])));
         assert_eq!(decode(b"b3AQID", Revision::V3), Ok(Packet::Pong));
     }
 
     #[test]
     fn reads_bytes_with_a_type() {
-        assert_eq!(decode_bytes(&[4, 1, 2]), binary(&[1, 2]));
-        assert_eq!(decode_bytes(&[4]), binary(&[]));
+        assert_eq!(decode_bytes(&[4, 1, 2]), Ok(binary(&[1, 2])));
+        assert_eq!(decode_bytes(&[4]), Ok(binary(&[])));
         assert_eq!(decode_bytes(&[2, 7]), Ok(Packet::Ping(&[7])));
         assert_eq!(decode_bytes(&[6]), Ok(Packet::Noop));
         for bytes in [&[][..], &[7], &[b'4', 1], &[255]] {
@@ -218,7 +218,7 @@ mod tests {
                 let mut text = Vec::new();
                 encode_base64(&body, dialect, &mut text);
                 prop_assert_eq!(text.len(), dialect.base64_prefix().len() + base64_len(&body));
-                prop_assert_eq!(decode(&text, dialect.revision), binary(&body));
+                prop_assert_eq!(decode(&text, dialect.revision), Ok(binary(&body)));
             }
         }
 

@@ -160,7 +160,11 @@ impl<'a> Writer<'a> {
 /// The number of UTF-16 code units of a text that is UTF-8: one for each character, and another one
 /// for each with four bytes.
 fn utf16_len(text: &[u8]) -> usize {
-    let units = |byte: &u8| usize::from(byte & 0xc0 != 0x80) + usize::from(*byte >= 0xf0);
+    let units = |byte: &u8| match byte {
+        0x80..=0xbf => 0,
+        0xf0.. => 2,
+        _ => 1,
+    };
     text.iter().map(units).fold(0, usize::saturating_add)
 }
 
