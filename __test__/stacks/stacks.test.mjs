@@ -12,3 +12,4 @@ if (!existsSync(new URL('node_modules/.package-lock.json', import.meta.url))) {
 }
 await import('./frameworks.mjs')
 await import('./beside.mjs')
+await import('./sticky.mjs')
