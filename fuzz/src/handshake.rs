@@ -21,10 +21,10 @@ pub fn check(data: &[u8]) {
     };
     let (polling, websocket, has_known) = (script.flag(), script.flag(), script.flag());
     let revision = |flag| if flag { Revision::V3 } else { Revision::V4 };
-    let rules = Rules { polling, websocket, revision_3: data.len() % 3 == 0 };
+    let rules = Rules { polling, websocket, revision_3: data.len().is_multiple_of(3) };
     let known = has_known.then(|| KnownSession {
         session: 7,
-        revision: revision(data.len() % 2 == 0),
+        revision: revision(data.len().is_multiple_of(2)),
         transport: if script.flag() { TransportName::Polling } else { TransportName::WebSocket },
         upgrading: script.flag(),
     });
