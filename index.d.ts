@@ -581,10 +581,10 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
 
   /**
    * Options of the package `cors`, which runs as a middleware on both transports. Without
-   * `allowedOrigins`, its `origin` also decides which pages may use the engine.
+   * `allowedOrigins`, its `origin` also decides which pages may use the engine. `'*'` means `{ origin: '*' }`.
    * @default false
    */
-  cors?: boolean | ServerOptions['cors']
+  cors?: boolean | '*' | ServerOptions['cors']
 
   /**
    * Milliseconds that middlewares, `allowedOrigins`, `allowRequest` and `generateId` may take
@@ -628,7 +628,8 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
   maxHandshakeRate?: number
 
   /**
-   * Bytes of one message or POST body (close 1009, or 413).
+   * Bytes of one message or POST body (close 1009, or 413). `Infinity` is the length of the longest string
+   * that JavaScript can hold.
    * @default 1000000
    */
   maxHttpBufferSize?: number
@@ -707,13 +708,14 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
   perMessageDeflate?: boolean | PerMessageDeflateOptions
 
   /**
-   * Milliseconds between a pong and the next ping.
+   * Milliseconds between a pong and the next ping. 0 means 1, and `Infinity` 11 days.
    * @default 25000
    */
   pingInterval?: number
 
   /**
-   * Milliseconds that a pong may take. After that the session closes with `ping timeout`.
+   * Milliseconds that a pong may take. After that the session closes with `ping timeout`. `Infinity` means
+   * 11 days.
    * @default 20000
    */
   pingTimeout?: number
@@ -731,10 +733,10 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
   slowConsumer?: 'close' | 'drop'
 
   /**
-   * The transports that clients may use.
+   * The transports that clients may use: an array, or the name of the only one.
    * @default ["polling", "websocket"]
    */
-  transports?: readonly TransportName[]
+  transports?: TransportName | readonly TransportName[]
 
   /**
    * Addresses of the proxies in front of the server, and blocks such as `"10.0.0.0/8"`. If one of them

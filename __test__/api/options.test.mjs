@@ -67,22 +67,24 @@ const deflateMembers = [
   { zlibInflateOptions: null },
 ]
 
+const canBeInfinite = ['maxHttpBufferSize', 'pingInterval', 'pingTimeout']
+
 const wrong = [
   ...numbers.flatMap((name) =>
-    ['5', '', NaN, Infinity, -1, 1.5, true, {}, [], 5n, null, () => {}].map((value) => [
+    ['5', '', NaN, -Infinity, -1, 1.5, true, {}, [], 5n, null, () => {}].map((value) => [
       name,
       value,
     ]),
   ),
+  ...numbers.filter((name) => !canBeInfinite.includes(name)).map((name) => [name, Infinity]),
   ...booleans.flatMap((name) => ['true', 0, 1, {}, null].map((value) => [name, value])),
   ...[5, 'io', {}, [], true].map((value) => ['path', value]),
-  ...['websocket', [], {}, 5, [5], ['pigeon'], ['websocket', 'constructor'], null].map((value) => [
-    'transports',
-    value,
-  ]),
+  ...['websockets', '', [], {}, 5, [5], ['pigeon'], ['websocket', 'constructor'], null].map(
+    (value) => ['transports', value],
+  ),
   ...['yes', 3, {}].map((value) => ['allowEIO3', value]),
   ...['yes', 5, {}, true].map((value) => ['allowRequest', value]),
-  ...['*', 5, []].map((value) => ['cors', value]),
+  ...['', 'https://a.example', 5, []].map((value) => ['cors', value]),
   ...['', 5, {}, true, false, null, [undefined], [['*']], [() => true], ...noOrigins].map(
     (value) => ['allowedOrigins', value],
   ),
@@ -205,6 +207,38 @@ describe('options', () => {
     const io = attach(server)
     t.after(() => io.close())
     await connect(t, `http://127.0.0.1:${await listen(server)}`)
+  })
+
+  test('values that have only one meaning are taken', async (t) => {
+    const given = {
+      cors: '*',
+      maxHttpBufferSize: Infinity,
+      pingInterval: 0,
+      pingTimeout: Infinity,
+      transports: 'websocket',
+    }
+    const { engine } = await serve(t, given)
+    const { cors, maxHttpBufferSize, pingInterval, pingTimeout, transports } = engine.opts
+    assert.deepEqual(cors, { origin: '*' })
+    assert.ok(maxHttpBufferSize > 500_000_000)
+    assert.equal(pingInterval, 1)
+    assert.deepEqual(transports, ['websocket'])
+    const never = await serve(t, { pingInterval: Infinity })
+    const longest = never.engine.opts.pingInterval + pingTimeout
+    assert.ok(longest > 1_000_000_000 && longest < 2 ** 31, 'a client passes it to a timer')
+  })
+
+  test('a client stays connected with a heartbeat that never ends, from any origin', async (t) => {
+    const server = createServer()
+    const io = attach(server, { cors: '*', pingInterval: Infinity, pingTimeout: Infinity })
+    t.after(() => io.close())
+    io.on('connection', (socket) => socket.on('echo', (value, reply) => reply(value)))
+    const url = `http://127.0.0.1:${await listen(server)}`
+    const extraHeaders = { Origin: 'https://elsewhere.example' }
+    const socket = await connect(t, url, { extraHeaders })
+    assert.equal(await socket.emitWithAck('echo', 'hello'), 'hello')
+    // A timer of the client that overflowed would have ended the session within a millisecond.
+    assert.ok(socket.connected)
   })
 
   test('engine.opts shows the options in force', async (t) => {

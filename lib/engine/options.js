@@ -37,7 +37,8 @@ const func = (name, value) => {
 
 const TRANSPORTS = ['polling', 'websocket']
 
-function transports(name, value) {
+function transports(name, given) {
+  const value = TRANSPORTS.includes(given) ? [given] : given
   if (!Array.isArray(value) || value.length === 0) {
     throw invalid(name, value, 'a non-empty array of "polling" and "websocket"')
   }
@@ -50,6 +51,8 @@ function transports(name, value) {
 
 function cors(name, value) {
   if (value === true || typeof value === 'function') return value
+  // The package cors treats a text as if no options were given.
+  if (value === '*') return { origin: '*' }
   if (value === null || typeof value !== 'object' || Array.isArray(value)) {
     throw invalid(name, value, 'a boolean, an options object of the cors package, or a function')
   }
@@ -97,10 +100,26 @@ const milliseconds = (min) => integer(min, MAX_MILLISECONDS, 'milliseconds')
 const bytes = (min) => integer(min, Number.MAX_SAFE_INTEGER, 'bytes')
 const count = (min) => integer(min, MAX_COUNT, 'items')
 
+/**
+ * What `Infinity` means for a part of the heartbeat: 11 days. Clients pass the sum of both parts to a timer,
+ * which must not exceed 2^31 - 1 milliseconds.
+ */
+const NEVER = 1_000_000_000
+
+/** As for a timer, 0 means 1. */
+function pingInterval(name, value) {
+  return value === 0 ? 1 : pingTimeout(name, value)
+}
+
+function pingTimeout(name, value) {
+  return value === Number.POSITIVE_INFINITY ? NEVER : milliseconds(1)(name, value)
+}
+
 /** A longer message could not become a JavaScript string. */
 const MAX_MESSAGE = constants.MAX_STRING_LENGTH
 
 function messageSize(name, value) {
+  if (value === Number.POSITIVE_INFINITY) return MAX_MESSAGE
   bytes(1)(name, value)
   if (value <= MAX_MESSAGE) return value
   const text = `${name} ${value} is longer than a string can be: ${MAX_MESSAGE} is used`
@@ -149,8 +168,8 @@ const OPTIONS = {
   maxTotalSendBuffer: [bytes(0), undefined],
   path: [checkPath, '/engine.io'],
   perMessageDeflate: [perMessageDeflate, false],
-  pingInterval: [milliseconds(1), LIMITS.pingInterval],
-  pingTimeout: [milliseconds(1), LIMITS.pingTimeout],
+  pingInterval: [pingInterval, LIMITS.pingInterval],
+  pingTimeout: [pingTimeout, LIMITS.pingTimeout],
   requireOrigin: [boolean, false],
   slowConsumer: [oneOf(['close', 'drop']), LIMITS.slowConsumer],
   transports: [transports, TRANSPORTS],
