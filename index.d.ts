@@ -477,9 +477,8 @@ interface PathOptions {
  * `ERR_UPWIRE_UNSUPPORTED_OPTION`.
  */
 interface UnsupportedOptions {
-  cookie?: false
   httpCompression?: false
-  initialPacket?: false
+  /** Native code reads and writes the frames, so no other WebSocket engine can. */
   wsEngine?: false
 }
 
@@ -580,6 +579,14 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
   closeTimeout?: number
 
   /**
+   * Sets a cookie with the session's id in the first answer of a session, on polling and on the 101, so that
+   * load balancers can route by it. An object has options of the package `cookie` and a `name`; `true` means
+   * `{ name: 'io', path: '/', httpOnly: true, sameSite: 'lax' }`, whose members are also the defaults.
+   * @default false
+   */
+  cookie?: ServerOptions['cookie']
+
+  /**
    * Options of the package `cors`, which runs as a middleware on both transports. Without
    * `allowedOrigins`, its `origin` also decides which pages may use the engine. `'*'` means `{ origin: '*' }`.
    * @default false
@@ -592,6 +599,12 @@ interface EngineOptions extends PathOptions, UnsupportedOptions {
    * @default 20000
    */
   handshakeTimeout?: number
+
+  /**
+   * A message that each session gets right after the open packet.
+   * @default undefined
+   */
+  initialPacket?: unknown
 
   /**
    * Number of I/O threads, 1 to 64. All engines of a Node environment share them, and the first engine

@@ -5,6 +5,7 @@ const { ClientLimits } = require('../admission/client-limits')
 const { decide } = require('../admission/ladder')
 const { OriginRule, handshakePage } = require('../admission/origin/rule')
 const { PendingRequests } = require('../admission/pending-requests')
+const { addSessionCookie } = require('./session-cookie')
 const { jsonpIndex, namesSession, readQuery, revisionOf } = require('../admission/query')
 const { ERRORS, MESSAGES, shuttingDown } = require('../admission/refusal')
 const { randomId } = require('../admission/session-id')
@@ -259,6 +260,7 @@ class Engine extends ObservedEmitter {
     commands.scheduleFlush()
     this.clients[id] = socket
     this.clientsCount++
+    if (this.opts.initialPacket) socket.write(this.opts.initialPacket)
     return socket
   }
 
@@ -281,7 +283,9 @@ class Engine extends ObservedEmitter {
     this.#drain?.onSessionClosed(socket)
   }
 
-  get _hasHeaderListeners() {
+  /** Whether the first answer of a session has headers that native code does not know. */
+  get _addsHeaders() {
+    if (this.opts.cookie) return true
     return this.listenerCount('headers') > 0 || this.listenerCount('initial_headers') > 0
   }
 
@@ -289,9 +293,12 @@ class Engine extends ObservedEmitter {
    * Emits engine.io's events for the headers of an answer. Returns `false` when a listener has thrown: the
    * error surfaces, and the caller answers with 500.
    */
-  _emitHeaders(headers, req) {
+  _emitHeaders(headers, req, id) {
     try {
-      if (!namesSession(req)) this.emit('initial_headers', headers, req)
+      if (!namesSession(req)) {
+        if (this.opts.cookie) addSessionCookie(headers, this.opts.cookie, id)
+        this.emit('initial_headers', headers, req)
+      }
       this.emit('headers', headers, req)
       return true
     } catch (error) {

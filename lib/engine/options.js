@@ -9,6 +9,7 @@ const { coded, invalid, unsupported: unsupportedMember, warnOnce } = require('..
 const { hasSlash, isEntry } = require('../admission/origin/list')
 const { checkPath } = require('../http-server/path')
 const { perMessageDeflate } = require('./deflate-options')
+const { cookie } = require('./session-cookie')
 
 const MiB = 1024 * 1024
 const MAX_MILLISECONDS = 2 ** 31 - 1
@@ -146,10 +147,12 @@ const OPTIONS = {
   allowUpgrades: [boolean, true],
   allowedOrigins: [allowedOrigins, undefined],
   closeTimeout: [milliseconds(1), LIMITS.closeTimeout],
+  cookie: [(name, value) => cookie(name, value, invalid), false],
   cors: [cors, false],
   destroyUpgrade: [boolean, true],
   destroyUpgradeTimeout: [milliseconds(0), 1000],
   handshakeTimeout: [milliseconds(1), 20_000],
+  initialPacket: [(_name, value) => value, undefined],
   ioThreads: [integer(1, 64, 'threads'), 1],
   maxDeflateContexts: [count(0), DEFLATE.maxDeflateContexts],
   maxDepth: [count(0), LIMITS.maxDepth],
@@ -179,9 +182,7 @@ const OPTIONS = {
 
 /** Features of engine.io that upwire does not have yet. Asking for one is an error. */
 const UNSUPPORTED = {
-  cookie: 'the session cookie',
-  initialPacket: 'an initial packet',
-  wsEngine: 'another WebSocket engine',
+  wsEngine: 'another WebSocket engine, but native code reads and writes the frames',
 }
 
 function unsupported(name, feature) {
@@ -206,7 +207,14 @@ function refuseUnsupported(given) {
 }
 
 /** Options that `false` and `null` switch off. */
-const CAN_BE_OFF = ['allowEIO3', 'cors', 'allowRequest', 'perMessageDeflate', 'trustProxy']
+const CAN_BE_OFF = [
+  'allowEIO3',
+  'cookie',
+  'cors',
+  'allowRequest',
+  'perMessageDeflate',
+  'trustProxy',
+]
 
 /** Whether engine.io treats a value as if the option were not given. */
 function isOff(name, value) {

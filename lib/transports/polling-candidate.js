@@ -65,10 +65,13 @@ class PollingCandidate extends Candidate {
 
   /** The headers of the handshake's answer, if there are listeners that see them before the session. */
   #handshakeHeaders() {
-    const { engine, req } = this
-    if (!engine._hasHeaderListeners) return undefined
+    const { engine, req, id } = this
+    if (!engine._addsHeaders) return undefined
     const headers = payloadHeaders(req, engine._native.openLength(...this.#opening()))
-    if (engine._emitHeaders(headers, req)) return headers
+    // writeHead() replaces the cookies that middlewares have set.
+    const cookies = this.#res.getHeader('Set-Cookie')
+    if (cookies !== undefined) headers['Set-Cookie'] = [cookies].flat()
+    if (engine._emitHeaders(headers, req, id)) return headers
     failRequest(this.#res)
     return undefined
   }

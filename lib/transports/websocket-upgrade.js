@@ -159,13 +159,13 @@ class WebSocketUpgrade extends Candidate {
 
   /** Header lines for the 101, from middlewares and engine.io's header events. */
   #headerLines() {
-    const { engine, req } = this
+    const { engine, req, id } = this
     const response = this.#response
-    if (response === undefined && !engine._hasHeaderListeners) return ''
+    if (response === undefined && !engine._addsHeaders) return ''
     this.#isSeen = true
     response?.writeHead(101)
     const headers = response?._toObject() ?? {}
-    if (engine._emitHeaders(headers, req)) {
+    if (engine._emitHeaders(headers, req, id)) {
       try {
         return headerLines(headers)
       } catch (error) {
