@@ -77,6 +77,10 @@ impl Pair {
         let before = self.deflate.total_out();
         self.deflate.compress(message, &mut out, DeflateFlush::SyncFlush).unwrap();
         out.truncate(usize::try_from(self.deflate.total_out() - before).unwrap());
+        // zlib writes nothing if it is flushed twice without input between: RFC 7692 section 7.2.3.6.
+        if out.is_empty() && message.is_empty() {
+            return vec![0];
+        }
         assert!(out.ends_with(&TAIL));
         out.truncate(out.len() - TAIL.len());
         out
