@@ -55,7 +55,7 @@ function drawRow({ name, unit, stock, upwire, ratio }, y, scale) {
 
 /** The rows of the table, and the sentence that says how they were measured. */
 function readRun(text) {
-  const section = text.slice(text.indexOf('## A run'))
+  const [section] = text.slice(text.indexOf('## A run')).split(/(?=\n## )/)
   const [, paragraph] = section.split(/\n\n/)
   const [about] = paragraph
     .replaceAll('`', '')
