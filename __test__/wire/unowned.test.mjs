@@ -38,8 +38,18 @@ describe('an upgrade that no listener answers gets 404 and a close at destroyUpg
     })
   }
 
-  wire('when it asks for another protocol than WebSocket', options, async (world) => {
-    await assertNotFound(await world.peer(upgrade('/other', { Upgrade: 'h2c' })))
+  wire(
+    'when it asks for another protocol, and the app listens for upgrades',
+    options,
+    async (world) => {
+      world.server.on('upgrade', () => {})
+      await assertNotFound(await world.peer(upgrade('/other', { Upgrade: 'h2c' })))
+    },
+  )
+
+  wire('but is a plain request where only upwire wants upgrades', options, async (world) => {
+    const answer = await response(await world.peer(upgrade('/other', { Upgrade: 'h2c' })))
+    assert.equal(answer.status, 200)
   })
 
   wire('when upgrade listeners leave it alone', options, async (world) => {
