@@ -43,7 +43,7 @@ describe('the package', () => {
 
   test('names the package to install when socket.io is missing', (t) => {
     const { attach: attachCopy, Engine: EngineCopy } = load(
-      copyPackage(t, { dependencies: ['cors', 'debug'] }),
+      copyPackage(t, { dependencies: ['cookie', 'cors', 'debug'] }),
     )
     assert.throws(() => attachCopy(createServer()), {
       code: 'ERR_UPWIRE_SOCKET_IO_MISSING',
@@ -53,7 +53,7 @@ describe('the package', () => {
   })
 
   test('leaves the server unchanged when socket.io is missing', (t) => {
-    const folder = copyPackage(t, { dependencies: ['cors', 'debug'] })
+    const folder = copyPackage(t, { dependencies: ['cookie', 'cors', 'debug'] })
     const server = createServer()
     assert.throws(() => load(folder).attach(server), { code: 'ERR_UPWIRE_SOCKET_IO_MISSING' })
     const io = attach(server)
