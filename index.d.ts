@@ -155,7 +155,7 @@ declare class Engine extends TypedEmitter<EngineEvents> {
 
   /**
    * The options, checked, with their defaults. A change of one that native code has throws
-   * `ERR_UPWIRE_UNSUPPORTED`: the limits that sessions have, `perMessageDeflate`, `transports`.
+   * `ERR_UPWIRE_UNSUPPORTED`: the limits that sessions have, `allowEIO3`, `perMessageDeflate`, `transports`.
    */
   readonly opts: EngineOptions
 

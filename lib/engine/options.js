@@ -272,7 +272,7 @@ function nativeLimits(options) {
 }
 
 /** Options that native code gets when an engine is made. */
-const NATIVE = [...Object.keys(LIMITS), 'perMessageDeflate', 'transports']
+const NATIVE = [...Object.keys(LIMITS), 'allowEIO3', 'perMessageDeflate', 'transports']
 
 /** Makes a later change of an option that native code has already got an error, not a silent loss. */
 function fixNativeOptions(options) {
