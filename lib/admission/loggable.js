@@ -53,4 +53,4 @@ function oneLine(text) {
   return short.replace(/[\x00-\x1f\x7f-\x9f]/g, '?')
 }
 
-module.exports = { logRefusal, loggableReason, loggableUrl }
+module.exports = { logRefusal }

@@ -6,14 +6,11 @@
 // by `Sec-Fetch-Site`, which no page can set, or by its Referer, which a page can only withhold.
 
 const { warnOnce } = require('../../errors')
+const { first, hostOf, isWeb } = require('./host')
 const { isAt, parseOrigin } = require('./list')
 
 /** Every browser's `User-Agent` begins with one of these, and pages cannot change that of a script tag. */
 const BROWSER = /^\s*(?:Mozilla|Opera)\//i
-
-function isJsonp({ _query: { j } }) {
-  return typeof j === 'string'
-}
 
 /**
  * Whether a JSONP request without an Origin header may go on.
@@ -42,15 +39,11 @@ function originOf(url) {
 }
 
 /** Whether a page was loaded from this server. A script tag cannot set `X-Forwarded-Host`. */
-function isOwn(page, { headers, socket }) {
+function isOwn(page, req) {
   const origin = parseOrigin(page)
   if (origin === undefined) return false
-  // A proxy may terminate TLS, so an https page is possible on a plain connection; http over TLS is not.
-  const isWeb = origin.scheme === 'https' || (origin.scheme === 'http' && !socket?.encrypted)
-  const hosts = [headers.host ?? headers[':authority'], headers['x-forwarded-host']]
-  return (
-    isWeb && hosts.some((host) => host !== undefined && isAt(origin, host.split(',', 1)[0].trim()))
-  )
+  const hosts = [hostOf(req), first(req.headers['x-forwarded-host'])]
+  return isWeb(origin, req) && hosts.some((host) => host !== undefined && isAt(origin, host))
 }
 
 function refuse() {
@@ -63,4 +56,4 @@ function refuse() {
   return false
 }
 
-module.exports = { isJsonp, mayPollByScript }
+module.exports = { mayPollByScript }

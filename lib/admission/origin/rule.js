@@ -7,9 +7,11 @@
 // a header to the native side costs as much as comparing it.
 
 const { corsMiddleware, hasFunction, originsOf } = require('./cors')
-const { isJsonp, mayPollByScript } = require('./jsonp')
+const { mayPollByScript } = require('./jsonp')
 const { warn, warnOnce } = require('../../errors')
 const { TrustedProxies } = require('../client-address')
+const { jsonpIndex } = require('../query')
+const { first, hostOf, isWeb, last } = require('./host')
 const { OriginList, isAt, isOrigin, isSame, parseHeader } = require('./list')
 const { isRenderWorker } = require('../../environment/render-workers')
 const { ERRORS, refusal } = require('../refusal')
@@ -95,7 +97,8 @@ class OriginRule {
   #checkWithout(req, isUpgrade) {
     if (isUpgrade) return this.#isRequired ? required(req) : undefined
     if (this.#list.isAny) return undefined
-    if (isJsonp(req)) return mayPollByScript(req, this.#list) ? undefined : notAllowed(req)
+    if (jsonpIndex(req) !== undefined)
+      return mayPollByScript(req, this.#list) ? undefined : notAllowed(req)
     const site = req.headers['sec-fetch-site']
     const isOwn = site === undefined || site === 'same-origin' || site === 'none'
     return isOwn ? undefined : notAllowed(req)
@@ -212,23 +215,6 @@ function maySetHeaders({ headers, res }) {
 function isHostHidden({ headers, socket }) {
   const [, port] = /^(?:localhost|127\.0\.0\.1|\[::1\]):(\d+)$/.exec(headers.host) ?? []
   return isRenderWorker() && Number(port) === socket.localPort
-}
-
-/** A proxy may terminate TLS, so an https origin is possible on a plain connection; http over TLS is not. */
-function isWeb({ scheme }, req) {
-  return scheme === 'https' || (scheme === 'http' && !req.socket?.encrypted)
-}
-
-function hostOf({ headers }) {
-  return headers.host ?? headers[':authority']
-}
-
-function first(list) {
-  return list?.split(',', 1)[0].trim()
-}
-
-function last(list) {
-  return list?.slice(list.lastIndexOf(',') + 1).trim()
 }
 
 function shown(text) {
