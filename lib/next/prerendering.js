@@ -16,16 +16,8 @@ const STOPS_PRERENDERING = ['DYNAMIC_SERVER_USAGE', 'NEXT_STATIC_GEN_BAILOUT']
  * @throws `ERR_UPWIRE_PRERENDER` with `cacheComponents`, where only a wait can make a route dynamic
  */
 function refusePrerendering() {
-  const waitForRequest = requireNext('next/server')?.connection
-  if (waitForRequest === undefined) return refuseStore()
-  let request
-  try {
-    request = waitForRequest()
-  } catch (error) {
-    if (stopsPrerendering(error)) throw error
-    // No route is being rendered: a module is loaded, or a page of the Pages Router is rendered.
-    return log('getIO outside of a route during the build: %s', error.message)
-  }
+  const request = waitForRequest()
+  if (request === undefined) return
   // Next.js rejects it when the render is over.
   request.catch(() => {})
   throw coded(
@@ -36,14 +28,20 @@ function refusePrerendering() {
   )
 }
 
-/** Before Next.js 15 there is no `connection`. */
-function refuseStore() {
-  const noStore = requireNext('next/cache')?.unstable_noStore
+/**
+ * Asks Next.js for the request, which makes it stop prerendering a route by an error. Returns a promise where
+ * it only waits, and `undefined` where no route is rendered.
+ */
+function waitForRequest() {
+  // Before Next.js 15 there is no `connection`; before 14, neither.
+  const interrupt =
+    requireNext('next/server')?.connection ?? requireNext('next/cache')?.unstable_noStore
   try {
-    noStore?.()
+    return interrupt?.()
   } catch (error) {
     if (stopsPrerendering(error)) throw error
-    log('getIO during the build: %s', error.message)
+    log('getIO() outside of a route during the build: %s', error.message)
+    return undefined
   }
 }
 
