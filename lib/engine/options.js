@@ -147,7 +147,7 @@ const OPTIONS = {
   allowUpgrades: [boolean, true],
   allowedOrigins: [allowedOrigins, undefined],
   closeTimeout: [milliseconds(1), LIMITS.closeTimeout],
-  cookie: [(name, value) => cookie(name, value, invalid), false],
+  cookie: [cookie, false],
   cors: [cors, false],
   destroyUpgrade: [boolean, true],
   destroyUpgradeTimeout: [milliseconds(0), 1000],

@@ -4,14 +4,15 @@
 // load balancers can route its later requests to the same process.
 
 const { serialize } = require('cookie')
+const { invalid } = require('../errors')
 
 /** What serializes with a valid id, to find out whether options are valid. */
 const PROBE = 'id'
 
 /** Checks the option. `true` and an object are engine.io's; the name defaults to `io`. */
-function cookie(name, value, fail) {
+function cookie(name, value) {
   if (value !== true && (value === null || typeof value !== 'object' || Array.isArray(value))) {
-    throw fail(name, value, 'a boolean, or options of the package cookie with a name')
+    throw invalid(name, value, 'a boolean, or options of the package cookie with a name')
   }
   const given = value === true ? {} : value
   const options = {
@@ -24,7 +25,7 @@ function cookie(name, value, fail) {
   try {
     serialize(options.name, PROBE, options)
   } catch (error) {
-    throw fail(name, value, `options of the package cookie (${error.message})`)
+    throw invalid(name, value, `options of the package cookie (${error.message})`)
   }
   return options
 }
