@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import http from 'node:http'
 import { describe, test } from 'node:test'
 import { attach, Engine } from 'upwire'
-import { TRANSPORTS, connect, pair, settled } from '../support/clients.mjs'
+import { connect, pair, works } from '../support/clients.mjs'
 import { event, until } from '../support/events.mjs'
 import { fetchText, upgrade } from '../support/http.mjs'
 import { Peer } from '../support/peer.mjs'
@@ -16,18 +16,6 @@ function hostile(seen) {
   return (req, socket) => {
     seen.push(req.url)
     socket.end()
-  }
-}
-
-/** Connects with each order of transports and has a message echoed. */
-async function works(t, io, port, opts) {
-  const url = `http://127.0.0.1:${port}`
-  for (const { transports, settles } of TRANSPORTS) {
-    const { near, far } = await pair(t, { io, url }, { transports, ...opts })
-    await settled(near, settles)
-    far.on('echo', (value, ack) => ack(value))
-    assert.equal(await near.timeout(5000).emitWithAck('echo', 'x'), 'x')
-    near.close()
   }
 }
 
@@ -69,13 +57,13 @@ describe('a listener that ends every socket it does not know', () => {
         const { io, port } = await served(t, {
           [when]: (server) => server[method]('upgrade', hostile(seen)),
         })
-        await works(t, io, port)
+        await works(t, io, `http://127.0.0.1:${port}`)
         assert.deepEqual(seen, [])
         // The listener is still there for other upgrades.
         const other = await raw(t, port, unknownUpgrade())
         await other.ending()
         assert.deepEqual([seen, other.unread], [['/unknown'], ''])
-        await works(t, io, port)
+        await works(t, io, `http://127.0.0.1:${port}`)
       })
     }
   }
@@ -94,9 +82,9 @@ describe('a listener that ends every socket it does not know', () => {
       b.engine.close()
       await shut(server)
     })
-    await works(t, a, port, { path: '/a' })
+    await works(t, a, `http://127.0.0.1:${port}`, { path: '/a' })
     server.on('upgrade', hostile(seen.late))
-    await works(t, b, port, { path: '/b' })
+    await works(t, b, `http://127.0.0.1:${port}`, { path: '/b' })
     for (const urls of Object.values(seen)) assert.deepEqual(urls, [])
     const other = await raw(t, port, unknownUpgrade('/c'))
     await other.ending()
@@ -112,7 +100,7 @@ describe('a listener that ends every socket it does not know', () => {
           socket.end()
         }),
     })
-    await works(t, io, port)
+    await works(t, io, `http://127.0.0.1:${port}`)
   })
 
   test('can be removed with all upgrade listeners without removing the engine’s', async (t) => {
@@ -121,12 +109,12 @@ describe('a listener that ends every socket it does not know', () => {
       before: (each) => each.on('upgrade', hostile(seen)),
     })
     server.removeAllListeners('upgrade')
-    await works(t, io, port)
+    await works(t, io, `http://127.0.0.1:${port}`)
     const unknown = await upgrade(`http://127.0.0.1:${port}`, { path: '/unknown' })
     assert.equal(unknown.status, 404)
     assert.deepEqual(seen, [])
     server.on('upgrade', hostile(seen))
-    await works(t, io, port)
+    await works(t, io, `http://127.0.0.1:${port}`)
     assert.deepEqual(seen, [])
   })
 
@@ -135,14 +123,14 @@ describe('a listener that ends every socket it does not know', () => {
     const own = server.listeners('connection')
     server.removeAllListeners()
     for (const listener of own) server.on('connection', listener)
-    await works(t, io, port)
+    await works(t, io, `http://127.0.0.1:${port}`)
     assert.equal((await upgrade(`http://127.0.0.1:${port}`, { path: '/unknown' })).status, 404)
   })
 
   test('is unaffected by removing the listeners that attach added', async (t) => {
     const { server, io, port } = await served(t)
     for (const listener of server.listeners('upgrade')) server.off('upgrade', listener)
-    await works(t, io, port)
+    await works(t, io, `http://127.0.0.1:${port}`)
   })
 })
 
@@ -178,7 +166,7 @@ describe('upgrades of others', () => {
     ])
     other.write('more')
     await until(() => other.unread.endsWith('earlymore'), 'the echo')
-    await works(t, io, port)
+    await works(t, io, `http://127.0.0.1:${port}`)
     // Still open, long after destroyUpgradeTimeout.
     await upgrade(`http://127.0.0.1:${port}`, { path: '/nobody' })
     other.write('!')
@@ -237,7 +225,7 @@ describe('upgrades of others', () => {
     const ended = await raw(t, port, unknownUpgrade())
     await ended.ending()
     assert.match(ended.unread, /^HTTP\/1\.1 404 Not Found\r\n/)
-    await works(t, io, port)
+    await works(t, io, `http://127.0.0.1:${port}`)
   })
 
   test('with destroyUpgrade: false are left alone', async (t) => {
@@ -259,7 +247,7 @@ describe('upgrades of others', () => {
       other.reset()
     }
     assert.equal((await upgrade(`http://127.0.0.1:${port}`, { path: '/x' })).status, 404)
-    await works(t, io, port)
+    await works(t, io, `http://127.0.0.1:${port}`)
   })
 
   for (const [opts, hmr] of [
@@ -299,7 +287,7 @@ describe('targets that are not paths', () => {
       await other.ending()
       assert.match(other.unread, /^HTTP\/1\.1 400 Bad Request\r\n/)
       assert.deepEqual(seen, [])
-      await works(t, io, port)
+      await works(t, io, `http://127.0.0.1:${port}`)
     })
   }
 
@@ -325,7 +313,7 @@ describe('requests', () => {
     })
     server.on('request', listener('after'))
     server.prependListener('request', listener('first'))
-    await works(t, io, port)
+    await works(t, io, `http://127.0.0.1:${port}`)
     assert.deepEqual([...new Set(seen.map(([name]) => name))], ['first'])
     seen.length = 0
     assert.equal((await fetchText(`http://127.0.0.1:${port}/p`)).text, 'page /p')
@@ -339,7 +327,7 @@ describe('requests', () => {
   test('to the engine are answered after all request listeners are removed', async (t) => {
     const { io, port, server } = await served(t)
     server.removeAllListeners('request')
-    await works(t, io, port)
+    await works(t, io, `http://127.0.0.1:${port}`)
   })
 
   test('and all other events of the server pass unchanged', async (t) => {
@@ -423,7 +411,7 @@ describe('a WebSocket taken over from Node', () => {
       ['outer', 'request'],
       ['inner', 'request'],
     ])
-    await works(t, io, port)
+    await works(t, io, `http://127.0.0.1:${port}`)
   })
 
   test('is followed by the next engine on the path once its engine is closed', async (t) => {

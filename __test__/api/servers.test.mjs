@@ -10,21 +10,10 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { attach } from 'upwire'
 import { cert, key } from '../support/certificate.mjs'
-import { TRANSPORTS, pair, settled } from '../support/clients.mjs'
+import { pair, works } from '../support/clients.mjs'
 import { event } from '../support/events.mjs'
 import { fetchText } from '../support/http.mjs'
 import { listen, pages, serve, shut } from '../support/servers.mjs'
-
-/** Connects with each order of transports and has a message echoed. */
-async function works(t, io, url, opts = {}) {
-  for (const { transports, settles } of TRANSPORTS) {
-    const { near, far } = await pair(t, { io, url }, { transports, ...opts })
-    await settled(near, settles)
-    far.on('echo', (value, ack) => ack(value))
-    assert.equal(await near.timeout(5000).emitWithAck('echo', 'x'), 'x')
-    near.close()
-  }
-}
 
 describe('a further server for the same io', () => {
   test('serves the same namespaces, and closes with io.close()', async (t) => {

@@ -3,9 +3,6 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { ensureNginx, howToGet } from '../../scripts/nginx.mjs'
 import { command } from './cell.mjs'
@@ -14,9 +11,9 @@ import { cache, install, prepareApp } from './project.mjs'
 import { cells } from './shapes.mjs'
 import { placeUpwire, prepareUpwire } from './upwire.mjs'
 import { Child } from '../support/child.mjs'
-import { environment } from '../support/environment.mjs'
-import { until, within } from '../support/events.mjs'
-import { freePort, isOpen } from '../support/ports.mjs'
+import { within } from '../support/events.mjs'
+import { startNginx } from '../support/nginx.mjs'
+import { freePort } from '../support/ports.mjs'
 
 const nginx = ensureNginx()
 const required = process.env.UPWIRE_REQUIRE_BROWSER === '1'
@@ -42,14 +39,13 @@ console.log('> registered')
 `
 
 describe('next start behind nginx', { skip, timeout: 4 * 60_000 }, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'upwire-nginx-'))
   const ports = {}
   const base = cells.find(({ name }) => name.startsWith('16.4.6 instrumentation start '))
   const files = (cell) => ({ ...base.shape.files(cell), 'socket.js': socketModule })
   const cell = { ...base, name: '16.4.6 nginx', shape: { ...base.shape, files } }
   let project
   let app
-  let proxy
+  let stopNginx
 
   before(async () => {
     const upwire = await prepareUpwire(cache, 'tree')
@@ -58,13 +54,16 @@ describe('next start behind nginx', { skip, timeout: 4 * 60_000 }, () => {
     await prepareApp(cell, project, upwire, 180_000)
     for (const name of ['app', ...Object.keys(PROXIES)]) ports[name] = await freePort()
     await startApp()
-    proxy = await startProxy(folder, ports)
+    const servers = Object.entries(PROXIES).map(([name, directives]) => ({
+      port: ports[name],
+      directives,
+    }))
+    stopNginx = await startNginx(ports.app, servers)
   })
 
   after(() => {
-    proxy?.kill()
+    stopNginx?.()
     app?.kill()
-    rmSync(folder, { recursive: true, force: true })
   })
 
   async function startApp(variables = {}) {
@@ -149,44 +148,3 @@ describe('next start behind nginx', { skip, timeout: 4 * 60_000 }, () => {
     await works(all, ['websocket'])
   })
 })
-
-async function startProxy(folder, { app, ...proxies }) {
-  const servers = Object.entries(proxies).map(
-    ([name, port]) => `server {
-    listen ${port};
-    location / {
-      proxy_pass http://127.0.0.1:${app};
-      proxy_http_version 1.1;
-      proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Connection "upgrade";
-      ${PROXIES[name]}
-    }
-  }`,
-  )
-  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
-  writeFileSync(
-    join(folder, 'nginx.conf'),
-    `daemon off;
-pid ${folder}/nginx.pid;
-error_log stderr;
-events {}
-http {
-  access_log off;
-  ${paths.map((name) => `${name}_temp_path ${folder}/${name};`).join('\n  ')}
-  ${servers.join('\n  ')}
-}
-`,
-  )
-  const args = ['-p', folder, '-e', 'stderr', '-c', join(folder, 'nginx.conf')]
-  const proxy = new Child(nginx ?? 'nginx', args, {
-    cwd: folder,
-    env: environment(),
-    isGroup: true,
-  })
-  const areOpen = async () => {
-    const open = await Promise.all(Object.values(proxies).map((port) => isOpen(port)))
-    return open.every(Boolean)
-  }
-  await until(areOpen, () => `nginx to listen: ${proxy.output}`, PATIENCE)
-  return proxy
-}

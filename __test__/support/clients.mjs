@@ -1,5 +1,6 @@
 // The official clients, closed when their test ends.
 
+import assert from 'node:assert/strict'
 import { Socket as EngineClient } from 'engine.io-client'
 import { io as connectSocket } from 'socket.io-client'
 import { event, until, within } from './events.mjs'
@@ -49,6 +50,17 @@ export async function pair(t, { io, url }, opts = {}, namespace = '/') {
 export function settled(socket, name) {
   const engine = socket.io?.engine ?? socket
   return until(() => engine.transport?.name === name && !engine.upgrading, `transport ${name}`)
+}
+
+/** Connects with each order of transports and has a message echoed. */
+export async function works(t, io, url, opts = {}) {
+  for (const { transports, settles } of TRANSPORTS) {
+    const { near, far } = await pair(t, { io, url }, { transports, ...opts })
+    await settled(near, settles)
+    far.on('echo', (value, ack) => ack(value))
+    assert.equal(await near.timeout(5000).emitWithAck('echo', 'x'), 'x')
+    near.close()
+  }
 }
 
 /** An Engine.IO client that has not opened yet. */

@@ -7,10 +7,8 @@ import { join } from 'node:path'
 import httpProxy from 'http-proxy'
 import { createServer as createVite } from 'vite'
 import { findNginx, howToGet } from '../../scripts/nginx.mjs'
-import { Child } from './child.mjs'
-import { environment } from './environment.mjs'
-import { until } from './events.mjs'
-import { freePort, isOpen, listen } from './ports.mjs'
+import { startNginx } from './nginx.mjs'
+import { freePort, listen } from './ports.mjs'
 
 /** What Vite serves; the other proxies get it from the app. */
 export const PAGE =
@@ -20,51 +18,9 @@ export const PAGE =
  * Starts nginx in front of a port with the settings of most tutorials, which do not mention Host.
  * @returns {Promise<{ port: number, close: () => void }>}
  */
-async function startNginx(target, directives = '') {
-  const folder = mkdtempSync(join(tmpdir(), 'upwire-nginx-'))
+async function startTutorial(target, directives = '') {
   const port = await freePort()
-  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
-  writeFileSync(
-    join(folder, 'nginx.conf'),
-    `daemon off;
-pid ${folder}/nginx.pid;
-error_log stderr;
-events {}
-http {
-  access_log off;
-  ${paths.map((name) => `${name}_temp_path ${folder}/${name};`).join('\n  ')}
-  server {
-    listen ${port};
-    location / {
-      proxy_pass http://127.0.0.1:${target};
-      proxy_http_version 1.1;
-      proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Connection "upgrade";
-      ${directives}
-    }
-  }
-}
-`,
-  )
-  const args = ['-p', folder, '-e', 'stderr', '-c', join(folder, 'nginx.conf')]
-  const proxy = new Child(findNginx() ?? 'nginx', args, {
-    cwd: folder,
-    env: environment(),
-    isGroup: true,
-  })
-  const close = () => {
-    proxy.kill()
-    rmSync(folder, { recursive: true, force: true })
-  }
-  await until(
-    () => isOpen(port),
-    () => `nginx to listen: ${proxy.output}`,
-    15_000,
-  ).catch((error) => {
-    close()
-    throw error
-  })
-  return { port, close }
+  return { port, close: await startNginx(target, [{ port, directives }]) }
 }
 
 /** Starts Vite's development server with `changeOrigin`, as its documentation of `server.proxy` has it. */
@@ -113,14 +69,14 @@ async function startHttpProxy(target) {
 
 /** Starts another program's port in front of the app: Host keeps the name and loses the port. */
 async function startPort(target) {
-  return startNginx(target, 'proxy_set_header Host $host;')
+  return startTutorial(target, 'proxy_set_header Host $host;')
 }
 
 const skipNginx = findNginx() === null && `no nginx; to run this test, ${howToGet}`
 
 /** The proxies by name: how each is started in front of a port, and why it may be skipped. */
 export const PROXIES = {
-  'nginx without proxy_set_header Host': { start: startNginx, skip: skipNginx },
+  'nginx without proxy_set_header Host': { start: startTutorial, skip: skipNginx },
   'nginx with Host $host, which has no port': { start: startPort, skip: skipNginx },
   'Vite with changeOrigin': { start: startVite, skip: false },
   'http-proxy with changeOrigin': { start: startHttpProxy, skip: false },
