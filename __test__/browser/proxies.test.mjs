@@ -130,7 +130,7 @@ for (const [name, proxy] of Object.entries(PROXIES)) {
         assert.ok(['opaque 0', 'refused'].includes(got.hidden), got.hidden)
         assert.ok(['opaque 0', 'refused'].includes(got.post), got.post)
         assert.deepEqual(got.globals, [])
-        // A session that the page has opened blindly stays on polling, with nobody who knows its sid.
+        // The page can open a session without reading the answer. Nobody knows its sid, so it stays on polling.
         for (const [session] of opened) assert.equal(session.transport.name, 'polling')
         for (const [session] of opened) session.close(true)
         await until(() => io.engine.clientsCount <= before, 'the blind sessions to end')

@@ -44,7 +44,7 @@ for (const [name, wrapper] of Object.entries(wrappers)) {
 console.log(JSON.stringify(results))
 process.exit()
 
-/** What the loaded config lacks of the app's own settings, of upwire's, and of the early claim. */
+/** Lists what is missing: the app's own settings, upwire's settings, or the early claim. */
 async function lacks(wrapper, code) {
   const app = join(folder, `app-${Object.keys(results).length}`)
   mkdirSync(join(app, 'app'), { recursive: true })

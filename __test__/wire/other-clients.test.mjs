@@ -255,7 +255,7 @@ describe('Arduino (SocketIOclient of arduinoWebSockets)', () => {
     assert.equal(opened.status, 101)
     assert.equal(opened.headers['sec-websocket-protocol'], 'arduino')
     const { peer } = world
-    // It sends `5` at once, and connects its namespace when it is told that it is connected.
+    // The client sends `5` without a probe, and then the packet that connects its namespace.
     const upgraded = event(session, 'upgrade')
     peer.write(text('5'))
     peer.write(text('40'))

@@ -110,7 +110,7 @@ impl Reader {
         self.inflater.as_ref().is_some_and(|inflater| inflater.is_pending())
     }
 
-    /// Stops inflating messages, because nobody needs them any more.
+    /// Stops inflating messages; those that follow are empty.
     pub fn stop_inflating(&mut self) {
         if let Some(inflater) = &mut self.inflater {
             inflater.stop();
