@@ -122,7 +122,7 @@ fn events_of_an_inline_turn_are_delivered() {
 /// A batch that can be recognised by its number.
 fn commands(number: u32) -> CommandBatch {
     let commands = vec![Command::StreamSent { stream: number, bytes: 0 }];
-    CommandBatch { commands, bytes: Vec::new() }
+    CommandBatch { commands, ..CommandBatch::default() }
 }
 
 fn apply(shard: &mut Vec<u32>, batch: &CommandBatch) {
